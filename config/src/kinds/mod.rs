@@ -1,0 +1,25 @@
+//! The objects that people write: Weir's own kinds, the Gateway API's, and the plain Kubernetes
+//! kinds that Weir reads.
+//!
+//! The Gateway API's types are written by hand rather than generated: a generated tree names the
+//! same struct anew at every place it stands, and the translation of `HTTPRoute` and its siblings
+//! wants one `BackendRef`, one `ParentReference`, one header modifier.
+
+pub mod gateway;
+mod object;
+pub mod plan;
+pub mod quantity;
+pub mod tenant;
+
+pub use object::{Kind, Object, ObjectKey};
+
+/// API group of Weir's own kinds.
+pub const GROUP: &str = "weir.dev";
+/// Version of Weir's own kinds.
+pub const VERSION: &str = "v1alpha1";
+/// The `controllerName` of a GatewayClass that Weir serves.
+pub const CONTROLLER_NAME: &str = "weir.dev/gateway-controller";
+/// Label by which a namespace belongs to a tenant, where the Tenant has no selector of its own.
+pub const TENANT_LABEL: &str = "weir.dev/tenant";
+/// The reserved tenant of the platform itself.
+pub const SYSTEM_TENANT: &str = "system";

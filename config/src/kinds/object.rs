@@ -1,0 +1,117 @@
+//! Any object that Weir reads, and its identity.
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::gateway::{Gateway, GatewayClass, HTTPRoute, ReferenceGrant};
+use super::plan::Plan;
+use super::tenant::Tenant;
+
+macro_rules! objects {
+    ($($kind:ident($type:ty): $group:literal, $versions:expr, $namespaced:literal;)*) => {
+        /// The kinds that Weir reads.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind { $(#[doc = concat!("`", stringify!($kind), "`")] $kind,)* }
+
+        impl Kind {
+            /// Every kind, in the order of this enumeration.
+            pub const ALL: &'static [Kind] = &[$(Kind::$kind,)*];
+
+            /// The kind's name as manifests write it.
+            pub fn name(self) -> &'static str {
+                match self { $(Kind::$kind => stringify!($kind),)* }
+            }
+            /// The API group; empty for the core group.
+            pub fn group(self) -> &'static str {
+                match self { $(Kind::$kind => $group,)* }
+            }
+            /// The versions that are read, newest first.
+            pub fn versions(self) -> &'static [&'static str] {
+                match self { $(Kind::$kind => &$versions,)* }
+            }
+            /// Whether its objects live in a namespace.
+            pub fn namespaced(self) -> bool {
+                match self { $(Kind::$kind => $namespaced,)* }
+            }
+        }
+
+        /// One object, whole, as it was written. It is shared and never changed in place.
+        #[derive(Clone, Debug, PartialEq)]
+        #[allow(clippy::large_enum_variant, reason = "objects are always held behind an Arc")]
+        pub enum Object { $(#[doc = concat!("`", stringify!($kind), "`")] $kind($type),)* }
+
+        impl Object {
+            /// The object's kind.
+            pub fn kind(&self) -> Kind {
+                match self { $(Object::$kind(_) => Kind::$kind,)* }
+            }
+            /// The object's metadata.
+            pub fn metadata(&self) -> &ObjectMeta {
+                match self { $(Object::$kind(object) => &object.metadata,)* }
+            }
+            /// Metadata, to fill in what an API server would.
+            pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                match self { $(Object::$kind(object) => &mut object.metadata,)* }
+            }
+        }
+
+        $(impl From<$type> for Object { fn from(object: $type) -> Self { Object::$kind(object) } })*
+    };
+}
+
+objects! {
+    Namespace(Namespace): "", ["v1"], false;
+    Service(Service): "", ["v1"], true;
+    Secret(Secret): "", ["v1"], true;
+    EndpointSlice(EndpointSlice): "discovery.k8s.io", ["v1"], true;
+    GatewayClass(GatewayClass): "gateway.networking.k8s.io", ["v1"], false;
+    Gateway(Gateway): "gateway.networking.k8s.io", ["v1"], true;
+    HTTPRoute(HTTPRoute): "gateway.networking.k8s.io", ["v1"], true;
+    ReferenceGrant(ReferenceGrant): "gateway.networking.k8s.io", ["v1", "v1beta1"], true;
+    Plan(Plan): "weir.dev", ["v1alpha1"], false;
+    Tenant(Tenant): "weir.dev", ["v1alpha1"], false;
+}
+
+impl Object {
+    /// The object's identity.
+    pub fn key(&self) -> ObjectKey {
+        let meta = self.metadata();
+        ObjectKey {
+            kind: self.kind(),
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Identity of an object: kind, namespace (empty for a cluster-scoped kind) and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Kind; it implies the group.
+    pub kind: Kind,
+    /// Namespace, or empty.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// The key of `kind` `namespace`/`name`.
+    pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { kind, namespace: namespace.into(), name: name.into() }
+    }
+}
+
+/// `HTTPRoute shop/front`, `Tenant acme`.
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.kind.name())?;
+        if !self.namespace.is_empty() {
+            write!(f, "{}/", self.namespace)?;
+        }
+        f.write_str(&self.name)
+    }
+}

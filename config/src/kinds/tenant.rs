@@ -1,0 +1,54 @@
+//! `Tenant`: one customer.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{PlanSpec, PolicyStatus};
+
+/// One customer: which namespaces are its own, which names it may claim, what it may use.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(group = "weir.dev", version = "v1alpha1", kind = "Tenant", status = "PolicyStatus", derive = "PartialEq")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TenantSpec {
+    /// Name of the Plan.
+    pub plan: String,
+    /// The tenant's namespaces. Default: those with the label `weir.dev/tenant=<name>`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelector>,
+    /// The only names that its routes may claim: exact, or `*.` and a suffix (several labels deep), or `*`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hostnames: Vec<String>,
+    /// How far its traffic is kept apart from other tenants'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// Whether it is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<TenantState>,
+    /// Any of the Plan's fields, in place of the Plan's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<PlanSpec>,
+}
+
+/// Isolation levels, after the SaaS vocabulary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Isolation {
+    /// Shared edge proxies; upstream connections are never shared.
+    #[default]
+    Pool,
+    /// Shared edge proxies; filter chain, certificates and RouteConfiguration of its own.
+    Bridge,
+    /// Edge proxies of its own.
+    Silo,
+}
+
+/// Whether a tenant is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TenantState {
+    /// Served.
+    #[default]
+    Active,
+    /// Its names answer 503 with `retry-after`.
+    Suspended,
+}

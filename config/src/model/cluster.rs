@@ -1,0 +1,80 @@
+//! Cluster and its endpoints.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// `Cluster`: how a backend is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// Resource name.
+    pub name: String,
+    /// Where its endpoints come from.
+    pub endpoints: EndpointSource,
+    /// `connect_timeout`; absent: Envoy's 5 s.
+    pub connect_timeout: Option<Duration>,
+}
+
+/// Where a cluster's endpoints come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EndpointSource {
+    /// `EDS` over ADS, under this `service_name`.
+    Eds(String),
+    /// `STATIC`.
+    Static(LoadAssignment),
+}
+
+/// `ClusterLoadAssignment`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadAssignment {
+    /// Resource name.
+    pub name: String,
+    /// Endpoints by locality and priority.
+    pub localities: Vec<LocalityEndpoints>,
+}
+
+/// `LocalityLbEndpoints`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LocalityEndpoints {
+    /// Where they are.
+    pub locality: Locality,
+    /// 0 is served first.
+    pub priority: u32,
+    /// Endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// `Locality`; empty parts are unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Locality {
+    /// Region.
+    pub region: String,
+    /// Zone.
+    pub zone: String,
+}
+
+/// `LbEndpoint`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Address.
+    pub address: SocketAddr,
+    /// Whether it takes requests.
+    pub health: HealthStatus,
+    /// `load_balancing_weight`, at least 1.
+    pub weight: u32,
+}
+
+/// `HealthStatus`, as far as the server says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HealthStatus {
+    /// Nothing is said: it takes requests.
+    #[default]
+    Unknown,
+    /// It takes requests.
+    Healthy,
+    /// It takes requests only where no other can.
+    Degraded,
+    /// It takes none.
+    Unhealthy,
+    /// It takes no new ones.
+    Draining,
+}

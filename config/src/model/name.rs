@@ -1,0 +1,48 @@
+//! Names of resources. They are injective: parts are joined by `/`, which no DNS label holds, so
+//! that no choice of names by one tenant can spell another's.
+
+use std::net::IpAddr;
+
+/// Name of the Listener at `address`:`port` of `edge`.
+pub fn listener(edge: &str, address: IpAddr, port: u16) -> String {
+    format!("{edge}/{address}/{port}/tcp")
+}
+
+/// Name of the RouteConfiguration that all HTTP listeners of one address and port share.
+pub fn http_routes(edge: &str, address: IpAddr, port: u16) -> String {
+    format!("{edge}/{address}/{port}/http")
+}
+
+/// Name of the RouteConfiguration (and of the filter chain) of one HTTPS listener of a Gateway.
+pub fn https_routes(edge: &str, address: IpAddr, port: u16, namespace: &str, gateway: &str, listener: &str) -> String {
+    format!("{edge}/{address}/{port}/https/{namespace}/{gateway}/{listener}")
+}
+
+/// Name of a VirtualHost, as VHDS wants it: the RouteConfiguration's name, `/`, the domain.
+pub fn virtual_host(route_configuration: &str, domain: &str) -> String {
+    format!("{route_configuration}/{domain}")
+}
+
+/// The two parts of a VirtualHost's name, split from the right; none where there is no `/`.
+pub fn split_virtual_host(name: &str) -> Option<(&str, &str)> {
+    name.rsplit_once('/')
+}
+
+/// Name of the Cluster by which `tenant`'s routes reach a port of a Service. Connections belong to
+/// a Cluster, so tenants never share them.
+pub fn cluster(tenant: &str, namespace: &str, service: &str, port: u16) -> String {
+    format!("{tenant}/{namespace}/{service}/{port}")
+}
+
+/// EDS `service_name` of a port of a Service; all tenants' Clusters of it share the endpoints.
+pub fn endpoints(namespace: &str, service: &str, port: u16) -> String {
+    format!("{namespace}/{service}/{port}")
+}
+
+/// Name of the SDS secret of a Kubernetes Secret.
+pub fn secret(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+/// Name of the ECDS resource that holds every plan's request rate.
+pub const RATE_LIMITS: &str = "weir.dev/local_ratelimit";

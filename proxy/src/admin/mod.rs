@@ -1,0 +1,1 @@
+//! Admin endpoint of the proxy, with names that operators know from Envoy.

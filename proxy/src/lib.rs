@@ -1,0 +1,14 @@
+//! The data half of Weir: an edge proxy that obeys standard xDS v3.
+//!
+//! One way: [`xds`] receives resources, [`live`] compiles them into the tables of [`request`],
+//! [`serve`] moves bytes by what the tables say, [`meter`] counts them.
+
+pub mod admin;
+pub mod balance;
+pub mod live;
+pub mod log;
+pub mod meter;
+pub mod request;
+pub mod serve;
+pub mod tls;
+pub mod xds;

@@ -1,0 +1,1 @@
+//! Access log: one JSON line an exchange.

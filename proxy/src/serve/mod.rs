@@ -1,0 +1,1 @@
+//! The engine: accept, HTTP/1.1, exchange, tunnel, upstream.

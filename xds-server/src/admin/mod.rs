@@ -1,0 +1,1 @@
+//! Admin endpoint of the server.

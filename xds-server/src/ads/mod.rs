@@ -1,0 +1,1 @@
+//! Aggregated discovery service: a store of encoded resources, subscriptions (pure) and the gRPC service (thin).

@@ -1,0 +1,1 @@
+//! Objects by identity, and who owns what. Pure: no I/O, no async.

@@ -1,0 +1,74 @@
+//! Status of objects: Kubernetes conditions, as plain values. Computed by [`crate::translate`],
+//! shown by `weir status` and `weir check`.
+
+use serde::Serialize;
+use weir_config::kinds::gateway::ParentReference;
+
+/// Status of one object, in the Gateway API's shapes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectStatus {
+    /// Conditions of the object itself (GatewayClass, Gateway, Plan, Tenant).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// A Gateway's listeners.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<ListenerStatus>,
+    /// A route's parents.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<ParentStatus>,
+    /// A Tenant's namespaces and names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantStatus>,
+}
+
+/// `metav1.Condition` without its time of transition, which only a store knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// `Accepted`, `Programmed`, `ResolvedRefs`, `PartiallyInvalid`, `Conflicted`, ...
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// Whether it holds.
+    pub status: bool,
+    /// One word, in CamelCase, as the Gateway API specifies.
+    pub reason: String,
+    /// A sentence for people: what is wrong, where, and what to do.
+    pub message: String,
+}
+
+/// `ListenerStatus`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// Name of the listener.
+    pub name: String,
+    /// Routes attached to it.
+    pub attached_routes: u32,
+    /// Kinds of routes it takes.
+    pub supported_kinds: Vec<String>,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// `RouteParentStatus`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentStatus {
+    /// The parent.
+    pub parent_ref: ParentReference,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// What a Tenant has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantStatus {
+    /// Its namespaces.
+    pub namespaces: Vec<String>,
+    /// Names (its `hostnames`) that it owns.
+    pub hostnames: Vec<String>,
+    /// Names that another tenant owns, with that tenant's name.
+    pub lost: Vec<(String, String)>,
+}
