@@ -2,13 +2,13 @@
 
 mod common;
 mod filter;
-mod gateway;
+mod gateways;
 mod grant;
 mod http_route;
 
 pub use common::*;
 pub use filter::*;
-pub use gateway::*;
+pub use gateways::*;
 pub use grant::*;
 pub use http_route::*;
 
