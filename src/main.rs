@@ -1,1 +1,46 @@
-fn main() {}
+//! The `weir` command: one file a subcommand.
+
+mod echo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Weir routes the traffic of many tenants, keeps them apart, holds them to their limits and
+/// measures what they use.
+///
+/// Start with `weir up DIR`: a control server and an edge proxy in one process, over a directory of
+/// Kubernetes manifests. `weir check DIR` says what is wrong with such a directory.
+#[derive(Parser)]
+#[command(name = "weir", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Echo(echo::Args),
+}
+
+/// Exit codes: 0 well, 1 a finding or a failure, 2 wrong usage (clap's own).
+fn main() -> ExitCode {
+    // pingora turns on a second rustls provider; the first to be installed serves everywhere.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("weir: a TLS provider was installed before main");
+        return ExitCode::FAILURE;
+    }
+    let outcome = match Cli::parse().command {
+        Command::Echo(args) => echo::run(args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

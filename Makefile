@@ -1,0 +1,34 @@
+# `make demo` shows Weir; `make test` is all that CI runs; `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+.PHONY: help
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+.PHONY: demo
+demo: ## two tenants, served: builds in release and says what to try
+	@config/examples/demo.sh
+
+.PHONY: test
+test: tools lint ## lints and every test; installs what they need
+	cargo nextest run --workspace
+	cargo test --workspace --doc --quiet
+
+.PHONY: tools
+tools: ## what the tests need beside a Rust toolchain
+	@tests/tools/install.sh
+
+.PHONY: lint
+lint: ## formatting, clippy, licences and duplicate crates
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo deny --offline --log-level error check bans licenses sources
+
+.PHONY: soak
+soak: ## long fuzzing and chaos; SECONDS_EACH=600 says how long
+	WEIR_SOAK_SECONDS=$${SECONDS_EACH:-600} PROPTEST_CASES=100000 cargo nextest run --workspace --run-ignored all -E 'test(/fuzz|simulation|no_failed_request|split/)' --no-fail-fast
+
+.PHONY: golden
+golden: ## rewrite golden files from what the code does now; review the diff
+	WEIR_REGENERATE=1 cargo nextest run --workspace -E 'test(/golden|crds|descriptors/)'
