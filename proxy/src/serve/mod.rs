@@ -1,1 +1,3 @@
 //! The engine: accept, HTTP/1.1, exchange, tunnel, upstream.
+
+pub mod h1;

@@ -1,0 +1,235 @@
+//! The outgoing head, written straight from the borrowed incoming one into the output buffer.
+
+use httparse::Header;
+use weir_config::model::HeaderMutation;
+
+use super::Framing;
+use super::classify::{self, Kind};
+use super::reply;
+use super::request_head::RequestHead;
+use super::response_head::ResponseHead;
+use crate::request::decide::Budget;
+
+/// What a request head is rewritten with.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestContext<'a> {
+    /// Address of the peer, as text.
+    pub peer: &'a str,
+    /// The client's connection is TLS.
+    pub tls: bool,
+    /// The peer's address is the client's (`use_remote_address`).
+    pub use_remote_address: bool,
+    /// The route's changes.
+    pub mutation: &'a HeaderMutation,
+    /// Goes out where the client sent no `x-request-id`.
+    pub request_id: &'a str,
+}
+
+/// Writes the head for the upstream after what `out` holds.
+///
+/// What ends at this hop is left out (RFC 9110 section 7.6.1); Host goes on unchanged; `Expect`
+/// goes on, and the upstream's 100 comes back: only the origin knows whether it wants the body.
+pub fn request(head: &RequestHead<'_, '_>, context: &RequestContext<'_>, out: &mut Vec<u8>) {
+    let [slash, origin] = head.target.origin_form();
+    put(out, &[head.method.as_bytes(), b" ", slash.as_bytes(), origin.as_bytes(), b" HTTP/1.1\r\n"]);
+    put(out, &[b"host: ", head.authority.as_bytes(), b"\r\n"]);
+    let edit = Edit::new(context.mutation, head.names_fields, head.headers, head.kinds);
+    let mut request_id = false;
+    let mut forwarded_proto = false;
+    for (header, kind) in head.headers.iter().zip(head.kinds) {
+        match kind {
+            Kind::Host | Kind::TransferEncoding | Kind::Connection | Kind::Hop | Kind::Te | Kind::Upgrade => continue,
+            Kind::ContentLength => {
+                field(out, header.name, header.value);
+                continue;
+            }
+            Kind::ForwardedFor | Kind::ForwardedProto if context.use_remote_address => continue,
+            Kind::ForwardedProto => forwarded_proto = true,
+            Kind::RequestId => request_id = true,
+            // An HTTP/1.0 client does not understand the 100 that it would get.
+            Kind::Expect if !head.facts.expects_continue => continue,
+            Kind::Expect | Kind::ForwardedFor | Kind::Other => {}
+        }
+        if edit.keeps(header.name) {
+            field(out, header.name, header.value);
+        }
+    }
+    if head.facts.body == Framing::Chunked {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    if context.use_remote_address && edit.keeps("x-forwarded-for") {
+        forwarded_for(head, context.peer, out);
+    }
+    if !forwarded_proto && edit.keeps("x-forwarded-proto") {
+        let proto: &[u8] = if context.tls { b"https" } else { b"http" };
+        put(out, &[b"x-forwarded-proto: ", proto, b"\r\n"]);
+    }
+    if !request_id && edit.keeps("x-request-id") {
+        put(out, &[b"x-request-id: ", context.request_id.as_bytes(), b"\r\n"]);
+    }
+    match (head.facts.upgrade, head.te_trailers) {
+        (true, _) => {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            upgrade(head.headers, head.kinds, out);
+        }
+        (false, true) => out.extend_from_slice(b"connection: te\r\nte: trailers\r\n"),
+        (false, false) => {}
+    }
+    edit.add(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What a response head is rewritten with.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseContext<'a> {
+    /// The route's changes.
+    pub mutation: &'a HeaderMutation,
+    /// Framing toward the client; see [`client_framing`].
+    pub framing: Framing,
+    /// What `Connection` says.
+    pub connection: Persistence,
+    /// State of the budget that was asked.
+    pub budget: Option<Budget>,
+}
+
+/// What a response says of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// Stays, which HTTP/1.1 need not say.
+    Keep,
+    /// Stays, said to an HTTP/1.0 client that asked.
+    KeepSaid,
+    /// Ends.
+    Close,
+    /// Changes its protocol (101).
+    Upgrade,
+}
+
+/// How a body goes on to a client of minor version `minor`: what has no length goes in chunks, or
+/// until the end of the connection where the client knows no chunks.
+pub fn client_framing(body: Framing, minor: u8) -> Framing {
+    match body {
+        Framing::Chunked | Framing::Close if minor >= 1 => Framing::Chunked,
+        Framing::Chunked | Framing::Close => Framing::Close,
+        Framing::None | Framing::Length(_) => body,
+    }
+}
+
+/// Writes the head for the client after what `out` holds.
+pub fn response(head: &ResponseHead<'_, '_>, context: &ResponseContext<'_>, out: &mut Vec<u8>) {
+    status_line(head.status, head.reason, out);
+    let edit = Edit::new(context.mutation, head.names_fields, head.headers, head.kinds);
+    // RFC 9110 section 8.6: no Content-Length in these.
+    let no_length = head.status < 200 || head.status == 204;
+    for (header, kind) in head.headers.iter().zip(head.kinds) {
+        match kind {
+            Kind::TransferEncoding | Kind::Connection | Kind::Hop | Kind::Upgrade => continue,
+            Kind::ContentLength if no_length => continue,
+            Kind::ContentLength => field(out, header.name, header.value),
+            _ if edit.keeps(header.name) => field(out, header.name, header.value),
+            _ => {}
+        }
+    }
+    if context.framing == Framing::Chunked {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    match context.connection {
+        Persistence::Keep => {}
+        Persistence::KeepSaid => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        Persistence::Close => out.extend_from_slice(b"connection: close\r\n"),
+        Persistence::Upgrade => {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            upgrade(head.headers, head.kinds, out);
+        }
+    }
+    if let Some(budget) = &context.budget {
+        reply::budget(budget, out);
+    }
+    edit.add(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the start of a response.
+pub(super) fn status_line(status: u16, reason: &str, out: &mut Vec<u8>) {
+    let mut digits = itoa::Buffer::new();
+    put(out, &[b"HTTP/1.1 ", digits.format(status).as_bytes(), b" ", reason.as_bytes(), b"\r\n"]);
+}
+
+/// The route's changes, and what `Connection` names.
+struct Edit<'a> {
+    mutation: &'a HeaderMutation,
+    named: Option<(&'a [Header<'a>], &'a [Kind])>,
+    plain: bool,
+}
+
+impl<'a> Edit<'a> {
+    fn new(mutation: &'a HeaderMutation, named: bool, headers: &'a [Header<'a>], kinds: &'a [Kind]) -> Self {
+        let plain = !named && mutation.remove.is_empty() && mutation.ops.iter().all(|op| op.append);
+        Self { mutation, named: named.then_some((headers, kinds)), plain }
+    }
+
+    /// Whether a field of this name stays.
+    fn keeps(&self, name: &str) -> bool {
+        self.plain || !(self.removes(name) || self.is_named(name))
+    }
+
+    fn removes(&self, name: &str) -> bool {
+        self.mutation.remove.iter().any(|n| n.eq_ignore_ascii_case(name))
+            || self.mutation.ops.iter().any(|op| !op.append && op.name.eq_ignore_ascii_case(name))
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        let Some((headers, kinds)) = self.named else { return false };
+        headers
+            .iter()
+            .zip(kinds)
+            .filter(|(_, kind)| **kind == Kind::Connection)
+            .flat_map(|(header, _)| classify::members(header.value))
+            .any(|member| member.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    /// Writes what is set and added. What frames the message is not the route's to change.
+    fn add(&self, out: &mut Vec<u8>) {
+        for op in &self.mutation.ops {
+            let allowed = matches!(
+                classify::classify(&op.name),
+                Kind::Other | Kind::RequestId | Kind::ForwardedFor | Kind::ForwardedProto
+            );
+            // Of several that overwrite one name the last stands.
+            if allowed && !self.overwritten_later(op) {
+                field(out, &op.name, op.value.as_bytes());
+            }
+        }
+    }
+
+    fn overwritten_later(&self, op: &weir_config::model::HeaderOp) -> bool {
+        let place = self.mutation.ops.iter().position(|other| std::ptr::eq(other, op)).unwrap_or_default();
+        self.mutation.ops.iter().skip(place + 1).any(|later| !later.append && later.name == op.name)
+    }
+}
+
+fn forwarded_for(head: &RequestHead<'_, '_>, peer: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"x-forwarded-for: ");
+    for (header, _) in head.headers.iter().zip(head.kinds).filter(|(_, kind)| **kind == Kind::ForwardedFor) {
+        if !header.value.is_empty() {
+            put(out, &[header.value, b", "]);
+        }
+    }
+    put(out, &[peer.as_bytes(), b"\r\n"]);
+}
+
+fn upgrade(headers: &[Header<'_>], kinds: &[Kind], out: &mut Vec<u8>) {
+    for (header, _) in headers.iter().zip(kinds).filter(|(_, kind)| **kind == Kind::Upgrade) {
+        field(out, header.name, header.value);
+    }
+}
+
+pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    put(out, &[name.as_bytes(), b": ", value, b"\r\n"]);
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
