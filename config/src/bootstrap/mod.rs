@@ -1,1 +1,17 @@
-//! bootstrap
+//! Start-up settings of the two halves, as YAML. They are read once; everything that may change
+//! while a process runs travels as configuration instead.
+//!
+//! Every field is optional but the few without a sensible default. A field that is not known is
+//! an error that suggests the nearest name.
+
+mod proxy;
+mod read;
+mod server;
+mod value;
+
+pub use proxy::{Node, ProxyBootstrap};
+pub use server::{Edge, ServerBootstrap, Source, Unassigned};
+pub use value::{Address, Admin, Endpoint, Period};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn an_empty_proxy_file_is_a_file_of_defaults() {
+    let settings = ProxyBootstrap::parse("").unwrap();
+    assert_eq!(settings, ProxyBootstrap::default());
+    assert_eq!(settings.xds.address.to_string(), "127.0.0.1:18000");
+    assert_eq!(settings.admin.address.to_string(), "127.0.0.1:9901");
+    assert_eq!(settings.max_staleness.0, Duration::from_secs(86400));
+}
+
+#[test]
+fn a_server_needs_only_its_source() {
+    let settings = ServerBootstrap::parse("source: {directory: /etc/weir}\n").unwrap();
+    assert_eq!(settings, ServerBootstrap::new("/etc/weir"));
+    assert_eq!(settings.admin.address.to_string(), "127.0.0.1:18001");
+}
+
+#[test]
+fn every_setting_can_be_written() {
+    let text = "
+node: {id: edge-0, cluster: public}
+xds: {address: 'unix:/run/weir/xds.sock'}
+admin: {address: '127.0.0.1:0'}
+stateDir: /var/lib/weir
+secretsDir: /dev/shm/weir
+workers: 4
+maxStaleness: 12h
+drainTimeout: 1m30s
+usageWindow: 500ms
+";
+    let settings = ProxyBootstrap::parse(text).unwrap();
+    assert_eq!(settings.xds.address, Address::Unix("/run/weir/xds.sock".into()));
+    assert_eq!(settings.drain_timeout, Period::seconds(90));
+    assert_eq!(settings.usage_window.0, Duration::from_millis(500));
+    let again = ProxyBootstrap::parse(&serde_json::to_string(&settings).unwrap()).unwrap();
+    assert_eq!(again, settings, "settings written out are read back");
+}
+
+#[test]
+fn unknown_fields_are_all_named_with_the_nearest_name() {
+    let errors = ProxyBootstrap::parse("node: {idd: a}\nstate_dir: x\n").unwrap_err();
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "node.idd: there is no such field (did you mean `id`?)",
+            "state_dir: there is no such field (did you mean `stateDir`?)"
+        ]
+    );
+    let errors = ServerBootstrap::parse("source: {directory: d}\nedge: {zzz: 1}").unwrap_err();
+    assert_eq!(errors[0].to_string(), "edge.zzz: there is no such field (known here: `name`)");
+}
+
+#[test]
+fn a_bad_value_is_named_by_its_path() {
+    let field = |errors: Vec<crate::FieldError>| errors[0].field.clone();
+    assert_eq!(field(ProxyBootstrap::parse("xds: {address: localhost}").unwrap_err()), "xds.address");
+    assert_eq!(field(ProxyBootstrap::parse("drainTimeout: 10").unwrap_err()), "drainTimeout");
+    assert_eq!(field(ProxyBootstrap::parse("workers: 0").unwrap_err()), "workers");
+    assert_eq!(field(ServerBootstrap::parse("source: {directory: ''}").unwrap_err()), "source.directory");
+    assert_eq!(
+        field(ServerBootstrap::parse("source: {directory: d}\nxds: {address: '0.0.0.0:1'}").unwrap_err()),
+        "xds.address"
+    );
+}

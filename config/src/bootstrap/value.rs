@@ -1,0 +1,165 @@
+//! Values that several settings share.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where to listen or connect: `127.0.0.1:18000`, `[::1]:18000`, or `unix:/run/weir/xds.sock`.
+/// Where one listens, port 0 lets the system choose; the port chosen is reported.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// Unix domain socket at this path.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether only this machine can reach it: a loopback address or a Unix socket.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Address::Tcp(address) => address.ip().is_loopback(),
+            Address::Unix(_) => true,
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path {
+                "" => Err("a path must follow `unix:`".into()),
+                path => Ok(Address::Unix(path.into())),
+            };
+        }
+        let address = text.parse().map_err(|_| {
+            format!(
+                "`{text}` is no address; write IP:PORT, such as 127.0.0.1:18000, or unix:PATH (names are not resolved)"
+            )
+        })?;
+        Ok(Address::Tcp(address))
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> String {
+        address.to_string()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A length of time as Kubernetes and the Gateway API write it (GEP-2257): `10s`, `1h30m`, `500ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Period(pub Duration);
+
+impl Period {
+    /// So many seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+}
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is no length of time; write such as 10s, 1h30m, or 500ms");
+        let mut rest = text;
+        let mut sum = Duration::ZERO;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+            let count: u32 = rest[..digits].parse().map_err(|_| bad())?;
+            rest = &rest[digits..];
+            let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+            let unit = match &rest[..letters] {
+                "h" => Duration::from_secs(3600),
+                "m" => Duration::from_secs(60),
+                "s" => Duration::from_secs(1),
+                "ms" => Duration::from_millis(1),
+                _ => return Err(bad()),
+            };
+            sum = unit.checked_mul(count).and_then(|part| sum.checked_add(part)).ok_or_else(bad)?;
+            rest = &rest[letters..];
+        }
+        if text.is_empty() { Err(bad()) } else { Ok(Self(sum)) }
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Period> for String {
+    fn from(period: Period) -> String {
+        period.to_string()
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.as_secs(), self.0.subsec_millis()) {
+            (seconds, 0) => write!(f, "{seconds}s"),
+            (0, millis) => write!(f, "{millis}ms"),
+            (seconds, millis) => write!(f, "{seconds}s{millis}ms"),
+        }
+    }
+}
+
+/// Where the xDS port is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Endpoint {
+    /// Address. Default: `127.0.0.1:18000`.
+    pub address: Address,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self { address: local(18000) }
+    }
+}
+
+/// The admin endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Admin {
+    /// Address. It has no authentication: keep it on loopback. Default: `127.0.0.1:9901` at a
+    /// proxy, `127.0.0.1:18001` at a server.
+    pub address: Address,
+}
+
+/// `127.0.0.1:port`.
+pub(super) fn local(port: u16) -> Address {
+    Address::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
+}
