@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod balance;
+pub mod clock;
 pub mod live;
 pub mod log;
 pub mod meter;

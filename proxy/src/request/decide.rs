@@ -1,9 +1,11 @@
 //! The decision: host, route, budget, cluster.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::head::{Head, Headers};
-use super::table::{ClusterSlot, HostTable, HttpTable, RouteTable};
+use super::limit;
+use super::table::{ActionTable, ClusterSlot, HostTable, HttpTable, RouteTable, SplitTable};
 use crate::meter::TenantId;
 
 /// What to do with a request.
@@ -15,7 +17,7 @@ pub enum Decision<'t> {
         route: &'t Arc<RouteTable>,
         /// The cluster that the split chose.
         cluster: &'t Arc<ClusterSlot>,
-        /// Rate-limit headers for the response, where the filter asks for them.
+        /// What is left of the scarcest budget that it drew on.
         budget: Option<Budget>,
     },
     /// Answer as the route says (`direct_response`).
@@ -24,6 +26,8 @@ pub enum Decision<'t> {
         route: &'t Arc<RouteTable>,
         /// Status.
         status: u16,
+        /// As in `Forward`.
+        budget: Option<Budget>,
     },
     /// Refuse.
     Refuse {
@@ -33,7 +37,7 @@ pub enum Decision<'t> {
         route: Option<&'t Arc<RouteTable>>,
         /// Why.
         refusal: Refusal,
-        /// The budget that was empty.
+        /// The budget that was empty, or as in `Forward`.
         budget: Option<Budget>,
     },
 }
@@ -49,24 +53,46 @@ pub enum Refusal {
     RateLimited,
 }
 
-/// State of a budget after this request (`x-ratelimit-limit`, `-remaining`, `-reset`).
+/// State of a budget after this request (`x-ratelimit-limit`, `-remaining`, `-reset`: plain numbers, as
+/// Envoy's `DRAFT_VERSION_03` of `local_ratelimit` writes them). `retry-after` is `reset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Tokens a full bucket has.
     pub limit: u32,
     /// Tokens left.
     pub remaining: u32,
-    /// Seconds until the next token (rounded up), at least 1 where none is left.
+    /// Seconds until the next token (rounded up), at least 1; 0 while tokens are left.
     pub reset: u32,
+    /// Whether the filter asks for the `x-ratelimit` headers.
+    pub headers: bool,
 }
 
-/// Decides. `now` is monotonic, in nanoseconds from the process's start.
+/// Decides. `now` is [`crate::clock::now`]. Allocates nothing, and its cost does not grow with the
+/// number of hosts.
 pub fn decide<'t, H: Headers + ?Sized>(
     http: &'t HttpTable,
     hosts: &'t HostTable,
     head: &Head<'_, H>,
     now: u64,
 ) -> Decision<'t> {
-    let _ = (http, hosts, head, now);
-    unimplemented!()
+    let host = hosts.find(head.host);
+    let route = host.and_then(|host| host.routes.iter().find(|route| route.matcher.matches(head)));
+    let (taken, budget) = limit::take(&http.limits, route.and_then(|route| route.owner.as_deref()), now);
+    let tenant = route.map(|route| route.tenant).or(host.map(|host| host.tenant)).unwrap_or(TenantId::NONE);
+    if !taken {
+        return Decision::Refuse { tenant, route, refusal: Refusal::RateLimited, budget };
+    }
+    let Some(route) = route else {
+        let refusal = if host.is_some() { Refusal::NoRoute } else { Refusal::NoHost };
+        return Decision::Refuse { tenant, route: None, refusal, budget };
+    };
+    match &route.action {
+        ActionTable::Forward(cluster) => Decision::Forward { route, cluster, budget },
+        ActionTable::Split(split) => Decision::Forward { route, cluster: choose(split), budget },
+        ActionTable::Direct(status) => Decision::Direct { route, status: *status, budget },
+    }
+}
+
+fn choose(split: &SplitTable) -> &Arc<ClusterSlot> {
+    &split.clusters[split.wheel.at(split.turn.fetch_add(1, Relaxed))]
 }

@@ -2,8 +2,11 @@
 
 pub mod decide;
 pub mod head;
+pub mod hosts;
 pub mod limit;
+pub mod matcher;
 pub mod table;
+pub mod wheel;
 
-pub use decide::{Decision, Refusal, decide};
+pub use decide::{Budget, Decision, Refusal, decide};
 pub use head::{Head, Headers};

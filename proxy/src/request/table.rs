@@ -2,17 +2,21 @@
 //! looks nothing up by a string but its host.
 //!
 //! A *slot* is a place that others point to and whose content swaps: routes of a
-//! RouteConfiguration, endpoints of a cluster. A connection keeps the chain that it arrived at;
-//! the slots behind it stay current.
+//! RouteConfiguration, endpoints of a cluster, limits of a filter. A connection keeps the chain
+//! that it arrived at; the slots behind it stay current.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use weir_config::model::HeaderMutation;
 
+pub use super::hosts::HostTable;
+use super::limit::{LimitSlot, OwnerSlot};
+use super::matcher::Matcher;
+use super::wheel::Wheel;
 use crate::meter::TenantId;
 
 /// A listener.
@@ -31,6 +35,8 @@ pub struct ListenerTable {
 pub struct ChainTable {
     /// Name.
     pub name: String,
+    /// SNI names that it takes; empty: what no other chain of the listener takes.
+    pub server_names: Vec<weir_config::model::ServerName>,
     /// TLS settings; absent: plain text.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// HTTP settings.
@@ -44,6 +50,8 @@ pub struct ChainTable {
 pub struct HttpTable {
     /// Routes, current at every request.
     pub routes: Arc<ArcSwap<HostTable>>,
+    /// Rate limits, in the order of the filters; each is asked.
+    pub limits: Box<[Arc<LimitSlot>]>,
     /// A connection without a request ends after this.
     pub idle_timeout: Duration,
     /// A head must be whole within this, from its first byte.
@@ -58,23 +66,61 @@ pub struct HttpTable {
     pub access_log: bool,
 }
 
-/// Virtual hosts of a RouteConfiguration, by host.
-#[derive(Debug, Default)]
-pub struct HostTable {}
+/// A virtual host: the routes of some domains.
+#[derive(Debug)]
+pub struct VirtualHostTable {
+    /// Resource name.
+    pub name: Box<str>,
+    /// Tenant that is charged where no route matches.
+    pub tenant: TenantId,
+    /// Domains that it serves.
+    pub domains: Box<[weir_config::model::Domain]>,
+    /// Routes in order of precedence.
+    pub routes: Box<[Arc<RouteTable>]>,
+}
 
 /// A route.
 #[derive(Debug)]
 pub struct RouteTable {
     /// Name.
-    pub name: String,
+    pub name: Box<str>,
     /// Tenant that is charged.
     pub tenant: TenantId,
+    /// Buckets that it draws on; none for a route of nobody.
+    pub owner: Option<Arc<OwnerSlot>>,
+    /// Which requests.
+    pub matcher: Matcher,
+    /// What happens to them.
+    pub action: ActionTable,
     /// From the whole request to the whole response; none: no limit.
     pub timeout: Option<Duration>,
     /// Changes to the request's headers.
-    pub request_headers: HeaderMutation,
+    pub request_headers: Arc<HeaderMutation>,
     /// Changes to the response's headers.
-    pub response_headers: HeaderMutation,
+    pub response_headers: Arc<HeaderMutation>,
+}
+
+/// What happens to a request that matched.
+#[derive(Debug)]
+pub enum ActionTable {
+    /// To this cluster.
+    Forward(Arc<ClusterSlot>),
+    /// To one of several by weight.
+    Split(Box<SplitTable>),
+    /// Answer this status.
+    Direct(u16),
+}
+
+/// Several clusters by weight.
+#[derive(Debug)]
+pub struct SplitTable {
+    /// Requests so far. Shared with the table that an edit puts in this one's place, so that
+    /// frequent edits bend no share.
+    pub turn: Arc<AtomicU64>,
+    /// Order of turns.
+    pub wheel: Wheel,
+    /// Clusters, by the wheel's choice.
+    pub clusters: Box<[Arc<ClusterSlot>]>,
 }
 
 /// A cluster whose endpoints swap. Pools of connections are keyed by `id` and the endpoint's address.
@@ -83,20 +129,40 @@ pub struct ClusterSlot {
     /// Unique in the process for (name, connection settings): a pool's key.
     pub id: u64,
     /// Resource name.
-    pub name: String,
+    pub name: Box<str>,
     /// Settings and endpoints.
     pub state: ArcSwap<ClusterTable>,
+    /// Turns of [`crate::balance`] so far.
+    pub turn: AtomicU64,
 }
 
-/// Settings and endpoints of a cluster.
-#[derive(Debug)]
+impl ClusterSlot {
+    /// A slot for a cluster that nobody has sent yet. `turn` is where its round robin begins: a
+    /// number of chance, so that many proxies do not begin with the same endpoint.
+    pub fn new(id: u64, name: &str, turn: u64) -> Self {
+        Self { id, name: name.into(), state: ArcSwap::from_pointee(ClusterTable::default()), turn: turn.into() }
+    }
+}
+
+/// Settings and endpoints of a cluster. The default is one that nobody has sent.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct ClusterTable {
     /// False: a route names it, nobody has sent it. It answers 503 (`NC`).
     pub known: bool,
     /// Limit of a connect.
     pub connect_timeout: Duration,
     /// Endpoints to choose from, those of the best priority that can take requests; see [`crate::balance`].
-    pub endpoints: Vec<EndpointTable>,
+    pub endpoints: Box<[EndpointTable]>,
+    /// Order of turns among them; none where there is no endpoint.
+    pub wheel: Option<Wheel>,
+}
+
+impl ClusterTable {
+    /// A known cluster with these endpoints to choose from.
+    pub fn new(connect_timeout: Duration, endpoints: Box<[EndpointTable]>) -> Self {
+        let weights: Vec<u32> = endpoints.iter().map(|e| e.weight.max(1)).collect();
+        Self { known: true, connect_timeout, endpoints, wheel: Wheel::new(&weights) }
+    }
 }
 
 /// An endpoint.

@@ -1,0 +1,80 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::pick;
+use crate::request::table::{ClusterSlot, ClusterTable, EndpointTable};
+
+fn address(n: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], n))
+}
+
+fn cluster(weights: &[u32]) -> ClusterSlot {
+    let endpoints =
+        (1..).zip(weights).map(|(n, weight)| EndpointTable { address: address(n), weight: *weight }).collect();
+    let slot = ClusterSlot::new(1, "c", 0);
+    slot.state.store(ClusterTable::new(Duration::from_secs(1), endpoints).into());
+    slot
+}
+
+fn choose(slot: &ClusterSlot, tried: &[SocketAddr]) -> Option<SocketAddr> {
+    pick(slot, &slot.state.load(), tried).map(|e| e.address)
+}
+
+#[test]
+fn an_unknown_cluster_and_an_empty_one_have_no_endpoint() {
+    assert_eq!(choose(&ClusterSlot::new(1, "c", 0), &[]), None);
+    assert_eq!(choose(&cluster(&[]), &[]), None);
+}
+
+#[test]
+fn what_failed_is_not_chosen_again() {
+    let slot = cluster(&[1, 1, 1]);
+    let first = choose(&slot, &[]).unwrap();
+    let second = choose(&slot, &[first]).unwrap();
+    let third = choose(&slot, &[first, second]).unwrap();
+    assert_ne!(first, second);
+    assert!(![first, second].contains(&third));
+    assert_eq!(choose(&slot, &[first, second, third]), None);
+}
+
+#[test]
+fn turns_go_on_when_endpoints_swap() {
+    let slot = cluster(&[1, 1]);
+    let first = choose(&slot, &[]).unwrap();
+    let same = slot.state.load_full();
+    slot.state.store(ClusterTable::new(same.connect_timeout, same.endpoints.clone()).into());
+    assert_ne!(choose(&slot, &[]).unwrap(), first);
+}
+
+#[test]
+fn shares_are_exact_across_threads() {
+    let slot = cluster(&[3, 1]);
+    let counts: Vec<usize> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| (0..1000).filter(|_| choose(&slot, &[]) == Some(address(1))).count()))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(counts.iter().sum::<usize>(), 3000);
+}
+
+proptest! {
+    #[test]
+    fn shares_are_exact_over_a_period(weights in prop::collection::vec(1u32..9, 1..7), start in 0usize..50) {
+        let slot = cluster(&weights);
+        for _ in 0..start {
+            choose(&slot, &[]);
+        }
+        let sum: u32 = weights.iter().sum();
+        let mut counts = BTreeMap::new();
+        for _ in 0..sum {
+            *counts.entry(choose(&slot, &[]).unwrap()).or_insert(0u32) += 1;
+        }
+        for (n, weight) in (1..).zip(&weights) {
+            prop_assert_eq!(counts.get(&address(n)), Some(weight));
+        }
+    }
+}

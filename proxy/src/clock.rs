@@ -1,0 +1,11 @@
+//! The one clock of decisions: monotonic, in nanoseconds from the process's start.
+
+use std::sync::LazyLock;
+use std::time::Instant;
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Nanoseconds since this was first asked. Every bucket and every worker must use the same origin.
+pub fn now() -> u64 {
+    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}

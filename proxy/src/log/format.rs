@@ -1,0 +1,74 @@
+//! One exchange as a line of JSON.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use super::json::Object;
+
+/// What is said of an exchange. Names in the log are those of Envoy's command operators, in lower
+/// case; what is not known is `null`. Texts are cut at 2 KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// `start_time`: the head's first byte.
+    pub start: SystemTime,
+    /// `duration`: to the response's last byte; in the log in milliseconds.
+    pub duration: Duration,
+    /// `method`
+    pub method: &'a str,
+    /// `authority`: Host, as it came.
+    pub authority: Option<&'a str>,
+    /// `path`, with its query, as it came.
+    pub path: &'a str,
+    /// `protocol`: `HTTP/1.1`
+    pub protocol: &'a str,
+    /// `response_code`; 0: the client went away before there was one.
+    pub response_code: u16,
+    /// `response_flags`: Envoy's short forms (`NR`, `RL`, `UF`, ...), joined by `,`; empty: none, `-` in the log.
+    pub response_flags: &'a str,
+    /// `bytes_received`: as billed.
+    pub bytes_received: u64,
+    /// `bytes_sent`: as billed.
+    pub bytes_sent: u64,
+    /// `upstream_host`: the endpoint.
+    pub upstream_host: Option<SocketAddr>,
+    /// `upstream_cluster`
+    pub upstream_cluster: Option<&'a str>,
+    /// `route_name`
+    pub route_name: Option<&'a str>,
+    /// `tenant`: who is charged; `-`: nobody.
+    pub tenant: &'a str,
+    /// `request_id`: `x-request-id`.
+    pub request_id: Option<&'a str>,
+    /// `downstream_remote_address`
+    pub downstream_remote_address: Option<SocketAddr>,
+    /// `requested_server_name`: SNI.
+    pub requested_server_name: Option<&'a str>,
+    /// `user_agent`
+    pub user_agent: Option<&'a str>,
+}
+
+impl Entry<'_> {
+    /// Appends the line, with its end.
+    pub(super) fn format(&self, out: &mut Vec<u8>) {
+        let mut object = Object::new(out);
+        object.time("start_time", self.start);
+        object.text("method", Some(self.method));
+        object.text("authority", self.authority);
+        object.text("path", Some(self.path));
+        object.text("protocol", Some(self.protocol));
+        object.number("response_code", self.response_code.into());
+        object.text("response_flags", Some(if self.response_flags.is_empty() { "-" } else { self.response_flags }));
+        object.number("bytes_received", self.bytes_received);
+        object.number("bytes_sent", self.bytes_sent);
+        object.number("duration", u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX));
+        object.text("tenant", Some(self.tenant));
+        object.text("route_name", self.route_name);
+        object.text("upstream_cluster", self.upstream_cluster);
+        object.address("upstream_host", self.upstream_host);
+        object.address("downstream_remote_address", self.downstream_remote_address);
+        object.text("requested_server_name", self.requested_server_name);
+        object.text("request_id", self.request_id);
+        object.text("user_agent", self.user_agent);
+        object.end();
+    }
+}

@@ -1,0 +1,222 @@
+//! Whether a request matches a route: path, method, headers, query. Compiled from the model.
+
+use std::borrow::Cow;
+
+use regex::bytes::{Regex, RegexBuilder};
+use weir_config::FieldError;
+use weir_config::model::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
+
+use super::head::{Head, Headers};
+
+/// Largest compiled form of one expression, in bytes.
+const REGEX_BYTES: usize = 256 * 1024;
+
+/// Every part must match.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    path: Path,
+    /// Method, headers and query: most routes have none.
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Clone, Debug)]
+enum Path {
+    Exact(Box<str>),
+    Prefix(Box<str>),
+    SegmentPrefix(Box<str>),
+    Regex(Box<Regex>),
+}
+
+#[derive(Clone, Debug)]
+struct Rest {
+    method: Option<Box<str>>,
+    headers: Box<[Header]>,
+    query: Box<[Query]>,
+}
+
+#[derive(Clone, Debug)]
+struct Header {
+    name: Box<str>,
+    invert: bool,
+    value: Option<Text>,
+}
+
+#[derive(Clone, Debug)]
+struct Query {
+    name: Box<str>,
+    value: Option<Text>,
+}
+
+#[derive(Clone, Debug)]
+enum Text {
+    Exact(Box<str>),
+    Prefix(Box<str>),
+    Suffix(Box<str>),
+    Contains(Box<str>),
+    Regex(Box<Regex>),
+}
+
+impl Matcher {
+    /// Compiles.
+    ///
+    /// # Errors
+    /// Every expression that does not compile, by its path in the `RouteMatch` message.
+    pub fn new(model: &RouteMatch) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let path = Path::new(&model.path).map_err(|e| errors.push(e)).ok();
+        // `:method` is the first header matcher on the wire, where there is one.
+        let first = usize::from(model.method.is_some());
+        let mut headers = Vec::new();
+        for (at, header) in (first..).zip(&model.headers) {
+            match Header::new(header) {
+                Ok(header) => headers.push(header),
+                Err(error) => errors.push(error.within(&format!("headers[{at}].string_match"))),
+            }
+        }
+        let mut query = Vec::new();
+        for (at, parameter) in model.query.iter().enumerate() {
+            match Query::new(parameter) {
+                Ok(parameter) => query.push(parameter),
+                Err(error) => errors.push(error.within(&format!("query_parameters[{at}].string_match"))),
+            }
+        }
+        let method = model.method.as_deref().map(Box::from);
+        let rest = (method.is_some() || !headers.is_empty() || !query.is_empty())
+            .then(|| Box::new(Rest { method, headers: headers.into(), query: query.into() }));
+        match path {
+            Some(path) if errors.is_empty() => Ok(Self { path, rest }),
+            _ => Err(errors),
+        }
+    }
+
+    /// Whether the request matches.
+    pub fn matches<H: Headers + ?Sized>(&self, head: &Head<'_, H>) -> bool {
+        self.path.matches(head.path) && self.rest.as_ref().is_none_or(|rest| rest.matches(head))
+    }
+}
+
+impl Path {
+    fn new(model: &PathMatch) -> Result<Self, FieldError> {
+        Ok(match model {
+            PathMatch::Exact(path) => Path::Exact(path.as_str().into()),
+            PathMatch::Prefix(path) => Path::Prefix(path.as_str().into()),
+            PathMatch::SegmentPrefix(path) => Path::SegmentPrefix(path.as_str().into()),
+            PathMatch::Regex(pattern) => Path::Regex(Box::new(regex(pattern).map_err(|e| e.within("safe_regex"))?)),
+        })
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        match self {
+            Path::Exact(whole) => **whole == *path,
+            Path::Prefix(prefix) => path.starts_with(&**prefix),
+            Path::SegmentPrefix(prefix) => {
+                path.strip_prefix(&**prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            Path::Regex(regex) => regex.is_match(path.as_bytes()),
+        }
+    }
+}
+
+impl Rest {
+    fn matches<H: Headers + ?Sized>(&self, head: &Head<'_, H>) -> bool {
+        self.method.as_deref().is_none_or(|method| method == head.method)
+            && self.headers.iter().all(|header| header.matches(head.headers))
+            && self.query.iter().all(|parameter| parameter.matches(head.query))
+    }
+}
+
+impl Header {
+    fn new(model: &HeaderMatch) -> Result<Self, FieldError> {
+        let value = model.value.as_ref().map(Text::new).transpose()?;
+        Ok(Self { name: model.name.as_str().into(), invert: model.invert, value })
+    }
+
+    /// A header that is not there does not match, which `invert` turns round as any other answer.
+    fn matches<H: Headers + ?Sized>(&self, headers: &H) -> bool {
+        let matched = match (&self.value, joined(headers, &self.name)) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(text), Some(value)) => text.matches(&value),
+        };
+        matched != self.invert
+    }
+}
+
+/// The values of a header, joined by `,`. Allocates only where there are several.
+fn joined<'h, H: Headers + ?Sized>(headers: &'h H, name: &'h str) -> Option<Cow<'h, [u8]>> {
+    let mut values = headers.values(name);
+    let mut value = Cow::Borrowed(values.next()?);
+    for next in values {
+        let all = value.to_mut();
+        all.push(b',');
+        all.extend_from_slice(next);
+    }
+    Some(value)
+}
+
+impl Query {
+    fn new(model: &QueryMatch) -> Result<Self, FieldError> {
+        let value = model.value.as_ref().map(Text::new).transpose()?;
+        Ok(Self { name: model.name.as_str().into(), value })
+    }
+
+    /// The first value counts, as it was written: nothing is decoded.
+    fn matches(&self, query: Option<&str>) -> bool {
+        let found = query.into_iter().flat_map(|q| q.split('&')).find_map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (name == &*self.name).then_some(value)
+        });
+        match (found, &self.value) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(value), Some(text)) => text.matches(value.as_bytes()),
+        }
+    }
+}
+
+impl Text {
+    fn new(model: &StringMatch) -> Result<Self, FieldError> {
+        Ok(match model {
+            StringMatch::Exact(text) => Text::Exact(text.as_str().into()),
+            StringMatch::Prefix(text) => Text::Prefix(text.as_str().into()),
+            StringMatch::Suffix(text) => Text::Suffix(text.as_str().into()),
+            StringMatch::Contains(text) => Text::Contains(text.as_str().into()),
+            StringMatch::Regex(pattern) => Text::Regex(Box::new(regex(pattern).map_err(|e| e.within("safe_regex"))?)),
+        })
+    }
+
+    fn matches(&self, value: &[u8]) -> bool {
+        match self {
+            Text::Exact(text) => text.as_bytes() == value,
+            Text::Prefix(text) => value.starts_with(text.as_bytes()),
+            Text::Suffix(text) => value.ends_with(text.as_bytes()),
+            Text::Contains(text) => contains(value, text.as_bytes()),
+            Text::Regex(regex) => regex.is_match(value),
+        }
+    }
+}
+
+fn contains(value: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || value.windows(part.len()).any(|window| window == part)
+}
+
+/// Compiles an expression that must match the whole text (RE2's full match, as Envoy asks for).
+///
+/// As in RE2, `\d`, `\w` and `\s` are ASCII. An expression that only makes sense over Unicode
+/// (`\pL`, a class of letters beyond ASCII) is compiled so.
+///
+/// # Errors
+/// At the `regex` field: it does not parse, or grows too large.
+pub fn regex(pattern: &str) -> Result<Regex, FieldError> {
+    let build = |text: &str, unicode| RegexBuilder::new(text).unicode(unicode).size_limit(REGEX_BYTES).build();
+    // Alone first: `a)|(b` must not close the group that is put around it.
+    let unicode = build(pattern, false).is_err();
+    build(pattern, unicode)
+        .and_then(|_| build(&format!(r"\A(?:{pattern})\z"), unicode))
+        .map_err(|e| FieldError::new("regex", format!("cannot be compiled: {}", last_line(&e.to_string()))))
+}
+
+/// What the compiler says after it has drawn the place of the error.
+fn last_line(text: &str) -> String {
+    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}
