@@ -31,7 +31,7 @@ fn unknown_fields(path: &str, value: &Value, schema: &Schema, errors: &mut Vec<F
     };
     for (name, value) in fields {
         let here = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        match known.get(name).map(|schema| <&Schema>::try_from(schema)) {
+        match known.get(name).map(<&Schema>::try_from) {
             Some(Ok(schema)) => unknown_fields(&here, value, schema, errors),
             Some(Err(_)) => {}
             None => errors.push(FieldError::new(here, "there is no such field").hint(nearest(name, known.keys()))),
