@@ -5,13 +5,17 @@
 //! same struct anew at every place it stands, and the translation of `HTTPRoute` and its siblings
 //! wants one `BackendRef`, one `ParentReference`, one header modifier.
 
+pub mod crds;
 pub mod gateway;
+pub mod manifest;
 mod object;
 pub mod plan;
 pub mod quantity;
 pub mod tenant;
+mod validate;
 
 pub use object::{Kind, Object, ObjectKey};
+pub use validate::validate;
 
 /// API group of Weir's own kinds.
 pub const GROUP: &str = "weir.dev";

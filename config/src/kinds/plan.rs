@@ -8,7 +8,16 @@ use super::quantity::Quantity;
 
 /// What a tier of customers may use. Every field is optional; an absent limit is no limit.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[kube(group = "weir.dev", version = "v1alpha1", kind = "Plan", status = "PolicyStatus", derive = "PartialEq")]
+#[kube(
+    group = "weir.dev",
+    version = "v1alpha1",
+    kind = "Plan",
+    status = "PolicyStatus",
+    derive = "PartialEq",
+    doc = "What a tier of customers may use.",
+    category = "weir",
+    shortname = "wplan"
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanSpec {
     /// Requests of all of a tenant's endpoints together.
@@ -16,9 +25,11 @@ pub struct PlanSpec {
     pub requests: Option<RequestRate>,
     /// Requests in flight at one time.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub concurrent_requests: Option<u32>,
     /// Open client connections.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub connections: Option<u32>,
     /// Bytes a second, both ways together.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,6 +42,7 @@ pub struct PlanSpec {
     pub max_request_bytes: Option<Quantity>,
     /// Share of a saturated proxy, relative to other tenants.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub weight: Option<u32>,
 }
 
@@ -39,9 +51,11 @@ pub struct PlanSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestRate {
     /// Requests a second, sustained; at least 1.
+    #[schemars(range(min = 1))]
     pub per_second: u32,
     /// Requests that may come at once; at least 1. Default: `perSecond`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub burst: Option<u32>,
 }
 

@@ -7,18 +7,32 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{PlanSpec, PolicyStatus};
 
+/// A hostname of a Tenant, for the API server; [`super::validate`] says more closely what is wrong.
+const HOSTNAME: &str = r"^(\*|(\*\.)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*)$";
+
 /// One customer: which namespaces are its own, which names it may claim, what it may use.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[kube(group = "weir.dev", version = "v1alpha1", kind = "Tenant", status = "PolicyStatus", derive = "PartialEq")]
+#[kube(
+    group = "weir.dev",
+    version = "v1alpha1",
+    kind = "Tenant",
+    status = "PolicyStatus",
+    derive = "PartialEq",
+    doc = "One customer: which namespaces are its own, which names it may claim, what it may use.",
+    category = "weir",
+    shortname = "wtenant"
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TenantSpec {
     /// Name of the Plan.
+    #[schemars(length(min = 1, max = 253))]
     pub plan: String,
     /// The tenant's namespaces. Default: those with the label `weir.dev/tenant=<name>`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
     /// The only names that its routes may claim: exact, or `*.` and a suffix (several labels deep), or `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024), inner(length(max = 253), regex(pattern = HOSTNAME)))]
     pub hostnames: Vec<String>,
     /// How far its traffic is kept apart from other tenants'.
     #[serde(skip_serializing_if = "Option::is_none")]

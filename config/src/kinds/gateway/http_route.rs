@@ -115,7 +115,7 @@ pub struct HttpValueMatch {
 
 /// `HTTPBackendRef`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "FlatBackendRef")]
 pub struct HttpBackendRef {
     /// The backend.
     #[serde(flatten)]
@@ -126,4 +126,26 @@ pub struct HttpBackendRef {
     /// Filters, for this backend.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<HttpFilter>,
+}
+
+/// How an `HTTPBackendRef` is read: flat, because serde does not say which field of a flattened
+/// struct is wrong.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FlatBackendRef {
+    group: Option<String>,
+    kind: Option<String>,
+    name: String,
+    namespace: Option<String>,
+    port: Option<u16>,
+    weight: Option<u32>,
+    #[serde(default)]
+    filters: Vec<HttpFilter>,
+}
+
+impl From<FlatBackendRef> for HttpBackendRef {
+    fn from(flat: FlatBackendRef) -> Self {
+        let FlatBackendRef { group, kind, name, namespace, port, weight, filters } = flat;
+        Self { target: BackendObjectReference { group, kind, name, namespace, port }, weight, filters }
+    }
 }

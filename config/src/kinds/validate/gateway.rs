@@ -1,0 +1,102 @@
+//! `GatewayClass` and `Gateway`: the CRDs' schemas and CEL rules.
+
+use std::net::IpAddr;
+
+use super::{Errors, names, policy::label_selector};
+use crate::kinds::gateway::{GatewayClassSpec, GatewayListener, GatewaySpec, ListenerTls};
+
+pub(super) fn class(class: &GatewayClassSpec, errors: &mut Errors) {
+    let right = class.controller_name.split_once('/').is_some_and(|(domain, path)| {
+        names::is_subdomain(domain) && !path.is_empty() && class.controller_name.len() <= 253
+    });
+    errors.check(right, "spec.controllerName", || {
+        format!("`{}` is not a domain and a path joined by `/`", class.controller_name)
+    });
+}
+
+pub(super) fn gateway(gateway: &GatewaySpec, errors: &mut Errors) {
+    errors.check(!gateway.gateway_class_name.is_empty(), "spec.gatewayClassName", || "must not be empty".into());
+    let listeners = &gateway.listeners;
+    errors.check(!listeners.is_empty(), "spec.listeners", || "must have at least one listener".into());
+    errors.at_most(listeners, 64, "spec.listeners");
+    for (index, one) in listeners.iter().enumerate() {
+        listener(one, &format!("spec.listeners[{index}]"), errors);
+    }
+    let at = |index| format!("spec.listeners[{index}]");
+    let name = |index| format!("{}.name", at(index));
+    errors.unique(listeners.iter().map(|one| one.name.as_str()), name, "is the name of an earlier listener");
+    let triples = listeners.iter().map(|one| (one.port, one.protocol.as_str(), one.hostname.as_deref()));
+    errors.unique(triples, at, "has port, protocol and hostname of an earlier listener");
+    addresses(gateway, errors);
+}
+
+fn addresses(gateway: &GatewaySpec, errors: &mut Errors) {
+    errors.at_most(&gateway.addresses, 16, "spec.addresses");
+    for (index, address) in gateway.addresses.iter().enumerate() {
+        let at = format!("spec.addresses[{index}].value");
+        let Some(value) = address.value.as_deref().filter(|value| !value.is_empty()) else { continue };
+        match address.type_.as_deref() {
+            None | Some("IPAddress") => {
+                errors.check(value.parse::<IpAddr>().is_ok(), at, || format!("`{value}` is not an IP address"));
+            }
+            Some("Hostname") => {
+                errors.check(names::hostname(value).is_none(), at, || format!("`{value}` is not a hostname"))
+            }
+            Some(_) => {}
+        }
+    }
+    let at = |index| format!("spec.addresses[{index}]");
+    let values = gateway.addresses.iter().map(|address| (address.type_.as_deref(), address.value.as_deref()));
+    errors.unique(values, at, "stands twice");
+}
+
+fn listener(listener: &GatewayListener, at: &str, errors: &mut Errors) {
+    let GatewayListener { name, hostname, port, protocol, tls, allowed_routes } = listener;
+    errors.check(names::is_subdomain(name), format!("{at}.name"), || format!("`{name}` is not a DNS name"));
+    errors.check(*port >= 1, format!("{at}.port"), || "must be from 1 to 65535".into());
+    errors.check(is_protocol(protocol), format!("{at}.protocol"), || format!("`{protocol}` is not a protocol"));
+    if let Some(hostname) = hostname {
+        if matches!(protocol.as_str(), "TCP" | "UDP") {
+            errors.add(format!("{at}.hostname"), format!("must not be set with protocol {protocol}"));
+        } else if let Some(error) = names::hostname(hostname) {
+            errors.push(error.within(&format!("{at}.hostname")));
+        }
+    }
+    match (protocol.as_str(), tls) {
+        ("HTTP" | "TCP" | "UDP", Some(_)) => {
+            errors.add(format!("{at}.tls"), format!("must not be set with protocol {protocol}"));
+        }
+        ("TLS", None) => errors.add(format!("{at}.tls"), "is required with protocol TLS"),
+        (_, Some(tls)) => listener_tls(protocol, tls, &format!("{at}.tls"), errors),
+        (_, None) => {}
+    }
+    if let Some(routes) = allowed_routes {
+        let from = routes.namespaces.as_ref().and_then(|namespaces| namespaces.from.as_deref());
+        errors.one_of(from, &["All", "Selector", "Same", "None"], format!("{at}.allowedRoutes.namespaces.from"));
+        if let Some(selector) = routes.namespaces.as_ref().and_then(|namespaces| namespaces.selector.as_ref()) {
+            label_selector(selector, &format!("{at}.allowedRoutes.namespaces.selector"), errors);
+        }
+        errors.at_most(&routes.kinds, 8, &format!("{at}.allowedRoutes.kinds"));
+    }
+}
+
+/// A name of the Gateway API's (`HTTP`), or a domain and a name (`example.com/bar`).
+fn is_protocol(text: &str) -> bool {
+    let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    match text.split_once('/') {
+        Some((domain, name)) => names::is_subdomain(domain) && word(name),
+        None => word(text),
+    }
+}
+
+fn listener_tls(protocol: &str, tls: &ListenerTls, at: &str, errors: &mut Errors) {
+    let mode = tls.mode.as_deref();
+    errors.one_of(mode, &["Terminate", "Passthrough"], format!("{at}.mode"));
+    if protocol == "HTTPS" && mode == Some("Passthrough") {
+        errors.add(format!("{at}.mode"), "must be Terminate with protocol HTTPS");
+    }
+    if mode.unwrap_or("Terminate") == "Terminate" && tls.certificate_refs.is_empty() && tls.options.is_empty() {
+        errors.add(format!("{at}.certificateRefs"), "must not be empty with mode Terminate");
+    }
+    errors.at_most(&tls.certificate_refs, 64, &format!("{at}.certificateRefs"));
+}
