@@ -5,20 +5,52 @@
 //! does, and that Weir does not support, is an error with the field's path; a field that only
 //! tunes or names (statistics, comments, tracing left out) is passed over.
 
+mod access_log;
+mod cluster;
+mod endpoint;
+mod headers;
+mod http;
+mod http_filter;
+mod listener;
+mod local_rate_limit;
+mod metadata;
+mod read;
+mod route;
+mod route_action;
+mod route_match;
+mod scalar;
+mod secret;
+mod string_match;
+mod tls;
+mod virtual_host;
+mod wire;
+
 use bytes::Bytes;
+use prost13::Message;
 
 use crate::FieldError;
 use crate::model::{Resource, ResourceType};
+use read::{At, Problems};
 
 /// The key of Weir's own metadata in `metadata.filter_metadata`.
 pub const METADATA: &str = "weir.dev";
 /// Client feature by which a node asks for VHDS.
 pub const FEATURE_VHDS: &str = "weir.dev/vhds";
+/// The largest resource that is read, in bytes.
+pub const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// The message of a resource, as the `value` of the `Any` that carries it.
 pub fn encode(resource: &Resource) -> Bytes {
-    let _ = resource;
-    unimplemented!()
+    let (message, shape) = match resource {
+        Resource::Cluster(value) => (cluster::write(value).encode_to_vec(), &scalar::NO_MAPS),
+        Resource::LoadAssignment(value) => (endpoint::write(value).encode_to_vec(), &scalar::NO_MAPS),
+        Resource::Secret(value) => (secret::write(value).encode_to_vec(), &scalar::NO_MAPS),
+        Resource::FilterConfig(value) => (local_rate_limit::write_resource(value).encode_to_vec(), &scalar::NO_MAPS),
+        Resource::Listener(value) => (listener::write(value).encode_to_vec(), &scalar::NO_MAPS),
+        Resource::RouteConfiguration(value) => (route::write(value).encode_to_vec(), &wire::ROUTE_CONFIGURATION),
+        Resource::VirtualHost(value) => (virtual_host::write(value).encode_to_vec(), &wire::VIRTUAL_HOST),
+    };
+    wire::canonical(message, shape).into()
 }
 
 /// Reads the `value` of an `Any` of type `kind`.
@@ -26,6 +58,31 @@ pub fn encode(resource: &Resource) -> Bytes {
 /// # Errors
 /// Every field that cannot be used, in the order of the message.
 pub fn decode(kind: ResourceType, value: &[u8]) -> Result<Resource, Vec<FieldError>> {
-    let _ = (kind, value);
-    unimplemented!()
+    if value.len() > MOST_BYTES {
+        return Err(vec![FieldError::new("", format!("has {} bytes; the most is {MOST_BYTES}", value.len()))]);
+    }
+    match kind {
+        ResourceType::Cluster => with(value, cluster::read),
+        ResourceType::LoadAssignment => with(value, endpoint::read),
+        ResourceType::Secret => with(value, secret::read),
+        ResourceType::FilterConfig => with(value, local_rate_limit::read_resource),
+        ResourceType::Listener => with(value, listener::read),
+        ResourceType::RouteConfiguration => with(value, route::read),
+        ResourceType::VirtualHost => with(value, virtual_host::read),
+    }
+}
+
+/// Reads a message and hands it to the reader of its type.
+fn with<M, T>(value: &[u8], read: fn(M, &At<'_>, &mut Problems) -> Option<T>) -> Result<Resource, Vec<FieldError>>
+where
+    M: Message + Default,
+    T: Into<Resource>,
+{
+    let message = M::decode(value).map_err(|error| vec![FieldError::new("", format!("is not a message: {error}"))])?;
+    let mut problems = Problems::default();
+    let read = read(message, &At::ROOT, &mut problems).map(Into::into);
+    if read.as_ref().is_some_and(|resource: &Resource| resource.name().is_empty()) {
+        problems.missing(&At::ROOT.field("name"));
+    }
+    problems.finish(read)
 }

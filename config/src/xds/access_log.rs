@@ -1,0 +1,74 @@
+//! The access log: JSON lines on standard output, with whose request each was.
+
+use std::collections::HashMap;
+
+use envoy_types::pb::envoy::config::core::v3::SubstitutionFormatString;
+use envoy_types::pb::envoy::config::core::v3::substitution_format_string::Format;
+use envoy_types::pb::envoy::extensions::access_loggers::stream::v3::StdoutAccessLog;
+use envoy_types::pb::envoy::extensions::access_loggers::stream::v3::stdout_access_log::AccessLogFormat;
+use envoy_types::pb::google::protobuf::value::Kind;
+use envoy_types::pb::google::protobuf::{Struct, Value};
+use xds_api::pb::envoy::config::accesslog::v3::AccessLog;
+use xds_api::pb::envoy::config::accesslog::v3::access_log::ConfigType;
+
+use super::read::{At, Problems, fields};
+use super::{scalar, wire};
+
+/// What a stock Envoy writes of each request.
+const FIELDS: [(&str, &str); 14] = [
+    ("time", "%START_TIME%"),
+    ("tenant", "%METADATA(ROUTE:weir.dev:tenant)%"),
+    ("route", "%ROUTE_NAME%"),
+    ("method", "%REQ(:METHOD)%"),
+    ("host", "%REQ(:AUTHORITY)%"),
+    ("path", "%PATH(NQ)%"),
+    ("protocol", "%PROTOCOL%"),
+    ("status", "%RESPONSE_CODE%"),
+    ("flags", "%RESPONSE_FLAGS%"),
+    ("request_bytes", "%BYTES_RECEIVED%"),
+    ("response_bytes", "%BYTES_SENT%"),
+    ("duration_ms", "%DURATION%"),
+    ("client", "%DOWNSTREAM_REMOTE_ADDRESS%"),
+    ("upstream", "%UPSTREAM_HOST%"),
+];
+
+/// Loggers whose lines this one's stand in for.
+const KNOWN: [&str; 3] = ["stream.v3.StdoutAccessLog", "stream.v3.StderrAccessLog", "file.v3.FileAccessLog"];
+
+pub(super) fn write() -> AccessLog {
+    let fields = FIELDS
+        .iter()
+        .map(|(name, format)| ((*name).to_owned(), Value { kind: Some(Kind::StringValue((*format).to_owned())) }))
+        .collect::<HashMap<_, _>>();
+    let log = StdoutAccessLog {
+        access_log_format: Some(AccessLogFormat::LogFormat(SubstitutionFormatString {
+            format: Some(Format::JsonFormat(Struct { fields })),
+            ..Default::default()
+        })),
+    };
+    AccessLog {
+        name: "envoy.access_loggers.stdout".to_owned(),
+        config_type: Some(ConfigType::TypedConfig(scalar::any14(&log, &wire::STDOUT_ACCESS_LOG))),
+        ..Default::default()
+    }
+}
+
+/// Whether there is a log. Its format and target are Weir's own; a logger that sends elsewhere, and a
+/// filter, which would leave requests out, are refused.
+pub(super) fn read(logs: Vec<AccessLog>, at: &At<'_>, problems: &mut Problems) -> bool {
+    let any = !logs.is_empty();
+    for (index, log) in logs.into_iter().enumerate() {
+        let at = at.item("access_log", index);
+        fields!(log => AccessLog, at, problems; read config_type; refuse filter; pass name;);
+        match config_type {
+            Some(ConfigType::TypedConfig(any)) if KNOWN.iter().any(|known| any.type_url.ends_with(known)) => {}
+            Some(ConfigType::TypedConfig(any)) => problems.advise(
+                &at.field("typed_config"),
+                format!("{:?} is not supported", any.type_url),
+                "use StdoutAccessLog",
+            ),
+            None => problems.missing(&at.field("typed_config")),
+        }
+    }
+    any
+}

@@ -1,0 +1,193 @@
+//! The small parts that many messages share: durations, wrapped numbers, addresses, `Any`, and where
+//! a resource is to be had.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use prost13::{Message, Name};
+use xds_api::pb::envoy::config::core::v3::address::Address as Kind;
+use xds_api::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use xds_api::pb::envoy::config::core::v3::socket_address::PortSpecifier;
+use xds_api::pb::envoy::config::core::v3::{
+    Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, TransportSocket, transport_socket,
+};
+use xds_api::pb::google::protobuf::{Any, BoolValue, Duration as ProtoDuration, UInt32Value};
+
+use super::read::{At, Problems, fields};
+use super::wire::{self, Shape};
+
+/// The longest duration that protobuf knows, in seconds (10,000 years).
+const MOST_SECONDS: i64 = 315_576_000_000;
+
+pub(super) fn duration(value: Duration) -> ProtoDuration {
+    // Longer than protobuf can say is for ever; it says the longest that it can.
+    let seconds = i64::try_from(value.as_secs()).unwrap_or(MOST_SECONDS).min(MOST_SECONDS);
+    ProtoDuration { seconds, nanos: value.subsec_nanos() as i32 }
+}
+
+pub(super) fn read_duration(value: Option<ProtoDuration>, at: &At<'_>, problems: &mut Problems) -> Option<Duration> {
+    let ProtoDuration { seconds, nanos } = value?;
+    match (u64::try_from(seconds), u32::try_from(nanos)) {
+        (Ok(seconds), Ok(nanos)) if seconds <= MOST_SECONDS as u64 && nanos < 1_000_000_000 => {
+            Some(Duration::new(seconds, nanos))
+        }
+        _ => {
+            problems.add(at, "must be a duration from 0 s to 315576000000 s");
+            None
+        }
+    }
+}
+
+pub(super) fn uint32(value: u32) -> UInt32Value {
+    UInt32Value { value }
+}
+
+pub(super) fn boolean(value: bool) -> BoolValue {
+    BoolValue { value }
+}
+
+pub(super) fn is_true(value: Option<BoolValue>) -> bool {
+    value.is_some_and(|wrapped| wrapped.value)
+}
+
+/// Refuses a wrapped boolean that is true.
+pub(super) fn refuse_true(value: Option<BoolValue>, at: &At<'_>, problems: &mut Problems) {
+    if is_true(value) {
+        problems.unsupported(at);
+    }
+}
+
+pub(super) fn socket_address(address: SocketAddr) -> Address {
+    Address {
+        address: Some(Kind::SocketAddress(SocketAddress {
+            address: address.ip().to_string(),
+            port_specifier: Some(PortSpecifier::PortValue(u32::from(address.port()))),
+            ..Default::default()
+        })),
+    }
+}
+
+pub(super) fn read_socket_address(
+    address: Option<Address>,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Option<SocketAddr> {
+    let socket = match address.and_then(|address| address.address) {
+        Some(Kind::SocketAddress(socket)) => socket,
+        Some(Kind::Pipe(_)) => {
+            problems.unsupported(&at.field("pipe"));
+            return None;
+        }
+        Some(Kind::EnvoyInternalAddress(_)) => {
+            problems.unsupported(&at.field("envoy_internal_address"));
+            return None;
+        }
+        None => {
+            problems.missing(at);
+            return None;
+        }
+    };
+    let at = at.field("socket_address");
+    fields!(socket => SocketAddress, at, problems;
+        read address port_specifier;
+        refuse protocol resolver_name;
+        pass ipv4_compat;);
+    let ip = address.parse::<IpAddr>();
+    if ip.is_err() {
+        problems.advise(&at.field("address"), format!("{address:?} is not an IP address"), "names are not resolved");
+    }
+    let port = match port_specifier {
+        Some(PortSpecifier::PortValue(port)) => u16::try_from(port).ok(),
+        Some(PortSpecifier::NamedPort(_)) | None => None,
+    };
+    if port.is_none() {
+        problems.add(&at.field("port_value"), "must be a port number");
+    }
+    Some(SocketAddr::new(ip.ok()?, port?))
+}
+
+/// "Over the stream that this came on."
+pub(super) fn ads() -> ConfigSource {
+    ConfigSource {
+        resource_api_version: ApiVersion::V3 as i32,
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        ..Default::default()
+    }
+}
+
+/// Refuses every source but ADS.
+pub(super) fn read_ads(source: Option<ConfigSource>, at: &At<'_>, problems: &mut Problems) {
+    let Some(source) = source else { return problems.missing(at) };
+    fields!(source => ConfigSource, at, problems;
+        read config_source_specifier;
+        refuse authorities;
+        pass initial_fetch_timeout resource_api_version;);
+    if !matches!(config_source_specifier, Some(ConfigSourceSpecifier::Ads(_) | ConfigSourceSpecifier::Self_(_))) {
+        problems.advise(at, "must be ADS", "write `ads: {}`");
+    }
+}
+
+/// A message of xds-api as an `Any`, maps sorted.
+pub(super) fn any<M: Message + Name>(message: &M, shape: &Shape) -> Any {
+    Any { type_url: M::type_url(), value: wire::canonical(message.encode_to_vec(), shape) }
+}
+
+/// A message of envoy-types as an `Any`, maps sorted.
+pub(super) fn any14<M: prost::Message + prost::Name>(message: &M, shape: &Shape) -> Any {
+    Any { type_url: M::type_url(), value: wire::canonical(message.encode_to_vec(), shape) }
+}
+
+/// A message without maps.
+pub(super) static NO_MAPS: Shape = Shape(&[]);
+
+/// Whether `any` holds a message of this kind.
+pub(super) fn holds<M: prost::Name>(any: &Any) -> bool {
+    any.type_url == M::type_url()
+}
+
+/// Reads the message of an `Any` whose type was looked at.
+pub(super) fn unpack14<M: prost::Message + Default>(any: &Any, at: &At<'_>, problems: &mut Problems) -> Option<M> {
+    match M::decode(any.value.as_slice()) {
+        Ok(message) => Some(message),
+        Err(error) => {
+            problems.add(&at.field("value"), format!("is not a message of its type: {error}"));
+            None
+        }
+    }
+}
+
+/// The same message in the other crate: both crates are made from the same definitions.
+pub(super) fn transcode<M: Message + Default>(
+    message: &impl prost::Message,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Option<M> {
+    match M::decode(message.encode_to_vec().as_slice()) {
+        Ok(message) => Some(message),
+        Err(error) => {
+            problems.add(at, format!("is not a message of its type: {error}"));
+            None
+        }
+    }
+}
+
+/// The name and type URL of a transport socket; plain text if there is none.
+pub(super) fn read_transport_socket(
+    socket: Option<TransportSocket>,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Option<Any> {
+    let TransportSocket { name: _, config_type } = socket?;
+    match config_type {
+        Some(transport_socket::ConfigType::TypedConfig(any))
+            if any.type_url.ends_with(".transport_sockets.raw_buffer.v3.RawBuffer") =>
+        {
+            None
+        }
+        Some(transport_socket::ConfigType::TypedConfig(any)) => Some(any),
+        None => {
+            problems.missing(&at.field("typed_config"));
+            None
+        }
+    }
+}
