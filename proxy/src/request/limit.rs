@@ -74,6 +74,11 @@ impl Bucket {
         Self { rate, full_at: AtomicU64::new(0) }
     }
 
+    /// How fast it fills.
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// Takes a token, if there is one at `now` (nanoseconds of [`crate::clock`]), and says what is left.
     pub fn take(&self, now: u64) -> (bool, Budget) {
         let Rate { cost, span, .. } = self.rate;

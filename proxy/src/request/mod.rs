@@ -5,6 +5,7 @@ pub mod head;
 pub mod hosts;
 pub mod limit;
 pub mod matcher;
+pub mod sni;
 pub mod table;
 pub mod wheel;
 

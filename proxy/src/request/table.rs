@@ -16,6 +16,7 @@ use weir_config::model::HeaderMutation;
 pub use super::hosts::HostTable;
 use super::limit::{LimitSlot, OwnerSlot};
 use super::matcher::Matcher;
+use super::sni::SniIndex;
 use super::wheel::Wheel;
 use crate::meter::TenantId;
 
@@ -26,8 +27,10 @@ pub struct ListenerTable {
     pub name: String,
     /// Address to bind.
     pub address: SocketAddr,
-    /// Chains, and which SNI goes to which.
+    /// Chains.
     pub chains: Vec<Arc<ChainTable>>,
+    /// Which SNI goes to which; see [`ListenerTable::chain`].
+    pub(super) sni: SniIndex,
 }
 
 /// A filter chain.
@@ -70,7 +73,7 @@ pub struct HttpTable {
 #[derive(Debug)]
 pub struct VirtualHostTable {
     /// Resource name.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Tenant that is charged where no route matches.
     pub tenant: TenantId,
     /// Domains that it serves.
@@ -129,7 +132,7 @@ pub struct ClusterSlot {
     /// Unique in the process for (name, connection settings): a pool's key.
     pub id: u64,
     /// Resource name.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Settings and endpoints.
     pub state: ArcSwap<ClusterTable>,
     /// Turns of [`crate::balance`] so far.
@@ -152,14 +155,14 @@ pub struct ClusterTable {
     /// Limit of a connect.
     pub connect_timeout: Duration,
     /// Endpoints to choose from, those of the best priority that can take requests; see [`crate::balance`].
-    pub endpoints: Box<[EndpointTable]>,
+    pub endpoints: Arc<[EndpointTable]>,
     /// Order of turns among them; none where there is no endpoint.
     pub wheel: Option<Wheel>,
 }
 
 impl ClusterTable {
     /// A known cluster with these endpoints to choose from.
-    pub fn new(connect_timeout: Duration, endpoints: Box<[EndpointTable]>) -> Self {
+    pub fn new(connect_timeout: Duration, endpoints: Arc<[EndpointTable]>) -> Self {
         let weights: Vec<u32> = endpoints.iter().map(|e| e.weight.max(1)).collect();
         Self { known: true, connect_timeout, endpoints, wheel: Wheel::new(&weights) }
     }

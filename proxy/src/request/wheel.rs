@@ -55,10 +55,23 @@ impl Wheel {
     }
 }
 
-/// The number nearest above the golden section of `period` that is coprime to it.
+/// A number near the golden section of `period` and coprime to it, of those nearby the one whose
+/// ratio to `period` is hardest to approximate: the smaller the largest term of its continued
+/// fraction, the more evenly its multiples lie.
 fn stride(period: u32) -> u32 {
     let golden = (f64::from(period) * 0.618_033_988_749_895) as u32;
-    (golden.max(1)..).find(|s| gcd(u64::from(*s), u64::from(period)) == 1).unwrap_or(1)
+    let near = golden.saturating_sub(32).max(1)..golden.saturating_add(32).min(period);
+    near.filter_map(|stride| Some((largest_term(period, stride)?, stride))).min().map_or(1, |(_, stride)| stride)
+}
+
+/// The largest term of the continued fraction of `a / b`; none if they are not coprime.
+fn largest_term(mut a: u32, mut b: u32) -> Option<u32> {
+    let mut largest = 0;
+    while b != 0 {
+        largest = largest.max(a / b);
+        (a, b) = (b, a % b);
+    }
+    (a == 1).then_some(largest)
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
