@@ -1,11 +1,13 @@
 //! The control half of Weir: objects in, standard xDS out.
 //!
 //! One way: [`watch`] reads objects, [`index`] keeps them and says which tenants a change touches,
-//! [`translate`] makes resources and conditions of them, [`ads`] serves the resources.
+//! [`translate`] makes resources and conditions of them, [`ads`] serves the resources. [`server`]
+//! puts them together.
 
 pub mod admin;
 pub mod ads;
 pub mod index;
+pub mod server;
 pub mod status;
 pub mod translate;
 pub mod watch;

@@ -1,1 +1,21 @@
-//! Aggregated discovery service: a store of encoded resources, subscriptions (pure) and the gRPC service (thin).
+//! Aggregated discovery service (delta xDS v3).
+//!
+//! [`store`] holds every resource encoded once and tells what changed; [`subscription`] is one
+//! stream as a state machine without I/O; [`service`] moves messages between the two and the
+//! wire; [`registry`] remembers what each proxy acknowledged.
+
+pub mod encoded;
+pub mod registry;
+pub mod resources;
+pub mod service;
+pub mod store;
+pub mod subscription;
+
+#[cfg(test)]
+mod tests;
+
+pub use encoded::{Encoded, Reference, Version};
+pub use registry::{ProxyReport, Registry, Rejection, TypeReport};
+pub use resources::{Change, Form, Resources};
+pub use service::DeltaService;
+pub use store::Store;

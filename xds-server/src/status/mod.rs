@@ -1,21 +1,23 @@
 //! Status of objects: Kubernetes conditions, as plain values. Computed by [`crate::translate`],
 //! shown by `weir status` and `weir check`.
 
-use serde::Serialize;
+pub mod report;
+
+use serde::{Deserialize, Serialize};
 use weir_config::kinds::gateway::ParentReference;
 
 /// Status of one object, in the Gateway API's shapes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectStatus {
     /// Conditions of the object itself (GatewayClass, Gateway, Plan, Tenant).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// A Gateway's listeners.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<ListenerStatus>,
     /// A route's parents.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<ParentStatus>,
     /// A Tenant's namespaces and names.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,7 +25,7 @@ pub struct ObjectStatus {
 }
 
 /// `metav1.Condition` without its time of transition, which only a store knows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// `Accepted`, `Programmed`, `ResolvedRefs`, `PartiallyInvalid`, `Conflicted`, ...
@@ -38,7 +40,7 @@ pub struct Condition {
 }
 
 /// `ListenerStatus`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerStatus {
     /// Name of the listener.
@@ -52,7 +54,7 @@ pub struct ListenerStatus {
 }
 
 /// `RouteParentStatus`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentStatus {
     /// The parent.
@@ -62,7 +64,7 @@ pub struct ParentStatus {
 }
 
 /// What a Tenant has.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantStatus {
     /// Its namespaces.

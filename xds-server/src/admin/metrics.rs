@@ -1,0 +1,102 @@
+//! The server's metrics. They belong to one server, not to the process: `weir up` has two halves.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use weir_config::kinds::Kind;
+use weir_config::model::ResourceType;
+
+/// Upper bounds of the histogram of translation times, in seconds.
+const TRANSLATE_BUCKETS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// Handles of every metric.
+pub struct Metrics {
+    handle: PrometheusHandle,
+    objects: Vec<Gauge>,
+    resources: Vec<Gauge>,
+    sent: Vec<Counter>,
+    responses: Vec<Counter>,
+    refused: Vec<Counter>,
+    streams: Gauge,
+    findings: Gauge,
+    translate: Histogram,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Metrics at zero.
+    ///
+    /// # Errors
+    /// Never with the buckets above, which are not empty.
+    pub fn new() -> anyhow::Result<Self> {
+        let translate = Matcher::Full("weir_translate_seconds".into());
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(translate, TRANSLATE_BUCKETS)?;
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        Ok(with_local_recorder(&recorder, || {
+            let by_type = |name: &'static str| -> Vec<Counter> {
+                ResourceType::ALL.iter().map(|kind| counter!(name, "type" => kind.message())).collect()
+            };
+            Self {
+                handle,
+                objects: Kind::ALL.iter().map(|kind| gauge!("weir_objects", "kind" => kind.name())).collect(),
+                resources: ResourceType::ALL
+                    .iter()
+                    .map(|kind| gauge!("weir_xds_resources", "type" => kind.message()))
+                    .collect(),
+                sent: by_type("weir_xds_resources_sent_total"),
+                responses: by_type("weir_xds_responses_total"),
+                refused: by_type("weir_xds_refusals_total"),
+                streams: gauge!("weir_xds_streams"),
+                findings: gauge!("weir_findings"),
+                translate: histogram!("weir_translate_seconds"),
+            }
+        }))
+    }
+
+    /// All of them in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    pub(crate) fn stream_opened(&self) {
+        self.streams.increment(1.0);
+    }
+
+    pub(crate) fn stream_closed(&self) {
+        self.streams.decrement(1.0);
+    }
+
+    /// A response with so many resources and removals went out.
+    pub(crate) fn sent(&self, kind: ResourceType, resources: usize) {
+        self.responses[kind as usize].increment(1);
+        self.sent[kind as usize].increment(resources as u64);
+    }
+
+    /// A NACK came.
+    pub(crate) fn refused(&self, kind: ResourceType) {
+        self.refused[kind as usize].increment(1);
+    }
+
+    pub(crate) fn translated(&self, took: Duration) {
+        self.translate.record(took.as_secs_f64());
+    }
+
+    pub(crate) fn set_findings(&self, count: usize) {
+        self.findings.set(count as f64);
+    }
+
+    pub(crate) fn set_resources(&self, kind: ResourceType, count: usize) {
+        self.resources[kind as usize].set(count as f64);
+    }
+
+    pub(crate) fn set_objects(&self, kind: Kind, count: usize) {
+        self.objects[kind as usize].set(count as f64);
+    }
+}

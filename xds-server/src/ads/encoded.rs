@@ -1,0 +1,162 @@
+//! A resource as it goes over the wire, made once and shared by all streams.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use prost::encoding::{WireType, encode_key, encode_varint};
+use sha2::{Digest, Sha256};
+use weir_config::model::{
+    EndpointSource, HttpFilter, Listener, Resource, ResourceType, Route, RouteAction, RouteSource, VirtualHost,
+};
+
+/// Version of a resource: the first half of the SHA-256 of its bytes, so that every replica and
+/// every restart gives equal resources equal versions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version(u128);
+
+impl Version {
+    /// The version of these bytes.
+    pub fn of(body: &[u8]) -> Self {
+        let digest = Sha256::digest(body);
+        Self(digest.iter().take(16).fold(0, |sum, byte| (sum << 8) | u128::from(*byte)))
+    }
+
+    /// Reads what [`Display`](fmt::Display) wrote; none for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok().map(Self)).flatten()
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Another resource that one refers to.
+pub type Reference = (ResourceType, Arc<str>);
+
+/// A resource, encoded.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// Type.
+    pub kind: ResourceType,
+    /// Name.
+    pub name: Arc<str>,
+    /// Version.
+    pub version: Version,
+    /// The message, as the `value` of its `Any`.
+    pub body: Bytes,
+    /// What it refers to, without repetition.
+    pub references: Arc<[Reference]>,
+    /// Of a RouteConfiguration with VHDS: the message without `vhds`, to which virtual hosts are
+    /// appended for a client that has no VHDS.
+    inline_head: Option<Bytes>,
+}
+
+/// `RouteConfiguration.virtual_hosts`.
+const VIRTUAL_HOSTS_FIELD: u32 = 2;
+
+impl Encoded {
+    /// Encodes `resource`.
+    pub fn new(resource: &Resource) -> Self {
+        let inline_head = match resource {
+            Resource::RouteConfiguration(routes) if routes.vhds => {
+                let mut head = routes.as_ref().clone();
+                head.vhds = false;
+                Some(weir_config::xds::encode(&head.into()))
+            }
+            _ => None,
+        };
+        let mut references = BTreeSet::new();
+        collect(resource, &mut references);
+        let body = weir_config::xds::encode(resource);
+        Self::assemble(resource.kind(), resource.name().into(), body, references, inline_head)
+    }
+
+    /// The inline form of a RouteConfiguration: itself with `hosts` inside and without `vhds`.
+    ///
+    /// Fields of a message that stand one after the other are one message (Protocol Buffers,
+    /// encoding, "Last One Wins"), so hosts are appended as they were encoded.
+    pub fn inline<'a>(&self, hosts: impl Iterator<Item = &'a Arc<Encoded>>) -> Self {
+        let Some(head) = &self.inline_head else { return self.clone() };
+        let mut body = BytesMut::from(&head[..]);
+        let mut references: BTreeSet<Reference> = self.references.iter().cloned().collect();
+        for host in hosts {
+            encode_key(VIRTUAL_HOSTS_FIELD, WireType::LengthDelimited, &mut body);
+            encode_varint(host.body.len() as u64, &mut body);
+            body.extend_from_slice(&host.body);
+            references.extend(host.references.iter().cloned());
+        }
+        Self::assemble(self.kind, Arc::clone(&self.name), body.freeze(), references, None)
+    }
+
+    fn assemble(
+        kind: ResourceType,
+        name: Arc<str>,
+        body: Bytes,
+        references: BTreeSet<Reference>,
+        inline_head: Option<Bytes>,
+    ) -> Self {
+        let version = Version::of(&body);
+        Self { kind, name, version, body, references: references.into_iter().collect(), inline_head }
+    }
+}
+
+fn collect(resource: &Resource, into: &mut BTreeSet<Reference>) {
+    match resource {
+        Resource::Cluster(cluster) => {
+            if let EndpointSource::Eds(name) = &cluster.endpoints {
+                into.insert((ResourceType::LoadAssignment, name.as_str().into()));
+            }
+        }
+        Resource::Listener(listener) => of_listener(listener, into),
+        Resource::RouteConfiguration(routes) => routes.virtual_hosts.iter().for_each(|host| of_host(host, into)),
+        Resource::VirtualHost(host) => of_host(host, into),
+        Resource::LoadAssignment(_) | Resource::Secret(_) | Resource::FilterConfig(_) => {}
+    }
+}
+
+fn of_listener(listener: &Listener, into: &mut BTreeSet<Reference>) {
+    for chain in &listener.chains {
+        let secrets = chain.tls.iter().flat_map(|tls| &tls.secrets);
+        into.extend(secrets.map(|name| (ResourceType::Secret, name.as_str().into())));
+        for filter in &chain.http.filters {
+            if let HttpFilter::Discovered(name) = filter {
+                into.insert((ResourceType::FilterConfig, name.as_str().into()));
+            }
+        }
+        match &chain.http.routes {
+            RouteSource::Rds(name) => {
+                into.insert((ResourceType::RouteConfiguration, name.as_str().into()));
+            }
+            RouteSource::Inline(routes) => routes.virtual_hosts.iter().for_each(|host| of_host(host, into)),
+        }
+    }
+}
+
+fn of_host(host: &VirtualHost, into: &mut BTreeSet<Reference>) {
+    for Route { action, .. } in &host.routes {
+        if let RouteAction::Forward { split, .. } = action {
+            into.extend(split.clusters().map(|name| (ResourceType::Cluster, name.into())));
+        }
+    }
+}
+
+#[cfg(test)]
+impl Encoded {
+    /// A resource of any bytes, for tests of what does not look into them.
+    pub(crate) fn fake(kind: ResourceType, name: &str, body: &[u8], references: &[(ResourceType, &str)]) -> Self {
+        let references = references.iter().map(|(kind, name)| (*kind, Arc::from(*name))).collect();
+        let inline_head = (kind == ResourceType::RouteConfiguration).then(|| Bytes::copy_from_slice(body));
+        Self::assemble(kind, name.into(), Bytes::copy_from_slice(body), references, inline_head)
+    }
+}

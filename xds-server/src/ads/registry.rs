@@ -1,0 +1,130 @@
+//! What each connected proxy has and acknowledged, for `weir status` and the admin endpoint.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// A stream of a proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyReport {
+    /// `node.id`: what the proxy calls itself, which is no proof.
+    pub node: String,
+    /// `node.cluster`.
+    pub cluster: String,
+    /// Program and version, as the node says.
+    pub agent: String,
+    /// Address of the peer; empty over a Unix socket.
+    pub peer: String,
+    /// When the stream began, RFC 3339.
+    pub since: String,
+    /// Whether virtual hosts travel one by one (VHDS).
+    pub vhds: bool,
+    /// Types that it asked for, in sending order.
+    pub types: Vec<TypeReport>,
+}
+
+/// A type of resources on a stream. Changes are counted from the server's start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TypeReport {
+    /// `Cluster`, `Listener`, ...
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Whether it asked for all.
+    pub wildcard: bool,
+    /// Names that it asked for.
+    pub subscribed: usize,
+    /// Resources that it was told of.
+    pub resources: usize,
+    /// Names that it must hear of still.
+    pub waiting: usize,
+    /// Number of the server's newest change when this type was last sent.
+    pub sent: u64,
+    /// The same of the last response that it accepted whole.
+    pub acknowledged: u64,
+    /// What it refused and was not replaced since.
+    pub rejections: Vec<Rejection>,
+}
+
+/// A resource that a proxy refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejection {
+    /// Name.
+    pub name: String,
+    /// Version that it refused.
+    pub version: String,
+    /// `error_detail.message`.
+    pub message: String,
+}
+
+/// The streams that are open.
+#[derive(Debug, Default)]
+pub struct Registry {
+    streams: Mutex<Streams>,
+}
+
+#[derive(Debug, Default)]
+struct Streams {
+    next: u64,
+    open: BTreeMap<u64, ProxyReport>,
+}
+
+impl Registry {
+    /// An empty registry.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every open stream, oldest first.
+    pub fn proxies(&self) -> Vec<ProxyReport> {
+        self.lock().open.values().cloned().collect()
+    }
+
+    /// Number of open streams.
+    pub fn len(&self) -> usize {
+        self.lock().open.len()
+    }
+
+    /// Whether no stream is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Enters a stream, for as long as the answer lives.
+    pub fn enter(self: &Arc<Self>, report: ProxyReport) -> Entry {
+        let mut streams = self.lock();
+        let id = streams.next;
+        streams.next += 1;
+        streams.open.insert(id, report);
+        Entry { registry: Arc::clone(self), id }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream's place in the registry.
+#[derive(Debug)]
+pub struct Entry {
+    registry: Arc<Registry>,
+    id: u64,
+}
+
+impl Entry {
+    /// Notes what the stream has now.
+    pub fn update(&self, types: Vec<TypeReport>) {
+        if let Some(report) = self.registry.lock().open.get_mut(&self.id) {
+            report.types = types;
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.registry.lock().open.remove(&self.id);
+    }
+}

@@ -1,0 +1,202 @@
+//! Every resource by type and name, in both forms, and the recent changes. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use weir_config::model::ResourceType;
+use weir_config::model::name::split_virtual_host;
+
+use super::encoded::Encoded;
+
+/// How a client gets virtual hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Inside their RouteConfiguration: a stock Envoy.
+    #[default]
+    Inline,
+    /// Each as a resource of its own: a node with the client feature `weir.dev/vhds`.
+    Vhds,
+}
+
+/// A name whose resource is new, different or gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Type.
+    pub kind: ResourceType,
+    /// Name.
+    pub name: Arc<str>,
+    /// The form in which it changed; none: in both.
+    pub form: Option<Form>,
+}
+
+/// Changes that came together.
+#[derive(Clone, Debug)]
+struct Published {
+    sequence: u64,
+    changes: Arc<[Change]>,
+}
+
+/// Names in the log of changes, at most. A stream that is further behind compares everything.
+const MAX_LOGGED: usize = 200_000;
+
+/// What an edit does to one RouteConfiguration and its hosts: new, gone (`None`), or untouched (absent).
+#[derive(Default)]
+struct Overlay<'a> {
+    own: Option<Option<&'a Arc<Encoded>>>,
+    hosts: BTreeMap<&'a str, Option<&'a Arc<Encoded>>>,
+}
+
+type ByName = BTreeMap<Arc<str>, Arc<Encoded>>;
+
+/// All resources.
+#[derive(Debug, Default)]
+pub struct Resources {
+    by_kind: [ByName; ResourceType::ALL.len()],
+    /// RouteConfigurations in the inline form, while some client wants them.
+    inline: ByName,
+    log: VecDeque<Published>,
+    logged: usize,
+    sequence: u64,
+}
+
+/// What to put in place, made outside any lock.
+#[derive(Debug, Default)]
+pub(super) struct Edit {
+    pub(super) upserts: Vec<Arc<Encoded>>,
+    pub(super) removals: Vec<(ResourceType, Arc<str>)>,
+    /// Inline forms, new or gone.
+    pub(super) inline: Vec<(Arc<str>, Option<Arc<Encoded>>)>,
+}
+
+impl Resources {
+    /// Number of the newest change; 0: none yet.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn map(&self, kind: ResourceType, form: Form) -> &ByName {
+        match (kind, form) {
+            (ResourceType::RouteConfiguration, Form::Inline) => &self.inline,
+            _ => &self.by_kind[kind as usize],
+        }
+    }
+
+    /// The resource of that name.
+    pub fn get(&self, kind: ResourceType, form: Form, name: &str) -> Option<&Arc<Encoded>> {
+        self.map(kind, form).get(name)
+    }
+
+    /// All of a type, by name.
+    pub fn of(&self, kind: ResourceType, form: Form) -> impl ExactSizeIterator<Item = &Arc<Encoded>> {
+        self.map(kind, form).values()
+    }
+
+    /// VirtualHosts of one RouteConfiguration, by name.
+    pub fn hosts<'a>(&'a self, routes: &'a str) -> impl Iterator<Item = &'a Arc<Encoded>> {
+        let from = format!("{routes}/");
+        let range = (Bound::Included(from.as_str()), Bound::Unbounded);
+        self.by_kind[ResourceType::VirtualHost as usize]
+            .range::<str, _>(range)
+            .take_while(move |(name, _)| name.strip_prefix(routes).is_some_and(|rest| rest.starts_with('/')))
+            .filter(move |(name, _)| split_virtual_host(name).is_some_and(|(parent, _)| parent == routes))
+            .map(|(_, host)| host)
+    }
+
+    /// Changes after `sequence`; none if the log does not reach back so far.
+    pub fn since(&self, sequence: u64) -> Option<Vec<Arc<[Change]>>> {
+        let missing = self.sequence.saturating_sub(sequence);
+        let reach = self.log.front().map_or(0, |first| self.sequence - first.sequence + 1);
+        (missing <= reach)
+            .then(|| self.log.iter().filter(|p| p.sequence > sequence).map(|p| Arc::clone(&p.changes)).collect())
+    }
+
+    /// Inline forms of the RouteConfigurations that `edit` touches, as they will be after it.
+    pub(super) fn inline_after(&self, edit: &Edit) -> Vec<(Arc<str>, Option<Arc<Encoded>>)> {
+        let upserts = edit.upserts.iter().map(|e| (e.kind, &e.name, Some(e)));
+        let removals = edit.removals.iter().map(|(kind, name)| (*kind, name, None));
+        let mut touched: BTreeMap<Arc<str>, Overlay<'_>> = BTreeMap::new();
+        for (kind, name, new) in removals.chain(upserts) {
+            match (kind, split_virtual_host(name)) {
+                (ResourceType::RouteConfiguration, _) => {
+                    touched.entry(Arc::clone(name)).or_default().own = Some(new);
+                }
+                (ResourceType::VirtualHost, Some((routes, _))) => {
+                    touched.entry(routes.into()).or_default().hosts.insert(name, new);
+                }
+                _ => {}
+            }
+        }
+        touched.into_iter().map(|(name, overlay)| self.inline_under(name, overlay)).collect()
+    }
+
+    fn inline_under(&self, name: Arc<str>, overlay: Overlay<'_>) -> (Arc<str>, Option<Arc<Encoded>>) {
+        let old = self.get(ResourceType::RouteConfiguration, Form::Vhds, &name);
+        let Some(own) = overlay.own.unwrap_or(old) else { return (name, None) };
+        let mut hosts: BTreeMap<&str, Option<&Arc<Encoded>>> =
+            self.hosts(&name).map(|host| (&*host.name, Some(host))).collect();
+        hosts.extend(overlay.hosts);
+        let inline = own.inline(hosts.into_values().flatten());
+        (name, Some(Arc::new(inline)))
+    }
+
+    /// Every inline form.
+    pub(super) fn all_inline(&self) -> Vec<(Arc<str>, Option<Arc<Encoded>>)> {
+        let routes = self.of(ResourceType::RouteConfiguration, Form::Vhds);
+        routes.map(|own| (Arc::clone(&own.name), Some(Arc::new(own.inline(self.hosts(&own.name)))))).collect()
+    }
+
+    /// Drops the inline forms. No client may want them.
+    pub(super) fn forget_inline(&mut self) {
+        self.inline.clear();
+    }
+
+    /// Puts `edit` in place; what is equal to what is there changes nothing. True if anything changed.
+    pub(super) fn apply(&mut self, edit: Edit) -> bool {
+        let mut changes = Vec::new();
+        for (kind, name) in edit.removals {
+            if self.by_kind[kind as usize].remove(&name).is_some() {
+                changes.push(Change { kind, form: own_form(kind), name });
+            }
+        }
+        for resource in edit.upserts {
+            let (kind, name) = (resource.kind, Arc::clone(&resource.name));
+            if put(&mut self.by_kind[kind as usize], resource) {
+                changes.push(Change { kind, form: own_form(kind), name });
+            }
+        }
+        for (name, inline) in edit.inline {
+            let changed = match inline {
+                Some(inline) => put(&mut self.inline, inline),
+                None => self.inline.remove(&name).is_some(),
+            };
+            if changed {
+                changes.push(Change { kind: ResourceType::RouteConfiguration, form: Some(Form::Inline), name });
+            }
+        }
+        if changes.is_empty() {
+            return false;
+        }
+        self.sequence += 1;
+        self.logged += changes.len();
+        self.log.push_back(Published { sequence: self.sequence, changes: changes.into() });
+        while self.logged > MAX_LOGGED {
+            let Some(oldest) = self.log.pop_front() else { break };
+            self.logged -= oldest.changes.len();
+        }
+        true
+    }
+}
+
+/// Only a RouteConfiguration has two forms; a change to the one as held is a change of the VHDS form.
+fn own_form(kind: ResourceType) -> Option<Form> {
+    (kind == ResourceType::RouteConfiguration).then_some(Form::Vhds)
+}
+
+fn put(map: &mut ByName, resource: Arc<Encoded>) -> bool {
+    if map.get(&resource.name).is_some_and(|old| old.version == resource.version) {
+        return false;
+    }
+    map.insert(Arc::clone(&resource.name), resource);
+    true
+}

@@ -1,0 +1,217 @@
+//! One type of resources on one stream: what is subscribed, what the client holds, what it must hear.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_config::model::ResourceType;
+use weir_config::model::name::split_virtual_host;
+
+use crate::ads::encoded::{Reference, Version};
+use crate::ads::resources::Form;
+
+/// How often each resource is referred to by what the client holds or was sent.
+#[derive(Debug, Default)]
+pub(super) struct Uses(HashMap<Reference, u32>);
+
+impl Uses {
+    fn retain(&mut self, references: &[Reference]) {
+        for reference in references {
+            *self.0.entry(reference.clone()).or_default() += 1;
+        }
+    }
+
+    fn release(&mut self, references: &[Reference]) {
+        for reference in references {
+            if let Some(count) = self.0.get_mut(reference) {
+                *count -= 1;
+                if *count == 0 {
+                    self.0.remove(reference);
+                }
+            }
+        }
+    }
+
+    pub(super) fn any(&self, kind: ResourceType, name: &Arc<str>) -> bool {
+        self.0.contains_key(&(kind, Arc::clone(name)))
+    }
+}
+
+/// The client's answer to what it was told last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Waiting,
+    Accepted,
+    Rejected,
+}
+
+/// One resource, as the client knows it.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Version that it was told last; none: that there is no such resource, or a version we do not know.
+    pub(super) told: Option<Version>,
+    pub(super) standing: Standing,
+    /// Whether it has some version in use.
+    pub(super) in_use: bool,
+    /// The response that told it, so that the answer to an older one does not count.
+    nonce: u64,
+    /// References of the version in use.
+    old: Arc<[Reference]>,
+    /// References of the version told, until it is accepted.
+    new: Arc<[Reference]>,
+}
+
+impl Held {
+    /// Whether it may still hold something that a removal would take away.
+    pub(super) fn may_have(&self) -> bool {
+        self.in_use || self.told.is_some()
+    }
+
+    pub(super) fn refers_to(&self, reference: &Reference) -> bool {
+        self.old.contains(reference) || self.new.contains(reference)
+    }
+}
+
+/// A name that the client must hear of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    /// Since when.
+    pub(super) since: Instant,
+    /// Even if it was told the same before.
+    pub(super) again: bool,
+}
+
+/// A response that was not answered yet.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) nonce: u64,
+    pub(super) sequence: u64,
+    pub(super) names: Vec<Arc<str>>,
+}
+
+/// A version that the client refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which.
+    pub version: Version,
+    /// What the client said.
+    pub text: Arc<str>,
+}
+
+/// State of a type.
+#[derive(Debug, Default)]
+pub(super) struct Kind {
+    pub(super) asked: bool,
+    pub(super) wildcard: bool,
+    pub(super) names: BTreeSet<Arc<str>>,
+    pub(super) held: HashMap<Arc<str>, Held>,
+    pub(super) pending: BTreeMap<Arc<str>, Pending>,
+    pub(super) in_flight: Option<InFlight>,
+    pub(super) refused: BTreeMap<Arc<str>, Refusal>,
+    /// It asked for a set that may be empty, and waits for an answer even then.
+    pub(super) owed: bool,
+    pub(super) sent_sequence: u64,
+    pub(super) accepted_sequence: u64,
+}
+
+impl Kind {
+    /// Whether the client asked for `name`. A VHDS client asks for all hosts of a
+    /// RouteConfiguration by its bare name.
+    pub(super) fn covers(&self, kind: ResourceType, form: Form, name: &str) -> bool {
+        self.wildcard
+            || self.names.contains(name)
+            || (kind == ResourceType::VirtualHost
+                && form == Form::Vhds
+                && split_virtual_host(name).is_some_and(|(routes, _)| self.names.contains(routes)))
+    }
+
+    /// Notes that the client must hear of `name`.
+    pub(super) fn mark(&mut self, name: &Arc<str>, again: bool, now: Instant) {
+        let pending = self.pending.entry(Arc::clone(name)).or_insert(Pending { since: now, again });
+        pending.again |= again;
+    }
+
+    /// What the client says that it brought along.
+    pub(super) fn claim(
+        &mut self,
+        name: Arc<str>,
+        version: Option<Version>,
+        references: Option<Arc<[Reference]>>,
+        uses: &mut Uses,
+    ) {
+        let old = references.unwrap_or_default();
+        uses.retain(&old);
+        let held =
+            Held { told: version, standing: Standing::Accepted, in_use: true, nonce: 0, old, new: Arc::default() };
+        if let Some(before) = self.held.insert(name, held) {
+            release(&before, uses);
+        }
+    }
+
+    /// Notes that response `nonce` tells the client of `name`.
+    pub(super) fn tell(
+        &mut self,
+        name: &Arc<str>,
+        version: Option<Version>,
+        references: Arc<[Reference]>,
+        nonce: u64,
+        uses: &mut Uses,
+    ) {
+        uses.retain(&references);
+        let held = self.held.entry(Arc::clone(name)).or_insert_with(|| Held {
+            told: None,
+            standing: Standing::Waiting,
+            in_use: false,
+            nonce,
+            old: Arc::default(),
+            new: Arc::default(),
+        });
+        uses.release(&std::mem::replace(&mut held.new, references));
+        (held.told, held.standing, held.nonce) = (version, Standing::Waiting, nonce);
+    }
+
+    /// The client accepted what response `nonce` told of `name`.
+    pub(super) fn accept(&mut self, name: &Arc<str>, nonce: u64, uses: &mut Uses) {
+        let Some(held) = self.held.get_mut(name).filter(|held| held.nonce == nonce) else { return };
+        self.refused.remove(name);
+        let new = std::mem::take(&mut held.new);
+        uses.release(&std::mem::replace(&mut held.old, new));
+        (held.standing, held.in_use) = (Standing::Accepted, held.told.is_some());
+        if held.told.is_none() && !self.names.contains(name) {
+            self.held.remove(name);
+        }
+    }
+
+    /// The client refused what response `nonce` told of `name`.
+    pub(super) fn refuse(&mut self, name: &Arc<str>, nonce: u64, text: &Arc<str>) {
+        let Some(held) = self.held.get_mut(name).filter(|held| held.nonce == nonce) else { return };
+        if let Some(version) = held.told {
+            held.standing = Standing::Rejected;
+            self.refused.insert(Arc::clone(name), Refusal { version, text: Arc::clone(text) });
+        }
+    }
+
+    /// Forgets what the client unsubscribed from: it drops it by itself.
+    pub(super) fn forget(&mut self, name: &Arc<str>, uses: &mut Uses) {
+        self.pending.remove(name);
+        self.refused.remove(name);
+        if let Some(held) = self.held.remove(name) {
+            release(&held, uses);
+        }
+    }
+
+    /// Names that the client knows or must hear of.
+    pub(super) fn known(&self) -> BTreeSet<Arc<str>> {
+        self.held.keys().chain(self.pending.keys()).cloned().collect()
+    }
+
+    /// Whether a refused version that the client was sent, or the one that it still uses, refers to this.
+    pub(super) fn refused_refers_to(&self, reference: &Reference) -> bool {
+        self.refused.keys().filter_map(|name| self.held.get(name)).any(|held| held.refers_to(reference))
+    }
+}
+
+fn release(held: &Held, uses: &mut Uses) {
+    uses.release(&held.old);
+    uses.release(&held.new);
+}

@@ -1,0 +1,78 @@
+//! What a stream hears and says, without protobuf.
+
+use std::sync::Arc;
+
+use weir_config::model::ResourceType;
+
+use crate::ads::encoded::Encoded;
+
+/// `DeltaDiscoveryRequest`, as far as it is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `type_url`.
+    pub kind: ResourceType,
+    /// `resource_names_subscribe`.
+    pub subscribe: Vec<String>,
+    /// `resource_names_unsubscribe`.
+    pub unsubscribe: Vec<String>,
+    /// `initial_resource_versions`; read on the first request of a type only.
+    pub initial: Vec<(String, String)>,
+    /// `response_nonce`; empty: not an answer.
+    pub nonce: String,
+    /// `error_detail.message`; present: a NACK.
+    pub error: Option<String>,
+}
+
+impl Request {
+    /// A request for `kind` that says nothing more.
+    pub fn new(kind: ResourceType) -> Self {
+        Self {
+            kind,
+            subscribe: Vec::new(),
+            unsubscribe: Vec::new(),
+            initial: Vec::new(),
+            nonce: String::new(),
+            error: None,
+        }
+    }
+}
+
+/// One entry of `DeltaDiscoveryResponse.resources`.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A resource.
+    Present(Arc<Encoded>),
+    /// A virtual host that does not exist: its name without a body, as VHDS answers.
+    Absent(Arc<str>),
+}
+
+/// `DeltaDiscoveryResponse`.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// `type_url`.
+    pub kind: ResourceType,
+    /// `nonce`.
+    pub nonce: String,
+    /// `system_version_info`: number of the server's newest change.
+    pub sequence: u64,
+    /// `resources`.
+    pub items: Vec<Item>,
+    /// `removed_resources`.
+    pub removed: Vec<Arc<str>>,
+}
+
+/// A client that asks for more than one stream may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Excess {
+    /// Too many names of one type.
+    #[error("a stream may subscribe to at most {MAX_NAMES} names of a type")]
+    Names,
+    /// A name that is too long.
+    #[error("a resource name may have at most {MAX_NAME} bytes")]
+    Name,
+}
+
+/// Names that a stream may subscribe to, of each type.
+pub const MAX_NAMES: usize = 1_000_000;
+/// Bytes of a name.
+pub const MAX_NAME: usize = 4096;

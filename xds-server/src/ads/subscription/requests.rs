@@ -1,0 +1,167 @@
+//! Requests: answers to responses, and changes of what is subscribed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_config::model::ResourceType;
+
+use super::message::{Excess, MAX_NAME, MAX_NAMES, Request};
+use super::{Form, Resources, Subscriptions};
+use crate::ads::encoded::Version;
+
+/// The name that means all.
+const WILDCARD: &str = "*";
+/// Bytes of a client's complaint that are kept.
+const MAX_TEXT: usize = 2048;
+
+/// What a request was, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Not an answer to the response under way.
+    None,
+    /// An ACK.
+    Accepted,
+    /// A NACK.
+    Refused,
+}
+
+impl Subscriptions {
+    /// Takes a request in.
+    ///
+    /// # Errors
+    /// The client asks for more than a stream may; the stream must end.
+    pub fn request(&mut self, request: &Request, resources: &Resources, now: Instant) -> Result<Answer, Excess> {
+        let answer = self.answer(request);
+        let kind = request.kind;
+        let state = &mut self.kinds[kind as usize];
+        let names = request.subscribe.iter().chain(request.initial.iter().map(|(name, _)| name));
+        if names.clone().any(|name| name.len() > MAX_NAME) {
+            return Err(Excess::Name);
+        }
+        if state.names.len() + names.count() > MAX_NAMES {
+            return Err(Excess::Names);
+        }
+        let first = !std::mem::replace(&mut state.asked, true);
+        for name in &request.subscribe {
+            self.subscribe(kind, name, resources, now);
+        }
+        // Without any name the first request asks for all, of the types that know that form.
+        let legacy = matches!(kind, ResourceType::Cluster | ResourceType::Listener);
+        if first && legacy && request.subscribe.is_empty() {
+            self.subscribe(kind, WILDCARD, resources, now);
+        }
+        for name in &request.unsubscribe {
+            self.unsubscribe(kind, name, now);
+        }
+        if first {
+            self.claims(request, resources, now);
+        }
+        Ok(answer)
+    }
+
+    /// An answer to the response under way. One to an older response is stale and says nothing.
+    fn answer(&mut self, request: &Request) -> Answer {
+        let state = &mut self.kinds[request.kind as usize];
+        let current = |nonce: u64| nonce.to_string() == request.nonce;
+        let Some(response) = state.in_flight.take_if(|response| current(response.nonce)) else { return Answer::None };
+        let Some(error) = &request.error else {
+            state.accepted_sequence = response.sequence;
+            for name in &response.names {
+                state.accept(name, response.nonce, &mut self.uses);
+            }
+            return Answer::Accepted;
+        };
+        // A NACK is of a whole response, though the client uses what was good in it (gRFC A46).
+        // Both Envoy and Weir name what was not; where nothing is named, all is taken as refused.
+        let text: Arc<str> = error[..error.floor_char_boundary(MAX_TEXT)].into();
+        let named = |name: &Arc<str>| error.contains(&**name);
+        let some_named = response.names.iter().any(named);
+        for name in &response.names {
+            if !some_named || named(name) {
+                state.refuse(name, response.nonce, &text);
+            } else {
+                state.accept(name, response.nonce, &mut self.uses);
+            }
+        }
+        Answer::Refused
+    }
+
+    fn subscribe(&mut self, kind: ResourceType, name: &str, resources: &Resources, now: Instant) {
+        let hosts_of = (kind == ResourceType::VirtualHost && self.is_routes(name, resources)).then_some(name);
+        let form = self.form;
+        let state = &mut self.kinds[kind as usize];
+        if name == WILDCARD {
+            state.wildcard = true;
+            state.owed = true;
+            for resource in resources.of(kind, form) {
+                state.mark(&resource.name, false, now);
+            }
+            return;
+        }
+        let name: Arc<str> = name.into();
+        state.names.insert(Arc::clone(&name));
+        let Some(routes) = hosts_of else {
+            let again = state.held.contains_key(&name);
+            state.mark(&name, again, now);
+            return;
+        };
+        state.owed = true;
+        if form == Form::Vhds {
+            for host in resources.hosts(routes) {
+                let again = state.held.contains_key(&host.name);
+                state.mark(&host.name, again, now);
+            }
+        }
+    }
+
+    /// Whether a VHDS name is a RouteConfiguration's: all of its hosts.
+    pub(super) fn is_routes(&self, name: &str, resources: &Resources) -> bool {
+        let kind = ResourceType::RouteConfiguration;
+        self.kinds[kind as usize].names.contains(name)
+            || resources.get(kind, Form::Vhds, name).is_some()
+            || resources.hosts(name).next().is_some()
+    }
+
+    fn unsubscribe(&mut self, kind: ResourceType, name: &str, now: Instant) {
+        let form = self.form;
+        let state = &mut self.kinds[kind as usize];
+        let affected: Vec<Arc<str>> = if name == WILDCARD {
+            state.wildcard = false;
+            state.known().into_iter().collect()
+        } else {
+            state.names.remove(name);
+            let prefix = if kind == ResourceType::VirtualHost { format!("{name}/") } else { String::new() };
+            let hosts = |known: &Arc<str>| !prefix.is_empty() && known.starts_with(&prefix);
+            state.known().into_iter().filter(|known| &**known == name || hosts(known)).collect()
+        };
+        for affected in affected {
+            if !state.covers(kind, form, &affected) {
+                state.forget(&affected, &mut self.uses);
+            } else if &*affected == name {
+                // The client drops it, and the wildcard says that it wants it.
+                state.mark(&affected, true, now);
+            }
+        }
+    }
+
+    /// `initial_resource_versions`: what the client has from before.
+    fn claims(&mut self, request: &Request, resources: &Resources, now: Instant) {
+        let (kind, form) = (request.kind, self.form);
+        let state = &mut self.kinds[kind as usize];
+        for (name, version) in &request.initial {
+            if !state.covers(kind, form, name) {
+                continue;
+            }
+            let version = Version::parse(version);
+            let current = resources.get(kind, form, name);
+            let same = current.filter(|resource| Some(resource.version) == version);
+            let name: Arc<str> = current.map_or_else(|| name.as_str().into(), |resource| Arc::clone(&resource.name));
+            state.claim(Arc::clone(&name), version, same.map(|r| Arc::clone(&r.references)), &mut self.uses);
+            if same.is_some() {
+                state.pending.remove(&name);
+            } else {
+                state.mark(&name, false, now);
+            }
+        }
+    }
+}

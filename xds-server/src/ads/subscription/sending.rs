@@ -1,0 +1,227 @@
+//! What to send next, and what must wait for what.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_config::model::ResourceType;
+
+use super::kind::{InFlight, Pending, Standing};
+use super::message::{Item, Response};
+use super::{HOLD, MAX_RESPONSE, Resources, Subscriptions};
+use crate::ads::encoded::Encoded;
+
+/// Bytes that an entry of a response has beside name and body, roughly.
+const ENTRY: usize = 128;
+
+/// What is to be done about a name.
+enum Due {
+    /// Nothing: the client was told.
+    Settled,
+    /// It waits for something else.
+    Held,
+    /// The client holds what is gone.
+    Remove,
+    /// The client asked for what is not there.
+    Missing,
+    /// Send it.
+    Send(Arc<Encoded>),
+}
+
+/// What became of a type's turn.
+enum Turn {
+    Send(Response),
+    /// It has something to send, and waits for an answer.
+    Wait,
+    Nothing,
+}
+
+impl Subscriptions {
+    /// The next response, if one may go out now.
+    pub fn poll(&mut self, resources: &Resources, now: Instant) -> Option<Response> {
+        let mut held = false;
+        for kind in ResourceType::ALL {
+            match self.turn(*kind, resources, now, &mut held) {
+                Turn::Send(response) => return Some(response),
+                Turn::Wait => return None,
+                Turn::Nothing => {}
+            }
+        }
+        ResourceType::ALL.iter().rev().find_map(|kind| self.removals(*kind, resources, now, held))
+    }
+
+    /// New, changed and missing resources of a type.
+    fn turn(&mut self, kind: ResourceType, resources: &Resources, now: Instant, held: &mut bool) -> Turn {
+        let busy = self.kinds[kind as usize].in_flight.is_some();
+        let (mut items, mut removed, mut settled, mut size) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut waits = false;
+        for (name, pending) in &self.kinds[kind as usize].pending {
+            let due = self.due(kind, name, *pending, resources, now);
+            if busy && matches!(due, Due::Send(_) | Due::Missing) {
+                // Later types wait for this one, though not for ever.
+                waits = now < pending.since + HOLD;
+                break;
+            }
+            match due {
+                Due::Settled => settled.push(Arc::clone(name)),
+                Due::Held => *held = true,
+                Due::Remove => {}
+                Due::Missing => {
+                    size += name.len() + ENTRY;
+                    if kind == ResourceType::VirtualHost {
+                        items.push(Item::Absent(Arc::clone(name)));
+                    } else {
+                        removed.push(Arc::clone(name));
+                    }
+                }
+                Due::Send(resource) => {
+                    let bytes = resource.body.len() + name.len() + ENTRY;
+                    if size > 0 && size + bytes > MAX_RESPONSE {
+                        break;
+                    }
+                    size += bytes;
+                    items.push(Item::Present(resource));
+                }
+            }
+            if size >= MAX_RESPONSE {
+                break;
+            }
+        }
+        let state = &mut self.kinds[kind as usize];
+        for name in settled {
+            state.pending.remove(&name);
+        }
+        if waits {
+            return Turn::Wait;
+        }
+        let owed = state.owed && !busy && state.pending.is_empty();
+        if items.is_empty() && removed.is_empty() && !owed {
+            return Turn::Nothing;
+        }
+        Turn::Send(self.send(kind, items, removed, resources.sequence(), now))
+    }
+
+    fn due(&self, kind: ResourceType, name: &Arc<str>, pending: Pending, resources: &Resources, now: Instant) -> Due {
+        let held = self.kinds[kind as usize].held.get(name);
+        match resources.get(kind, self.form, name) {
+            Some(resource) => {
+                let told = held.is_some_and(|held| held.told == Some(resource.version));
+                if told && !pending.again {
+                    Due::Settled
+                } else if self.ready(resource, resources) || now >= pending.since + HOLD {
+                    Due::Send(Arc::clone(resource))
+                } else {
+                    Due::Held
+                }
+            }
+            None if held.is_some_and(|held| held.may_have()) => Due::Remove,
+            None if held.is_some() && !pending.again => Due::Settled,
+            None if !self.kinds[kind as usize].names.contains(name) => Due::Settled,
+            None if kind == ResourceType::VirtualHost && self.is_routes(name, resources) => Due::Settled,
+            None => Due::Missing,
+        }
+    }
+
+    /// Whether the client has every cluster that `resource` sends requests to.
+    fn ready(&self, resource: &Encoded, resources: &Resources) -> bool {
+        let mut clusters = resource.references.iter().filter(|(kind, _)| *kind == ResourceType::Cluster);
+        clusters.all(|(_, name)| self.cluster_ready(name, resources))
+    }
+
+    fn cluster_ready(&self, name: &Arc<str>, resources: &Resources) -> bool {
+        let state = &self.kinds[ResourceType::Cluster as usize];
+        if !state.covers(ResourceType::Cluster, self.form, name) {
+            return true;
+        }
+        let Some(cluster) = resources.get(ResourceType::Cluster, self.form, name) else { return true };
+        match state.held.get(name) {
+            // Waiting would not bring it.
+            Some(held) if held.standing == Standing::Rejected => true,
+            Some(held) if held.in_use => cluster.references.iter().all(|(_, name)| self.endpoints_ready(name)),
+            _ => false,
+        }
+    }
+
+    fn endpoints_ready(&self, name: &Arc<str>) -> bool {
+        let state = &self.kinds[ResourceType::LoadAssignment as usize];
+        let answered = state.held.get(name).is_some_and(|held| held.standing != Standing::Waiting);
+        answered && !state.pending.contains_key(name)
+    }
+
+    /// Removals of a type: of what nothing that the client holds refers to.
+    fn removals(&mut self, kind: ResourceType, resources: &Resources, now: Instant, held: bool) -> Option<Response> {
+        let state = &self.kinds[kind as usize];
+        if state.in_flight.is_some() {
+            return None;
+        }
+        let may_go = |name: &Arc<str>, pending: &Pending| {
+            if now < pending.since + HOLD {
+                return !held && !self.uses.any(kind, name);
+            }
+            // What a client goes on using because it refused the new version keeps what it needs.
+            let reference = (kind, Arc::clone(name));
+            !self.uses.any(kind, name) || !self.kinds.iter().any(|other| other.refused_refers_to(&reference))
+        };
+        let gone = state.pending.iter().filter(|(name, pending)| {
+            matches!(self.due(kind, name, **pending, resources, now), Due::Remove) && may_go(name, pending)
+        });
+        let mut size = 0;
+        let removed: Vec<Arc<str>> = gone
+            .map(|(name, _)| Arc::clone(name))
+            .take_while(|name| {
+                size += name.len() + ENTRY;
+                size <= MAX_RESPONSE
+            })
+            .collect();
+        (!removed.is_empty()).then(|| self.send(kind, Vec::new(), removed, resources.sequence(), now))
+    }
+
+    fn send(
+        &mut self,
+        kind: ResourceType,
+        items: Vec<Item>,
+        removed: Vec<Arc<str>>,
+        sequence: u64,
+        now: Instant,
+    ) -> Response {
+        self.nonce += 1;
+        let nonce = self.nonce;
+        let state = &mut self.kinds[kind as usize];
+        let mut names = Vec::with_capacity(items.len() + removed.len());
+        for item in &items {
+            let (name, version, references) = match item {
+                Item::Present(r) => (&r.name, Some(r.version), Arc::clone(&r.references)),
+                Item::Absent(name) => (name, None, Arc::default()),
+            };
+            state.tell(name, version, references, nonce, &mut self.uses);
+            names.push(Arc::clone(name));
+        }
+        for name in &removed {
+            state.tell(name, None, Arc::default(), nonce, &mut self.uses);
+            names.push(Arc::clone(name));
+        }
+        for name in &names {
+            state.pending.remove(name);
+        }
+        state.owed = false;
+        state.sent_sequence = sequence;
+        state.in_flight = Some(InFlight { nonce, sequence, names });
+        if kind == ResourceType::Cluster {
+            self.endpoints_again(&items, now);
+        }
+        Response { kind, nonce: nonce.to_string(), sequence, items, removed }
+    }
+
+    /// Endpoints of clusters that were just sent, where the client was told of them before.
+    fn endpoints_again(&mut self, clusters: &[Item], now: Instant) {
+        let state = &mut self.kinds[ResourceType::LoadAssignment as usize];
+        for item in clusters {
+            let Item::Present(cluster) = item else { continue };
+            for (_, name) in cluster.references.iter() {
+                let told = state.held.get(name).is_some_and(|h| h.told.is_some() && h.standing != Standing::Rejected);
+                if told {
+                    state.mark(name, true, now);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Ports: TCP or a Unix socket.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_util::sync::CancellationToken;
+use weir_config::bootstrap::Address;
+
+/// An open port.
+pub(super) struct Bound {
+    address: Address,
+    socket: Socket,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a Unix socket, which goes with the listener.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may be gone already; then there is nothing to do.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Bound {
+    pub(super) async fn bind(address: &Address) -> anyhow::Result<Self> {
+        match address {
+            Address::Tcp(wanted) => {
+                let listener =
+                    TcpListener::bind(wanted).await.with_context(|| format!("cannot listen on {address}"))?;
+                Ok(Self { address: Address::Tcp(listener.local_addr()?), socket: Socket::Tcp(listener) })
+            }
+            Address::Unix(path) => {
+                remove_stale(path).await?;
+                let listener = UnixListener::bind(path).with_context(|| format!("cannot listen on {address}"))?;
+                Ok(Self { address: address.clone(), socket: Socket::Unix(listener, SocketFile(path.clone())) })
+            }
+        }
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(super) async fn serve_grpc(
+        self,
+        server: tonic::transport::server::Router,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let stop = stop.cancelled_owned();
+        match self.socket {
+            Socket::Tcp(listener) => {
+                server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop).await?
+            }
+            Socket::Unix(listener, _file) => {
+                server.serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn serve_http(self, router: axum::Router, stop: CancellationToken) -> anyhow::Result<()> {
+        let stop = stop.cancelled_owned();
+        match self.socket {
+            Socket::Tcp(listener) => axum::serve(listener, router).with_graceful_shutdown(stop).await?,
+            Socket::Unix(listener, _file) => axum::serve(listener, router).with_graceful_shutdown(stop).await?,
+        }
+        Ok(())
+    }
+}
+
+/// Removes the file of a server that died; one that lives keeps its own.
+async fn remove_stale(path: &PathBuf) -> anyhow::Result<()> {
+    match UnixStream::connect(path).await {
+        Ok(_) => anyhow::bail!("another server listens on {}", path.display()),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).with_context(|| format!("cannot remove the old socket {}", path.display()))
+        }
+        // Nothing is there; or binding will say what is wrong.
+        Err(_) => Ok(()),
+    }
+}

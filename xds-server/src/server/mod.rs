@@ -1,0 +1,126 @@
+//! The server as a whole: source, world, store, xDS port and admin endpoint.
+
+mod listen;
+mod state;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use weir_config::bootstrap::{Address, ServerBootstrap, Unassigned};
+
+pub use state::State;
+
+use crate::ads::DeltaService;
+use crate::translate::Settings;
+use crate::watch::Batch;
+use listen::Bound;
+
+/// How often an idle xDS connection is asked whether it is alive, and how long it may take to say so.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+
+/// Where a server's objects come from.
+pub trait Source: Send + 'static {
+    /// The next batch; the first is everything there is. None: the source has ended, and what it
+    /// said stays.
+    fn next(&mut self) -> impl Future<Output = Option<Batch>> + Send;
+}
+
+/// Addresses that were bound, with the ports that the system chose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The xDS port.
+    pub xds: Address,
+    /// The admin endpoint.
+    pub admin: Address,
+}
+
+/// Runs a server on the objects of `source` until `shutdown`. `bound` hears the addresses as soon
+/// as both ports are open.
+///
+/// # Errors
+/// A port that cannot or must not be bound, or one that failed while it served.
+pub async fn run_with(
+    source: impl Source,
+    bootstrap: &ServerBootstrap,
+    shutdown: CancellationToken,
+    bound: oneshot::Sender<Addresses>,
+) -> anyhow::Result<()> {
+    refuse_remote(&bootstrap.xds.address)?;
+    let xds = Bound::bind(&bootstrap.xds.address).await.context("cannot open the xDS port")?;
+    let admin = Bound::bind(&bootstrap.admin.address).await.context("cannot open the admin endpoint")?;
+    let addresses = Addresses { xds: xds.address().clone(), admin: admin.address().clone() };
+    tracing::info!(xds = %addresses.xds, admin = %addresses.admin, "the server listens");
+    // Whoever started the server may not care.
+    let _ = bound.send(addresses);
+
+    let state = Arc::new(State::new(settings(bootstrap))?);
+    // One task that ends, for whatever reason, ends the others.
+    let stop = shutdown.child_token();
+    let guard = stop.clone().drop_guard();
+    let feed = tokio::spawn(feed(source, Arc::clone(&state), stop.clone()));
+    let page = tokio::spawn(admin.serve_http(crate::admin::router(Arc::clone(&state)), stop.clone()));
+    let result = serve_xds(xds, &state, stop.clone()).await.context("the xDS port failed");
+    drop(guard);
+    let (fed, paged) = tokio::join!(feed, page);
+    result.and(fed.context("reading objects failed")?).and(paged.context("the admin endpoint failed")?)
+}
+
+async fn serve_xds(bound: Bound, state: &Arc<State>, stop: CancellationToken) -> anyhow::Result<()> {
+    let service = DeltaService::new(
+        Arc::clone(state.store()),
+        Arc::clone(state.registry()),
+        Arc::clone(state.metrics()),
+        state.watch_ready(),
+        stop.clone(),
+    );
+    let server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .tcp_nodelay(true)
+        .add_service(service.into_server());
+    bound.serve_grpc(server, stop).await
+}
+
+/// Takes batches in, one after the other.
+async fn feed(mut source: impl Source, state: Arc<State>, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        let batch = tokio::select! {
+            batch = source.next() => batch,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let Some(batch) = batch else {
+            tracing::warn!("the source of objects has ended; what it said is served on");
+            stop.cancelled().await;
+            return Ok(());
+        };
+        // Translation of everything takes its time, and no stream shall wait for it.
+        let state = Arc::clone(&state);
+        tokio::task::spawn_blocking(move || state.apply(&batch)).await.context("translation failed")?;
+    }
+}
+
+fn settings(bootstrap: &ServerBootstrap) -> Settings {
+    Settings {
+        edge: bootstrap.edge.name.clone(),
+        system_namespaces: bootstrap.system_namespaces.clone(),
+        unassigned_is_system: bootstrap.unassigned == Unassigned::System,
+    }
+}
+
+/// Until proxies prove who they are, whoever can connect sees every tenant's keys.
+fn refuse_remote(address: &Address) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        address.is_local(),
+        "the xDS port would be open to others at {address}, and proxies do not prove who they are yet: anybody \
+         there could read every tenant's configuration and keys; use a loopback address, such as 127.0.0.1:18000, \
+         or a Unix socket, such as unix:/run/weir/xds.sock"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
