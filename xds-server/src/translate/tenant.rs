@@ -70,7 +70,10 @@ pub(crate) fn compute(facts: &Facts, ports: &Ports, group: &Group) -> GroupPlan 
 pub(crate) fn namespaces(facts: &Facts, group: &Group) -> Vec<String> {
     let tenancy = &facts.tenancy;
     match group {
-        Group::Unowned(namespace) => vec![namespace.clone()],
+        Group::Unowned(namespace) => {
+            let still = Group::of(tenancy, namespace) == *group;
+            still.then(|| namespace.clone()).into_iter().collect()
+        }
         Group::Tenant(name) => {
             let alone = |namespace: &&String| tenancy.of(namespace) == Belongs::Tenant(name.clone());
             tenancy.selected_by(name).filter(alone).cloned().collect()
