@@ -21,6 +21,8 @@ mod route_match;
 mod scalar;
 mod secret;
 mod string_match;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod virtual_host;
 mod wire;
