@@ -11,6 +11,7 @@ mod endpoint;
 mod headers;
 mod http;
 mod http_filter;
+pub mod json;
 mod listener;
 mod local_rate_limit;
 mod metadata;

@@ -1,6 +1,8 @@
 //! What the codec promises, as properties.
 
+mod descriptors;
 mod foreign;
+mod json;
 
 use proptest::prelude::*;
 
