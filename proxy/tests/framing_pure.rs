@@ -1,6 +1,6 @@
 //! Framing without sockets: the table, and the same result however the bytes are split into reads.
 
-#[path = "framing/requests.rs"]
+#[path = "engine/requests.rs"]
 mod requests;
 
 use proptest::prelude::*;

@@ -25,6 +25,8 @@ pub struct Entry<'a> {
     pub response_code: u16,
     /// `response_flags`: Envoy's short forms (`NR`, `RL`, `UF`, ...), joined by `,`; empty: none, `-` in the log.
     pub response_flags: &'a str,
+    /// `response_code_details`: what exactly was wrong, where the engine knows.
+    pub response_code_details: Option<&'a str>,
     /// `bytes_received`: as billed.
     pub bytes_received: u64,
     /// `bytes_sent`: as billed.
@@ -58,6 +60,7 @@ impl Entry<'_> {
         object.text("protocol", Some(self.protocol));
         object.number("response_code", self.response_code.into());
         object.text("response_flags", Some(if self.response_flags.is_empty() { "-" } else { self.response_flags }));
+        object.text("response_code_details", self.response_code_details);
         object.number("bytes_received", self.bytes_received);
         object.number("bytes_sent", self.bytes_sent);
         object.number("duration", u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX));

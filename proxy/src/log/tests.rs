@@ -20,6 +20,7 @@ fn entry() -> Entry<'static> {
         protocol: "HTTP/1.1",
         response_code: 200,
         response_flags: "",
+        response_code_details: Some("route_timeout"),
         bytes_received: 78,
         bytes_sent: u64::MAX,
         upstream_host: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
@@ -46,7 +47,8 @@ fn a_line_says_what_happened() {
         line(&entry()),
         json!({
             "start_time": "2026-11-24T19:15:00.123Z", "method": "GET", "authority": "shop.acme.com", "path": "/a?b=c",
-            "protocol": "HTTP/1.1", "response_code": 200, "response_flags": "-", "bytes_received": 78,
+            "protocol": "HTTP/1.1", "response_code": 200, "response_flags": "-",
+            "response_code_details": "route_timeout", "bytes_received": 78,
             "bytes_sent": u64::MAX, "duration": 12, "tenant": "acme", "route_name": null,
             "upstream_cluster": "acme/shop/web/80", "upstream_host": "127.0.0.1:8080",
             "downstream_remote_address": "[::1]:5555", "requested_server_name": null, "request_id": null,

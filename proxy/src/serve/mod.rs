@@ -1,3 +1,155 @@
 //! The engine: accept, HTTP/1.1, exchange, tunnel, upstream.
+//!
+//! One thread a worker, each with a runtime of its own: a connection, its buffers and the pool of
+//! upstream connections stay on one thread. A client's connection is one task; while an exchange
+//! lasts, the same task drives its upstream connection, both ways at once.
+//!
+//! What is allocated: per connection its task, its timer, the texts that the access log needs, and
+//! two output buffers that grow to the size of a head; read buffers come from the thread's shelf.
+//! Per request: nothing, where the upstream connection is reused and its head fits.
+//!
+//! Of pingora-core only the program's start uses the server and its signals. Its stream type costs
+//! a box, a second buffer each way and timers for each read ([`stream::ClientStream`] says more),
+//! its listeners stand still, and its pool is one for all tenants.
 
+mod accept;
+mod bill;
+mod buffer;
+mod deadline;
+mod exchange;
 pub mod h1;
+mod handshake;
+mod record;
+mod stream;
+mod tunnel;
+mod upstream;
+mod worker;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+
+pub use accept::{ListenerStatus, Statuses};
+pub use upstream::PoolLimits;
+
+use accept::{Hub, Sockets};
+use worker::{Command, Handle};
+
+use crate::live::Listeners;
+use crate::log::AccessLog;
+use crate::meter::Meter;
+
+/// Settings of the engine.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Worker threads, at least one. The meter and the log must be made for as many.
+    pub workers: usize,
+    /// How long exchanges may go on after shutdown began, or after their listener was removed.
+    pub drain_timeout: Duration,
+    /// Connections of clients at one time. Beyond it they wait in the kernel's queue.
+    pub max_connections: usize,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes that a worker has under way at one time; others wait.
+    pub max_handshakes: usize,
+    /// Bounds of each worker's idle upstream connections.
+    pub pool: PoolLimits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            drain_timeout: Duration::from_secs(30),
+            max_connections: 65_536,
+            handshake_timeout: Duration::from_secs(10),
+            max_handshakes: 512,
+            pool: PoolLimits::default(),
+        }
+    }
+}
+
+/// The engine, before it runs.
+#[derive(Debug)]
+pub struct Engine {
+    listeners: watch::Receiver<Arc<Listeners>>,
+    hub: Arc<Hub>,
+    options: Arc<Options>,
+}
+
+impl Engine {
+    /// Starts the workers. `log` gets the exchanges of chains that ask for it.
+    ///
+    /// # Errors
+    /// A thread or its runtime cannot be made.
+    pub fn new(
+        listeners: watch::Receiver<Arc<Listeners>>,
+        meter: Arc<Meter>,
+        log: Option<Arc<AccessLog>>,
+        options: Options,
+    ) -> io::Result<Self> {
+        let options = Arc::new(options);
+        let workers = (0..options.workers.max(1))
+            .map(|index| Handle::start(index, options.clone(), meter.clone(), log.clone()))
+            .collect::<io::Result<_>>()?;
+        let connections = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let hub = Hub { workers, connections, statuses: watch::Sender::default() };
+        Ok(Self { listeners, hub: Arc::new(hub), options })
+    }
+
+    /// What became of each listener: bound where, or why not. For `/listeners` and readiness.
+    pub fn statuses(&self) -> watch::Receiver<Statuses> {
+        self.hub.statuses.subscribe()
+    }
+
+    /// Serves until `shutdown` turns true and all exchanges have ended, or the drain timeout has
+    /// passed. When `drain` turns true, listeners stop accepting and connections end after the
+    /// exchange under way; the engine still waits for `shutdown`. Runs on any tokio runtime.
+    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>, mut drain: watch::Receiver<bool>) {
+        let mut sockets = Some(Sockets::new(self.hub.clone()));
+        let first = self.listeners.borrow_and_update().clone();
+        if let Some(sockets) = &mut sockets {
+            sockets.apply(first);
+        }
+        loop {
+            tokio::select! {
+                () = turned(&mut shutdown) => break,
+                () = turned(&mut drain), if sockets.is_some() => self.drain(sockets.take()).await,
+                Ok(()) = self.listeners.changed() => {
+                    let listeners = self.listeners.borrow_and_update().clone();
+                    if let Some(sockets) = &mut sockets {
+                        sockets.apply(listeners);
+                    }
+                }
+            }
+        }
+        if sockets.is_some() {
+            self.drain(sockets.take()).await;
+        }
+        let Self { hub, .. } = self;
+        // Workers end by themselves; waiting for a thread must not hold this one.
+        let joined = tokio::task::spawn_blocking(move || {
+            if let Ok(hub) = Arc::try_unwrap(hub) {
+                hub.workers.into_iter().for_each(Handle::join);
+            }
+        });
+        let _ = joined.await;
+    }
+
+    async fn drain(&self, sockets: Option<Sockets>) {
+        if let Some(sockets) = sockets {
+            sockets.close().await;
+        }
+        let by = accept::drain_by(self.options.drain_timeout);
+        self.hub.tell(|| Command::Drain(by));
+    }
+}
+
+/// Waits until the flag is true; forever where nobody can set it any more.
+async fn turned(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|set| *set).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

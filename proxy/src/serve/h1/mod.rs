@@ -2,6 +2,10 @@
 
 pub mod body;
 pub mod classify;
+mod client;
+pub(crate) mod connection;
+pub(crate) mod note;
+pub(crate) mod reader;
 pub mod reply;
 pub mod request_head;
 pub mod response_head;
@@ -9,6 +13,7 @@ pub mod rewrite;
 pub mod scan;
 pub mod target;
 pub mod trailers;
+pub(crate) mod writer;
 
 /// Most header fields of one head; more are refused with 431 (Envoy's `max_headers_count` default).
 pub const MAX_HEADERS: usize = 100;

@@ -51,6 +51,9 @@ pub fn write(reply: &Reply<'_>, out: &mut Vec<u8>) {
 
 /// The headers of Envoy's `enable_x_ratelimit_headers: DRAFT_VERSION_03`.
 pub fn budget(budget: &Budget, out: &mut Vec<u8>) {
+    if !budget.headers {
+        return;
+    }
     number(out, "x-ratelimit-limit", budget.limit);
     number(out, "x-ratelimit-remaining", budget.remaining);
     number(out, "x-ratelimit-reset", budget.reset);

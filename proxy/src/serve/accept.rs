@@ -1,0 +1,246 @@
+//! Listeners that come and go while the proxy runs.
+//!
+//! A listener has one socket, accepted from here and handed to the worker with the fewest
+//! connections. Not a socket for each worker (`SO_REUSEPORT`): a connection that waits in the
+//! queue of a socket that closes is reset, and load is spread by chance. Not one socket polled by
+//! all workers: each connection wakes them all. The hand-over costs a message a connection.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::worker::{Arrived, Command, Handle, Place};
+use crate::live::Listeners;
+use crate::request::table::{ChainTable, ListenerTable};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+/// Least and greatest time between two tries to bind, or to accept after a failure.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// What became of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerStatus {
+    /// Address asked for.
+    pub address: SocketAddr,
+    /// Address bound: with the port that the system chose where 0 was asked for.
+    pub bound: Option<SocketAddr>,
+    /// Why it is not bound.
+    pub error: Option<String>,
+}
+
+/// Listeners by name.
+pub type Statuses = BTreeMap<String, ListenerStatus>;
+
+/// What all listeners share.
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) workers: Vec<Handle>,
+    pub(super) connections: Arc<Semaphore>,
+    pub(super) statuses: watch::Sender<Statuses>,
+}
+
+impl Hub {
+    /// Tells every worker.
+    pub(super) fn tell(&self, command: impl Fn() -> Command) {
+        for worker in &self.workers {
+            // A worker that ended has no connections to tell.
+            let _ = worker.commands.send(command());
+        }
+    }
+
+    /// Hands a connection to the worker with the fewest.
+    fn hand_over(&self, io: std::net::TcpStream, peer: SocketAddr, listener: Arc<ListenerTable>, permit: Permit) {
+        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) else {
+            return;
+        };
+        worker.load.fetch_add(1, Ordering::Relaxed);
+        let place = Place { _permit: permit, load: worker.load.clone() };
+        let _ = worker.commands.send(Command::Connection(Arrived { io, peer, listener, _place: place }));
+    }
+
+    fn report(&self, name: &str, status: Option<ListenerStatus>) {
+        self.statuses.send_if_modified(|statuses| match status {
+            Some(status) => statuses.insert(name.into(), status.clone()) != Some(status),
+            None => statuses.remove(name).is_some(),
+        });
+    }
+}
+
+type Permit = tokio::sync::OwnedSemaphorePermit;
+
+/// A socket is an address's, so that a listener may pass it to another; where the system chooses
+/// the port it is a name's.
+type Key = (SocketAddr, String);
+
+fn key(table: &ListenerTable) -> Key {
+    (table.address, if table.address.port() == 0 { table.name.clone() } else { String::new() })
+}
+
+#[derive(Debug)]
+struct Open {
+    table: watch::Sender<Arc<ListenerTable>>,
+    task: JoinHandle<()>,
+}
+
+/// The sockets that are open.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    hub: Arc<Hub>,
+    open: HashMap<Key, Open>,
+    current: Arc<Listeners>,
+}
+
+impl Sockets {
+    pub(super) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub, open: HashMap::new(), current: Arc::default() }
+    }
+
+    /// Opens, passes on and closes sockets so that they are those of `listeners`.
+    pub(super) fn apply(&mut self, listeners: Arc<Listeners>) {
+        let mut wanted: HashMap<Key, Arc<ListenerTable>> = HashMap::new();
+        for (name, table) in listeners.iter() {
+            if let Some(other) = wanted.get(&key(table)) {
+                let error = format!("address {} is taken by listener {:?}", table.address, other.name);
+                tracing::error!(listener = %name, %error, "cannot bind");
+                let status = ListenerStatus { address: table.address, bound: None, error: Some(error) };
+                self.hub.report(name, Some(status));
+            } else {
+                wanted.insert(key(table), table.clone());
+            }
+        }
+        for name in self.current.keys().filter(|name| !listeners.contains_key(*name)) {
+            self.hub.report(name, None);
+        }
+        self.retire(&listeners);
+        self.open.retain(|key, _| wanted.contains_key(key));
+        for (key, table) in wanted {
+            match self.open.get(&key) {
+                Some(open) => {
+                    open.table.send_if_modified(|current| {
+                        let changed = !Arc::ptr_eq(current, &table);
+                        *current = table;
+                        changed
+                    });
+                }
+                None => {
+                    let (sender, receiver) = watch::channel(table);
+                    let task = tokio::spawn(listen(receiver, self.hub.clone()));
+                    self.open.insert(key, Open { table: sender, task });
+                }
+            }
+        }
+        self.current = listeners;
+    }
+
+    /// Chains that are not there any more end their connections.
+    fn retire(&self, listeners: &Listeners) {
+        let stays = |chain: &Arc<ChainTable>| {
+            listeners.values().flat_map(|table| &table.chains).any(|other| Arc::ptr_eq(chain, other))
+        };
+        for chain in self.current.values().flat_map(|table| &table.chains).filter(|chain| !stays(chain)) {
+            chain.draining.store(true, Ordering::Relaxed);
+        }
+        self.hub.tell(|| Command::Look);
+    }
+
+    /// Closes all sockets, once what waited in their queues is handed over.
+    pub(super) async fn close(mut self) {
+        for (_, Open { table, task }) in self.open.drain() {
+            drop(table);
+            let _ = task.await;
+        }
+    }
+}
+
+/// Binds, again and again if need be, and accepts, until the sender of `tables` is gone.
+async fn listen(mut tables: watch::Receiver<Arc<ListenerTable>>, hub: Arc<Hub>) {
+    let mut pause = RETRY.0;
+    let socket = loop {
+        let table = tables.borrow_and_update().clone();
+        match bind(table.address) {
+            Ok(socket) => break socket,
+            Err(error) => {
+                tracing::error!(listener = %table.name, address = %table.address, %error, "cannot bind; will try again");
+                let error = Some(error.to_string());
+                hub.report(&table.name, Some(ListenerStatus { address: table.address, bound: None, error }));
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY.1),
+            changed = tables.changed() => if changed.is_err() { return },
+        }
+    };
+    let bound = socket.local_addr().ok();
+    let report = |table: &ListenerTable| {
+        hub.report(&table.name, Some(ListenerStatus { address: table.address, bound, error: None }));
+    };
+    let mut table = tables.borrow_and_update().clone();
+    report(&table);
+    tracing::info!(listener = %table.name, address = ?bound, "listening");
+    loop {
+        tokio::select! {
+            biased;
+            changed = tables.changed() => match changed {
+                Ok(()) => {
+                    table = tables.borrow_and_update().clone();
+                    report(&table);
+                }
+                Err(_) => break,
+            },
+            () = accept(&socket, &hub, &table) => {}
+        }
+    }
+    // Whoever waits in the queue was let in by the kernel: each is served before the socket closes.
+    if let Ok(socket) = socket.into_std() {
+        while let Ok(permit) = hub.connections.clone().try_acquire_owned()
+            && let Ok((io, peer)) = socket.accept()
+        {
+            hub.hand_over(io, peer, table.clone(), permit);
+        }
+    }
+    tracing::info!(listener = %table.name, address = ?bound, "closed");
+}
+
+/// Accepts one connection, or waits a while where that fails for want of a resource. A call that
+/// is dropped has accepted nothing.
+async fn accept(socket: &TcpListener, hub: &Hub, table: &Arc<ListenerTable>) {
+    let Ok(permit) = hub.connections.clone().acquire_owned().await else { return };
+    match socket.accept().await.and_then(|(io, peer)| Ok((io.into_std()?, peer))) {
+        Ok((io, peer)) => hub.hand_over(io, peer, table.clone(), permit),
+        // The client gave up while it waited.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+        Err(error) => {
+            // EMFILE, ENFILE, ENOBUFS: the connection stays in the queue, and accepting at once would spin.
+            tracing::error!(listener = %table.name, %error, "cannot accept");
+            tokio::time::sleep(RETRY.1 / 4).await;
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // `::` and `0.0.0.0` are listeners of their own.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// When connections must have ended.
+pub(super) fn drain_by(timeout: Duration) -> Instant {
+    super::deadline::after(Instant::now(), timeout)
+}

@@ -1,0 +1,81 @@
+//! One timer a connection, armed again only when it must ring earlier or has rung: most waits end
+//! long before their deadline, and then cost no timer operation.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::{Duration, Instant, Sleep};
+
+/// Beyond any connection's life.
+const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The timer.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    sleep: Pin<Box<Sleep>>,
+    armed: Instant,
+}
+
+impl Deadline {
+    /// A timer that is not armed.
+    pub(crate) fn new() -> Self {
+        let armed = Instant::now() + FAR;
+        Self { sleep: Box::pin(tokio::time::sleep_until(armed)), armed }
+    }
+
+    /// Ready once `at` has passed; else the task is woken when it has.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        if at < self.armed {
+            self.arm(at);
+        }
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= at {
+                return Poll::Ready(());
+            }
+            self.arm(at);
+        }
+        Poll::Pending
+    }
+
+    /// Polls `work` until it is ready, or until `at`: then none.
+    pub(crate) async fn limit<T>(
+        &mut self,
+        at: Instant,
+        mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Option<T> {
+        poll_fn(|cx| match work(cx) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending => self.poll(cx, at).map(|()| None),
+        })
+        .await
+    }
+
+    fn arm(&mut self, at: Instant) {
+        self.armed = at;
+        self.sleep.as_mut().reset(at);
+    }
+}
+
+/// `now` and `duration` later, or never.
+pub(crate) fn after(now: Instant, duration: Duration) -> Instant {
+    now.checked_add(duration.min(FAR)).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn rings_at_the_last_time_given() {
+        let start = Instant::now();
+        let mut deadline = Deadline::new();
+        let ring = |seconds| start + Duration::from_secs(seconds);
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx, ring(5)))).await.is_pending());
+        // Later than armed: the timer rings early, is armed again, and nobody notices.
+        poll_fn(|cx| deadline.poll(cx, ring(9))).await;
+        assert_eq!(start.elapsed().as_secs(), 9);
+        assert_eq!(deadline.limit(ring(11), |_| Poll::<()>::Pending).await, None);
+        assert_eq!(start.elapsed().as_secs(), 11);
+    }
+}

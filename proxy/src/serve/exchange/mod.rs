@@ -1,0 +1,227 @@
+//! One exchange, whatever the client's protocol: connect or retry, stream both ways, answer where
+//! there is no upstream's answer.
+
+mod flag;
+mod plan;
+mod relay;
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub(crate) use flag::Flag;
+pub(crate) use plan::{Action, Plan};
+use relay::{End, Relay};
+
+use super::deadline::{Deadline, after};
+use super::h1::reader::{ReadError, Ready};
+use super::h1::response_head::ResponseHead;
+use super::upstream::Upstream;
+use super::worker::Worker;
+use crate::request::decide::Budget;
+use crate::request::table::{ChainTable, ClusterSlot, RouteTable};
+
+/// The client's side of an exchange: where its body comes from and its response goes to. Each
+/// protocol has one; nothing here is called after the exchange has ended.
+pub(crate) trait Downstream {
+    /// The request's head, as the upstream gets it. The upstream's buffer is swapped with it.
+    fn request_head(&mut self) -> &mut Vec<u8>;
+    /// Framing of the request's body toward the upstream.
+    fn request_framing(&self) -> super::h1::Framing;
+    /// Whether the method is HEAD.
+    fn is_head(&self) -> bool;
+    /// Whether the request may be sent again (RFC 9110 section 9.2.2).
+    fn is_idempotent(&self) -> bool;
+    /// Whether the request asks for another protocol.
+    fn wants_upgrade(&self) -> bool;
+    /// Waits for some of the request's body, or its end.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ready, ReadError>>;
+    /// What of the body is ready.
+    fn request_data(&self) -> &[u8];
+    /// Uses some of it.
+    fn take_request(&mut self, n: usize);
+    /// Trailer lines of a body that ended.
+    fn request_trailers(&self) -> &[u8];
+    /// Makes the request ready to be sent again; false if it is no longer held.
+    fn rewind(&mut self, plan: &Plan) -> bool;
+    /// Ready if the client went away. Asked after the whole request was read.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Passes on an interim response (1xx but 101).
+    fn interim(&mut self, head: &ResponseHead<'_, '_>);
+    /// Passes on the final head, or 101.
+    fn respond(&mut self, head: &ResponseHead<'_, '_>, route: Option<&RouteTable>, budget: Option<Budget>);
+    /// Writes what waits and some of `data`, of which it gives how much was taken.
+    fn poll_response(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>>;
+    /// Ends the response's body.
+    fn end_response(&mut self, trailers: &[u8]);
+    /// Writes all that waits.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Begins an answer of our own. No response has begun.
+    fn answer(&mut self, answer: Answer<'_>);
+}
+
+/// An answer of our own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer<'a> {
+    /// Status.
+    pub(crate) status: u16,
+    /// Seconds until it is worth another try.
+    pub(crate) retry_after: Option<u32>,
+    /// State of the budget that was asked.
+    pub(crate) budget: Option<Budget>,
+    /// The route that answers (`direct_response`).
+    pub(crate) route: Option<&'a RouteTable>,
+    /// Whether the connection can go on.
+    pub(crate) close: bool,
+}
+
+/// How an exchange ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Status that the client got; 0 if none.
+    pub(crate) status: u16,
+    /// Why.
+    pub(crate) flag: Flag,
+    /// More on it, where there is more (`response_code_details`).
+    pub(crate) details: &'static str,
+    /// The endpoint that served it.
+    pub(crate) endpoint: Option<std::net::SocketAddr>,
+    /// The response was written to its last byte.
+    pub(crate) complete: bool,
+    /// The connection now speaks another protocol.
+    pub(crate) upgraded: Option<Upstream>,
+}
+
+impl Outcome {
+    /// An end of this status and flag, with nothing else to say.
+    pub(crate) fn new(status: u16, flag: Flag) -> Self {
+        Self { status, flag, details: "", endpoint: None, complete: false, upgraded: None }
+    }
+}
+
+/// What surrounds an exchange.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'s> {
+    /// The worker.
+    pub(crate) worker: &'s Worker,
+    /// The chain that the connection arrived at.
+    pub(crate) chain: &'s ChainTable,
+    /// The connection's timer.
+    pub(crate) deadline: &'s mut Deadline,
+}
+
+/// Carries out `plan`.
+pub(crate) async fn run<D: Downstream>(down: &mut D, plan: &Plan, around: &mut Surroundings<'_>) -> Outcome {
+    match &plan.action {
+        Action::Answer { status, flag } => {
+            let retry_after = plan.budget.filter(|_| *flag == Flag::RateLimited).map(|b| b.reset.max(1));
+            let route = plan.route.as_deref().filter(|_| *flag == Flag::None);
+            let answer = Answer { status: *status, retry_after, budget: plan.budget, route, close: false };
+            self::answer(down, answer, Outcome::new(*status, *flag), around).await
+        }
+        Action::Forward(cluster) => forward(down, plan, cluster, around).await,
+    }
+}
+
+/// Writes an answer of our own.
+pub(crate) async fn answer<D: Downstream>(
+    down: &mut D,
+    answer: Answer<'_>,
+    mut outcome: Outcome,
+    around: &mut Surroundings<'_>,
+) -> Outcome {
+    down.answer(answer);
+    let until = after(Instant::now(), around.chain.http.stream_idle_timeout);
+    outcome.complete = matches!(around.deadline.limit(until, |cx| down.poll_flush(cx)).await, Some(Ok(())));
+    outcome
+}
+
+async fn forward<D: Downstream>(
+    down: &mut D,
+    plan: &Plan,
+    cluster: &Arc<ClusterSlot>,
+    around: &mut Surroundings<'_>,
+) -> Outcome {
+    let upstreams = &around.worker.upstreams;
+    let mut tried = Vec::new();
+    let mut again = false;
+    loop {
+        let mut up = match upstreams.acquire(cluster, &mut tried, again).await {
+            Ok(up) => up,
+            Err(flag) => return refuse(down, 503, Outcome::new(503, flag), around).await,
+        };
+        up.writer.reset();
+        std::mem::swap(up.writer.out(), down.request_head());
+        up.writer.begin_body(down.request_framing());
+        let mut relay = Relay::new(down, &mut up, plan, around);
+        let end = std::future::poll_fn(|cx| relay.poll(cx)).await;
+        let (status, whole, untouched) = (relay.status(), relay.is_request_whole(), relay.is_untouched());
+        let mut outcome = Outcome { endpoint: Some(up.address), ..Outcome::new(status, Flag::None) };
+        match end {
+            End::Complete { reusable } => {
+                if reusable {
+                    upstreams.release(cluster, up, Instant::now());
+                }
+                outcome.complete = true;
+                return outcome;
+            }
+            End::Upgraded => {
+                outcome.complete = true;
+                outcome.upgraded = Some(up);
+                return outcome;
+            }
+            // The endpoint closed an idle connection just when it was used again: what may be sent
+            // twice is sent once more, on a connection that cannot be stale.
+            End::UpstreamClosed if up.reused && !again && untouched && down.is_idempotent() && down.rewind(plan) => {
+                again = true;
+            }
+            End::UpstreamClosed | End::UpstreamRefused(_) | End::RouteTimeout | End::Idle | End::RequestRefused(_)
+                if status == 0 =>
+            {
+                let (own, flag, details) = own_answer(&end, whole);
+                outcome = Outcome { status: own, flag, details, ..outcome };
+                return refuse(down, own, outcome, around).await;
+            }
+            _ => {
+                let (_, flag, details) = own_answer(&end, whole);
+                return Outcome { flag, details, ..outcome };
+            }
+        }
+    }
+}
+
+/// Status, flag and details of an end that was not as it should be.
+fn own_answer(end: &End, whole: bool) -> (u16, Flag, &'static str) {
+    match end {
+        End::UpstreamClosed => (502, Flag::UpstreamConnectionTermination, "upstream_closed"),
+        End::UpstreamRefused(refused) => (502, Flag::UpstreamProtocolError, refused.reason),
+        End::RouteTimeout => (504, Flag::UpstreamRequestTimeout, "route_timeout"),
+        // As Envoy: whose silence it was decides the status.
+        End::Idle => (if whole { 504 } else { 408 }, Flag::StreamIdleTimeout, "stream_idle_timeout"),
+        End::RequestRefused(refused) => (refused.status, Flag::DownstreamProtocolError, refused.reason),
+        End::ClientGone => (0, Flag::DownstreamConnectionTermination, "client_gone"),
+        End::Drained => (0, Flag::Drained, "drain_timeout"),
+        End::Complete { .. } | End::Upgraded => (0, Flag::None, ""),
+    }
+}
+
+async fn refuse<D: Downstream>(down: &mut D, status: u16, outcome: Outcome, around: &mut Surroundings<'_>) -> Outcome {
+    let close = matches!(outcome.flag, Flag::DownstreamProtocolError | Flag::StreamIdleTimeout);
+    let answer = Answer { status, retry_after: None, budget: None, route: None, close };
+    self::answer(down, answer, outcome, around).await
+}
+
+/// How long an exchange goes on after its chain or the whole proxy began to end.
+pub(super) fn drained_at(worker: &Worker, chain: &ChainTable, noticed: &mut Option<Instant>) -> Option<Instant> {
+    if let Some(at) = worker.drain_deadline() {
+        return Some(at);
+    }
+    if !chain.draining.load(std::sync::atomic::Ordering::Relaxed) {
+        return None;
+    }
+    let timeout: Duration = worker.options.drain_timeout;
+    Some(*noticed.get_or_insert_with(|| after(Instant::now(), timeout)))
+}

@@ -1,0 +1,300 @@
+//! Moves one exchange's bytes, both ways at once, until it ends. Each side has one buffer: what
+//! does not fit the other's socket is not read.
+
+use std::task::{Context, Poll};
+
+use tokio::time::Instant;
+
+use super::{Downstream, Plan, Surroundings, drained_at};
+use crate::serve::deadline::after;
+use crate::serve::h1::reader::{ReadError, Ready};
+use crate::serve::h1::request_head::Storage;
+use crate::serve::h1::response_head::ResponseHead;
+use crate::serve::h1::{Framing, Refused};
+use crate::serve::upstream::Upstream;
+
+/// Largest response head, in bytes (Envoy's 60 KiB).
+const MAX_HEAD: usize = 60 * 1024;
+/// Most interim responses before the final one.
+const MAX_INTERIM: u8 = 16;
+
+/// How the relay ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The response was written to its last byte. The upstream connection may serve again, or not.
+    Complete { reusable: bool },
+    /// 101 was written: the rest is not HTTP.
+    Upgraded,
+    /// The client went away.
+    ClientGone,
+    /// The request's body is malformed.
+    RequestRefused(Refused),
+    /// The upstream connection ended before the response did.
+    UpstreamClosed,
+    /// The response is malformed.
+    UpstreamRefused(Refused),
+    /// The route's timeout passed.
+    RouteTimeout,
+    /// No byte moved for too long.
+    Idle,
+    /// The drain deadline passed.
+    Drained,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    /// Head and body are on their way.
+    Sending,
+    /// All was given to the writer.
+    Flushing,
+    /// All was written.
+    Sent,
+    /// The upstream takes no more. It may have answered.
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Response {
+    Head,
+    Body,
+    Flushing,
+    /// 101 waits to be written.
+    Upgrading,
+}
+
+pub(super) struct Relay<'r, 's, D> {
+    down: &'r mut D,
+    up: &'r mut Upstream,
+    plan: &'r Plan,
+    around: &'r mut Surroundings<'s>,
+    request: Request,
+    response: Response,
+    status: u16,
+    interim: u8,
+    reusable: bool,
+    moved: Instant,
+    whole: Option<Instant>,
+    drain_noticed: Option<Instant>,
+}
+
+impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
+    /// Begins. The head is in the upstream's writer.
+    pub(super) fn new(down: &'r mut D, up: &'r mut Upstream, plan: &'r Plan, around: &'r mut Surroundings<'s>) -> Self {
+        Self {
+            down,
+            up,
+            plan,
+            around,
+            request: Request::Sending,
+            response: Response::Head,
+            status: 0,
+            interim: 0,
+            reusable: false,
+            moved: Instant::now(),
+            whole: None,
+            drain_noticed: None,
+        }
+    }
+
+    /// Status of the response that began; 0 if none did.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Whether nothing came from the upstream.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.status == 0 && self.interim == 0 && self.up.reader.unread().is_empty()
+    }
+
+    /// Whether the request was read to its last byte.
+    pub(super) fn is_request_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// Moves what can be moved.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut any = false;
+        loop {
+            let moved = match self.poll_request(cx).and_then(|sent| Ok(self.poll_response(cx)? | sent)) {
+                Ok(moved) => moved,
+                Err(end) => return Poll::Ready(end),
+            };
+            any |= moved;
+            if !moved {
+                break;
+            }
+        }
+        if any {
+            self.moved = Instant::now();
+        }
+        self.poll_deadlines(cx)
+    }
+
+    /// Moves the request; true if something moved.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut moved = false;
+        loop {
+            match self.request {
+                Request::Sending => match self.down.poll_request(cx) {
+                    Poll::Ready(Ok(Ready::Data)) => {
+                        match self.up.writer.poll_send(&mut self.up.io, cx, self.down.request_data()) {
+                            Poll::Ready(Ok((_, taken))) => self.down.take_request(taken),
+                            Poll::Ready(Err(_)) => self.request = Request::Stopped,
+                            Poll::Pending => return Ok(moved),
+                        }
+                    }
+                    Poll::Ready(Ok(Ready::End)) => {
+                        self.up.writer.end_body(self.down.request_trailers());
+                        self.whole = Some(Instant::now());
+                        self.request = Request::Flushing;
+                    }
+                    Poll::Ready(Err(ReadError::Closed)) => return Err(End::ClientGone),
+                    Poll::Ready(Err(ReadError::Refused(refused))) => return Err(End::RequestRefused(refused)),
+                    Poll::Pending => {
+                        // Head and framing must not wait for a body that may wait for a 100.
+                        return Ok(self.flush_upstream(cx) | moved);
+                    }
+                },
+                Request::Flushing => {
+                    if self.up.writer.is_empty() {
+                        self.request = Request::Sent;
+                    } else if !self.flush_upstream(cx) {
+                        return Ok(moved);
+                    }
+                }
+                Request::Sent | Request::Stopped => {
+                    // A client that sends more than its request is not read; one that closes is noticed.
+                    if self.whole.is_some() && self.down.poll_gone(cx).is_ready() {
+                        return Err(End::ClientGone);
+                    }
+                    return Ok(moved);
+                }
+            }
+            moved = true;
+        }
+    }
+
+    /// Writes what waits for the upstream; true if something moved.
+    fn flush_upstream(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while !self.up.writer.is_empty() {
+            match self.up.writer.poll_send(&mut self.up.io, cx, &[]) {
+                Poll::Ready(Ok(_)) => moved = true,
+                Poll::Ready(Err(_)) => {
+                    self.request = Request::Stopped;
+                    return true;
+                }
+                Poll::Pending => break,
+            }
+        }
+        moved
+    }
+
+    /// Moves the response; true if something moved.
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut moved = false;
+        loop {
+            match self.response {
+                Response::Head => match self.up.reader.poll_head(&mut self.up.io, cx, MAX_HEAD) {
+                    Poll::Ready(Ok(range)) => self.head(range)?,
+                    Poll::Ready(Err(error)) => return Err(upstream_end(error)),
+                    Poll::Pending => {
+                        self.flush_client(cx)?;
+                        return Ok(moved);
+                    }
+                },
+                Response::Body => match self.up.reader.poll_body(&mut self.up.io, cx) {
+                    Poll::Ready(Ok(Ready::Data)) => match self.down.poll_response(cx, self.up.reader.data()) {
+                        Poll::Ready(Ok(taken)) => self.up.reader.consume(taken),
+                        Poll::Ready(Err(_)) => return Err(End::ClientGone),
+                        Poll::Pending => return Ok(moved),
+                    },
+                    Poll::Ready(Ok(Ready::End)) => {
+                        self.down.end_response(self.up.reader.trailers());
+                        self.response = Response::Flushing;
+                    }
+                    Poll::Ready(Err(error)) => return Err(upstream_end(error)),
+                    Poll::Pending => {
+                        self.flush_client(cx)?;
+                        return Ok(moved);
+                    }
+                },
+                Response::Flushing | Response::Upgrading => {
+                    if self.flush_client(cx)? {
+                        let reusable = self.reusable && self.request == Request::Sent;
+                        let upgrading = self.response == Response::Upgrading;
+                        return Err(if upgrading { End::Upgraded } else { End::Complete { reusable } });
+                    }
+                    return Ok(moved);
+                }
+            }
+            moved = true;
+        }
+    }
+
+    /// Takes a response head.
+    fn head(&mut self, range: std::ops::Range<usize>) -> Result<(), End> {
+        let mut storage = Storage::default();
+        let bytes = self.up.reader.unread().get(range.clone()).unwrap_or_default();
+        let head = ResponseHead::parse(bytes, &mut storage, self.down.is_head()).map_err(End::UpstreamRefused)?;
+        let framing = match head.status {
+            101 if self.down.wants_upgrade() && self.whole.is_some() => {
+                self.response = Response::Upgrading;
+                self.down.respond(&head, self.plan.route.as_deref(), self.plan.budget);
+                self.status = 101;
+                Framing::None
+            }
+            101 => return Err(End::UpstreamRefused(Refused::malformed("unasked_upgrade"))),
+            100..200 => {
+                self.interim += 1;
+                if self.interim > MAX_INTERIM {
+                    return Err(End::UpstreamRefused(Refused::malformed("too_many_interim_responses")));
+                }
+                self.down.interim(&head);
+                Framing::None
+            }
+            status => {
+                self.status = status;
+                self.reusable = head.keep_alive;
+                self.response = Response::Body;
+                self.down.respond(&head, self.plan.route.as_deref(), self.plan.budget);
+                head.body
+            }
+        };
+        self.up.reader.begin_body(range.end, framing, false);
+        Ok(())
+    }
+
+    /// Writes what waits for the client; true if nothing is left.
+    fn flush_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        match self.down.poll_flush(cx) {
+            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Err(_)) => Err(End::ClientGone),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let chain = self.around.chain;
+        let mut first = (after(self.moved, chain.http.stream_idle_timeout), End::Idle);
+        if let (Some(whole), Some(timeout)) = (self.whole, self.plan.route.as_ref().and_then(|r| r.timeout)) {
+            let at = after(whole, timeout);
+            if at < first.0 {
+                first = (at, End::RouteTimeout);
+            }
+        }
+        if let Some(at) = drained_at(self.around.worker, chain, &mut self.drain_noticed)
+            && at < first.0
+        {
+            first = (at, End::Drained);
+        }
+        self.around.deadline.poll(cx, first.0).map(|()| first.1)
+    }
+}
+
+fn upstream_end(error: ReadError) -> End {
+    match error {
+        ReadError::Closed => End::UpstreamClosed,
+        ReadError::Refused(refused) => End::UpstreamRefused(refused),
+    }
+}

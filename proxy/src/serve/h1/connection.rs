@@ -1,0 +1,189 @@
+//! An HTTP/1.1 connection: request after request, until one side ends it.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::client::Client;
+pub(crate) use super::client::Peer;
+use super::reader::ReadError;
+use super::{Framing, Refused};
+use crate::meter::Metric;
+use crate::request::table::ChainTable;
+use crate::serve::deadline::{Deadline, after};
+use crate::serve::exchange::{self, Answer, Flag, Outcome, Plan, Surroundings};
+use crate::serve::stream::ClientStream;
+use crate::serve::worker::Worker;
+use crate::serve::{record, tunnel};
+
+/// How long a client that was answered early may go on sending, and how much, so that the answer
+/// is not lost to a reset (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 1024 * 1024;
+/// A head that the listener sets no limit for must be whole within this.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(io: ClientStream, worker: Rc<Worker>, chain: Arc<ChainTable>, peer: Peer) {
+    let mut client = Client::new(io, worker, chain, peer);
+    let mut deadline = Deadline::new();
+    let mut now = Instant::now();
+    let mut first = true;
+    loop {
+        let (started, head) = match next_head(&mut client, &mut deadline, now, first).await {
+            Next::Head(started, range) => (started, client.begin(range)),
+            Next::Refused(started, refused) => {
+                client.bill.receive(&client.worker, client.reader.unread().len() as u64);
+                (started, Err(refused))
+            }
+            Next::Quiet => break,
+        };
+        first = false;
+        let (plan, mut outcome) = exchange(&mut client, &mut deadline, head).await;
+        now = Instant::now();
+        finish(&client, plan.as_ref(), &outcome, started, now);
+        if let Some(up) = outcome.upgraded.take() {
+            return tunnel::run(client.io, client.reader, up, &client.worker, &client.chain, client.bill.tenant).await;
+        }
+        if !outcome.complete {
+            return cut(client, outcome.status);
+        }
+        if !client.keep {
+            let orderly = plan.is_some() && client.reader.is_whole() && client.reader.unread().is_empty();
+            return close(&mut client, &mut deadline, orderly).await;
+        }
+        client.next();
+    }
+    let _ = poll_fn(|cx| Pin::new(&mut client.io).poll_shutdown(cx)).await;
+}
+
+/// What came instead of, or with, the next head.
+enum Next {
+    Head(Instant, Range<usize>),
+    Refused(Instant, Refused),
+    /// Nothing to answer: the connection ends.
+    Quiet,
+}
+
+/// Waits for the next head: as long as an idle connection may, until its first byte; from then as
+/// long as a head may take. A connection that is to end waits for no next request, but for a first
+/// one: it was accepted to be served.
+async fn next_head(client: &mut Client, deadline: &mut Deadline, now: Instant, first: bool) -> Next {
+    let chain = client.chain.clone();
+    let http = &chain.http;
+    let head_timeout = if http.request_headers_timeout.is_zero() { HEAD_TIMEOUT } else { http.request_headers_timeout };
+    let idle_until = after(now, http.idle_timeout);
+    let mut started = None;
+    poll_fn(|cx| {
+        let polled = client.reader.poll_head(&mut client.io, cx, http.max_head_bytes);
+        let begun = !client.reader.unread().is_empty();
+        match polled {
+            Poll::Ready(Ok(range)) => {
+                return Poll::Ready(Next::Head(started.unwrap_or_else(Instant::now), range));
+            }
+            Poll::Ready(Err(ReadError::Refused(refused))) => {
+                return Poll::Ready(Next::Refused(started.unwrap_or_else(Instant::now), refused));
+            }
+            Poll::Ready(Err(ReadError::Closed)) => return Poll::Ready(Next::Quiet),
+            Poll::Pending if !begun && !first && client.worker.is_ending(&chain) => {
+                return Poll::Ready(Next::Quiet);
+            }
+            Poll::Pending => {}
+        }
+        if begun && started.is_none() {
+            started = Some(Instant::now());
+        }
+        let until = started.map_or(idle_until, |started| after(started, head_timeout));
+        deadline.poll(cx, until).map(|()| match started {
+            Some(started) => Next::Refused(started, Refused { status: 408, reason: "head_timeout" }),
+            None => Next::Quiet,
+        })
+    })
+    .await
+}
+
+async fn exchange(
+    client: &mut Client,
+    deadline: &mut Deadline,
+    head: Result<Plan, Refused>,
+) -> (Option<Plan>, Outcome) {
+    let (worker, chain) = (client.worker.clone(), client.chain.clone());
+    let mut around = Surroundings { worker: &worker, chain: &chain, deadline };
+    match head {
+        Ok(plan) => {
+            let outcome = exchange::run(client, &plan, &mut around).await;
+            (Some(plan), outcome)
+        }
+        Err(Refused { status, reason }) => {
+            let answer = Answer { status, retry_after: None, budget: None, route: None, close: true };
+            let flag = if status == 408 { Flag::StreamIdleTimeout } else { Flag::DownstreamProtocolError };
+            let outcome = Outcome { details: reason, ..Outcome::new(status, flag) };
+            (None, exchange::answer(client, answer, outcome, &mut around).await)
+        }
+    }
+}
+
+/// Counts and logs an exchange that ended.
+fn finish(client: &Client, plan: Option<&Plan>, outcome: &Outcome, started: Instant, now: Instant) {
+    let (worker, tenant) = (&client.worker, client.bill.tenant);
+    let duration = now.duration_since(started);
+    if plan.is_some() {
+        let millis = duration.as_micros().saturating_add(500) / 1000;
+        worker.count(tenant, Metric::ExecutionMs, u64::try_from(millis).unwrap_or(u64::MAX));
+        match outcome.status {
+            429 if outcome.flag == Flag::RateLimited => worker.count(tenant, Metric::LimitedRequests, 1),
+            _ => {}
+        }
+    }
+    if client.chain.http.access_log {
+        record::exchange(worker, &client.peer, &client.note, &client.bill, plan, outcome, duration);
+    }
+}
+
+/// Ends a connection whose response was cut short, so that the client sees it: chunks and lengths
+/// show it by themselves, a body that lasts until the end needs a reset.
+fn cut(mut client: Client, status: u16) {
+    client.reader.discard();
+    client.bill.receive(&client.worker, client.reader.taken());
+    if status != 0 && client.framing == Framing::Close {
+        let ClientStream::Plain(io) = &client.io else { return };
+        let _ = socket2::SockRef::from(io).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// Ends a connection: says so, then reads what the client may still be sending, unless nothing is
+/// to come.
+async fn close(client: &mut Client, deadline: &mut Deadline, orderly: bool) {
+    let until = after(Instant::now(), LINGER);
+    let shutdown = deadline.limit(until, |cx| Pin::new(&mut client.io).poll_shutdown(cx)).await;
+    if orderly || !matches!(shutdown, Some(Ok(()))) {
+        return;
+    }
+    // The rest of this request's body is its tenant's; what would be another request is nobody's.
+    let billed = !client.reader.is_whole();
+    let (mut scratch, mut left) = ([0; 4096], LINGER_BYTES);
+    let drained = |cx: &mut Context<'_>| -> Poll<()> {
+        loop {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut client.io).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && left > 0 => {
+                    let n = buf.filled().len() as u64;
+                    left = left.saturating_sub(n);
+                    if billed {
+                        client.bill.receive(&client.worker, client.bill.received + n);
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    };
+    deadline.limit(until, drained).await;
+}

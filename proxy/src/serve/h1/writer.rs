@@ -1,0 +1,125 @@
+//! Writes messages to a connection: the head, or framing, and data in one call.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+
+use super::{Framing, trailers};
+
+/// The writing half of a connection.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// Heads and framing on their way.
+    out: Vec<u8>,
+    at: usize,
+    framing: Framing,
+    /// Bytes of data that the open chunk still takes.
+    chunk: usize,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self { out: Vec::new(), at: 0, framing: Framing::None, chunk: 0 }
+    }
+}
+
+impl Writer {
+    /// Where heads and framing are added.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        if self.at == self.out.len() {
+            self.out.clear();
+            self.at = 0;
+        }
+        &mut self.out
+    }
+
+    /// How the body that follows is framed.
+    pub(crate) fn begin_body(&mut self, framing: Framing) {
+        self.framing = framing;
+        self.chunk = 0;
+    }
+
+    /// Whether anything waits to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.at == self.out.len()
+    }
+
+    /// Most bytes that the next call of [`Writer::poll_send`] with so much data can write.
+    pub(crate) fn ahead(&self, data: usize) -> usize {
+        self.out.len() - self.at + data + 20
+    }
+
+    /// Writes what waits and some of `data`, once. Gives how many bytes the stream took, and how
+    /// many of them were data.
+    pub(crate) fn poll_send<S: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<(usize, usize)>> {
+        let chunked = self.framing == Framing::Chunked;
+        if chunked && self.chunk == 0 && !data.is_empty() {
+            self.chunk = data.len();
+            chunk_line(data.len(), self.out());
+        }
+        let data = if chunked { data.get(..self.chunk).unwrap_or(data) } else { data };
+        let ends = chunked && data.len() == self.chunk && !data.is_empty();
+        let head = self.out.get(self.at..).unwrap_or_default();
+        let head_length = head.len();
+        let tail: &[u8] = if ends { b"\r\n" } else { b"" };
+        let wire = if head.is_empty() && tail.is_empty() {
+            ready!(Pin::new(io).poll_write(cx, data))?
+        } else if data.is_empty() {
+            ready!(Pin::new(io).poll_write(cx, head))?
+        } else {
+            let slices = [IoSlice::new(head), IoSlice::new(data), IoSlice::new(tail)];
+            ready!(Pin::new(io).poll_write_vectored(cx, &slices))?
+        };
+        if wire == 0 && head_length + data.len() > 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.at += wire.min(head_length);
+        let taken = (wire - wire.min(head_length)).min(data.len());
+        if chunked {
+            self.chunk -= taken;
+        }
+        if ends && taken == data.len() {
+            let rest = tail.get(wire - head_length - taken..).unwrap_or_default();
+            if !rest.is_empty() {
+                self.out().extend_from_slice(rest);
+            }
+        }
+        Poll::Ready(Ok((wire, taken)))
+    }
+
+    /// Ends the body. What is left to write goes with [`Writer::poll_send`] or the next head.
+    pub(crate) fn end_body(&mut self, lines: &[u8]) {
+        if self.framing == Framing::Chunked {
+            let out = self.out();
+            out.extend_from_slice(b"0\r\n");
+            trailers::pass(lines, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        self.framing = Framing::None;
+    }
+
+    /// Begins anew, with whatever was to be written forgotten.
+    pub(crate) fn reset(&mut self) {
+        self.out.clear();
+        (self.at, self.framing, self.chunk) = (0, Framing::None, 0);
+    }
+}
+
+fn chunk_line(mut size: usize, out: &mut Vec<u8>) {
+    let mut digits = [0u8; 16];
+    let mut first = digits.len();
+    while size > 0 && first > 0 {
+        first -= 1;
+        digits[first] = b"0123456789abcdef"[size & 15];
+        size >>= 4;
+    }
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
+    out.extend_from_slice(b"\r\n");
+}

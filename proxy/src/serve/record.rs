@@ -1,0 +1,57 @@
+//! An exchange's line in the access log.
+
+use std::time::{Duration, SystemTime};
+
+use super::bill::Bill;
+use super::exchange::{Action, Outcome, Plan};
+use super::h1::connection::Peer;
+use super::h1::note::Note;
+use super::worker::Worker;
+use crate::log::Entry;
+
+/// A text, where there is one.
+fn known(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// Writes down an exchange.
+pub(super) fn exchange(
+    worker: &Worker,
+    peer: &Peer,
+    note: &Note,
+    bill: &Bill,
+    plan: Option<&Plan>,
+    outcome: &Outcome,
+    duration: Duration,
+) {
+    let Some(log) = &worker.log else { return };
+    let cluster = match plan.map(|plan| &plan.action) {
+        Some(Action::Forward(cluster)) => Some(&*cluster.name),
+        _ => None,
+    };
+    let tenant = worker.tenant_name(bill.tenant);
+    log.write(
+        worker.index,
+        &Entry {
+            start: SystemTime::now() - duration,
+            duration,
+            method: &note.method,
+            authority: known(&note.host),
+            path: &note.path,
+            protocol: if note.minor == 0 { "HTTP/1.0" } else { "HTTP/1.1" },
+            response_code: outcome.status,
+            response_flags: outcome.flag.as_str(),
+            response_code_details: known(outcome.details),
+            bytes_received: bill.received,
+            bytes_sent: bill.sent,
+            upstream_host: outcome.endpoint,
+            upstream_cluster: cluster,
+            route_name: plan.and_then(|plan| plan.route.as_ref()).map(|route| &*route.name),
+            tenant: &tenant,
+            request_id: known(&note.request_id),
+            downstream_remote_address: Some(peer.address),
+            requested_server_name: peer.sni.as_deref(),
+            user_agent: known(&note.user_agent),
+        },
+    );
+}

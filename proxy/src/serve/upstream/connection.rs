@@ -1,0 +1,58 @@
+//! A connection to an endpoint.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use crate::serve::h1::reader::Reader;
+use crate::serve::h1::writer::Writer;
+
+/// A connection to an endpoint, with one exchange at a time.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// The socket.
+    pub(crate) io: TcpStream,
+    /// Responses.
+    pub(crate) reader: Reader,
+    /// Requests.
+    pub(crate) writer: Writer,
+    /// The endpoint.
+    pub(crate) address: SocketAddr,
+    /// It has served an exchange before.
+    pub(crate) reused: bool,
+}
+
+impl Upstream {
+    /// Connects, within `timeout` (zero: no limit).
+    ///
+    /// # Errors
+    /// The connect failed or took too long.
+    pub(crate) async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<Self> {
+        let connect = TcpStream::connect(address);
+        let io = if timeout.is_zero() {
+            connect.await?
+        } else {
+            tokio::time::timeout(timeout, connect).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??
+        };
+        io.set_nodelay(true)?;
+        Ok(Self { io, reader: Reader::default(), writer: Writer::default(), address, reused: false })
+    }
+
+    /// Whether the peer has neither closed the connection nor said anything unasked. One system
+    /// call, so that what has reached this machine is known before the first byte goes out; the
+    /// runtime's own notion of readiness may be a turn of its loop old.
+    pub(crate) fn is_alive(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        matches!(SockRef::from(&self.io).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Makes ready for the next exchange; false if bytes are left that belong to none.
+    pub(crate) fn rest(&mut self) -> bool {
+        self.reader.finish();
+        self.reader.unread().is_empty() && self.writer.is_empty()
+    }
+}

@@ -1,0 +1,112 @@
+//! Connections to endpoints: idle ones of this worker, or new ones.
+
+mod connection;
+mod pool;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub(crate) use connection::Upstream;
+use pool::{Key, Pool};
+
+use crate::balance;
+use crate::request::table::ClusterSlot;
+use crate::serve::exchange::Flag;
+
+/// Endpoints that one exchange tries to connect to.
+const ATTEMPTS: usize = 3;
+
+/// Bounds of a worker's idle connections.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// To one endpoint of one cluster.
+    pub per_endpoint: usize,
+    /// In all.
+    pub total: usize,
+    /// How long a connection waits for its next request.
+    pub idle: Duration,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self { per_endpoint: 128, total: 4096, idle: Duration::from_secs(60) }
+    }
+}
+
+/// The upstream side of a worker.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    pool: RefCell<Pool<Upstream>>,
+}
+
+impl Upstreams {
+    /// Nothing is connected.
+    pub(crate) fn new(limits: PoolLimits) -> Self {
+        Self { pool: RefCell::new(Pool::new(limits)) }
+    }
+
+    /// A connection to an endpoint of `slot` whose turn it is. Where a connect fails another
+    /// endpoint is tried, since nothing was sent; `tried` collects those that failed. `fresh` asks
+    /// for a new connection.
+    ///
+    /// # Errors
+    /// `NC` if the cluster is not known, `UH` if it has no endpoint, `UF` if none could be reached.
+    pub(crate) async fn acquire(
+        &self,
+        slot: &Arc<ClusterSlot>,
+        tried: &mut Vec<SocketAddr>,
+        fresh: bool,
+    ) -> Result<Upstream, Flag> {
+        loop {
+            let (address, timeout) = {
+                let table = slot.state.load();
+                if !table.known {
+                    return Err(Flag::NoCluster);
+                }
+                match balance::pick(slot, &table, tried) {
+                    Some(endpoint) if tried.len() < ATTEMPTS => (endpoint.address, table.connect_timeout),
+                    _ if tried.is_empty() => return Err(Flag::NoHealthyUpstream),
+                    _ => return Err(Flag::UpstreamConnectionFailure),
+                }
+            };
+            if !fresh && let Some(upstream) = self.idle(slot.id, address) {
+                return Ok(upstream);
+            }
+            match Upstream::connect(address, timeout).await {
+                Ok(upstream) => return Ok(upstream),
+                Err(error) => {
+                    tracing::debug!(cluster = %slot.name, %address, %error, "connect failed");
+                    tried.push(address);
+                }
+            }
+        }
+    }
+
+    fn idle(&self, cluster: u64, address: SocketAddr) -> Option<Upstream> {
+        let mut pool = self.pool.borrow_mut();
+        loop {
+            let mut upstream = pool.take(Key { cluster, address })?;
+            if upstream.is_alive() {
+                upstream.reused = true;
+                return Some(upstream);
+            }
+        }
+    }
+
+    /// Takes back a connection whose exchange ended well, unless its endpoint is gone.
+    pub(crate) fn release(&self, slot: &Arc<ClusterSlot>, mut upstream: Upstream, now: Instant) {
+        if slot.state.load().endpoints.iter().any(|e| e.address == upstream.address) && upstream.rest() {
+            let key = Key { cluster: slot.id, address: upstream.address };
+            self.pool.borrow_mut().put(key, slot, upstream, now);
+        }
+    }
+
+    /// Closes what waited too long, and what belongs to endpoints or clusters that are gone.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.pool.borrow_mut().sweep(now);
+    }
+}

@@ -1,0 +1,279 @@
+//! A worker: one thread, one runtime, its connections and its upstream pool. Nothing of a
+//! connection leaves its thread, so nothing is locked and no future need be `Send`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::upstream::Upstreams;
+use super::{Options, handshake};
+use crate::log::AccessLog;
+use crate::meter::{Meter, Metric, TenantId};
+use crate::request::table::{ChainTable, ListenerTable};
+
+/// Time between two sweeps of the pool.
+const SWEEP: Duration = Duration::from_secs(2);
+/// After the drain deadline exchanges end by themselves; what has not by then is dropped.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// A connection is its to serve.
+    Connection(Arrived),
+    /// Chains were removed: idle connections look whether theirs was.
+    Look,
+    /// Finish by then.
+    Drain(Instant),
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) io: std::net::TcpStream,
+    pub(super) peer: std::net::SocketAddr,
+    pub(super) listener: Arc<ListenerTable>,
+    pub(super) _place: Place,
+}
+
+/// A connection's place among those that may be open; freed when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) load: Arc<AtomicUsize>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the accepting side holds of a worker.
+#[derive(Debug)]
+pub(super) struct Handle {
+    /// Bounded by the limit of connections: each message but a few is one.
+    pub(super) commands: mpsc::UnboundedSender<Command>,
+    /// Connections that it serves.
+    pub(super) load: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+impl Handle {
+    /// Starts a worker's thread.
+    pub(super) fn start(
+        index: usize,
+        options: Arc<Options>,
+        meter: Arc<Meter>,
+        log: Option<Arc<AccessLog>>,
+    ) -> io::Result<Self> {
+        let (commands, received) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let run = move || {
+            let worker = Rc::new(Worker::new(index, options, meter, log));
+            // The set is dropped first: connections that are left end here.
+            LocalSet::new().block_on(&runtime, worker.run(received));
+        };
+        let thread = Builder::new().name(format!("worker-{index}")).spawn(run)?;
+        Ok(Self { commands, load: Arc::default(), thread })
+    }
+
+    /// Waits for the thread to end.
+    pub(super) fn join(self) {
+        drop(self.commands);
+        if self.thread.join().is_err() {
+            tracing::error!("a worker ended by a panic");
+        }
+    }
+}
+
+/// The state of a worker's thread.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Its number, by which it counts.
+    pub(crate) index: usize,
+    /// Counters.
+    pub(crate) meter: Arc<Meter>,
+    /// Settings.
+    pub(crate) options: Arc<Options>,
+    /// Connections to endpoints.
+    pub(crate) upstreams: Upstreams,
+    /// Handshakes under way.
+    pub(crate) handshakes: Semaphore,
+    /// Access log.
+    pub(crate) log: Option<Arc<AccessLog>>,
+    connections: RefCell<HashMap<u64, Waker>>,
+    next_connection: Cell<u64>,
+    ended: Notify,
+    drain_deadline: Cell<Option<Instant>>,
+    random: Cell<u64>,
+    date: RefCell<(u64, Rc<str>)>,
+    names: RefCell<Vec<Option<Arc<str>>>>,
+}
+
+impl Worker {
+    fn new(index: usize, options: Arc<Options>, meter: Arc<Meter>, log: Option<Arc<AccessLog>>) -> Self {
+        Self {
+            index,
+            meter,
+            upstreams: Upstreams::new(options.pool),
+            handshakes: Semaphore::new(options.max_handshakes.max(1)),
+            options,
+            log,
+            connections: RefCell::default(),
+            next_connection: Cell::new(0),
+            ended: Notify::new(),
+            drain_deadline: Cell::new(None),
+            random: Cell::new(rand::random()),
+            date: RefCell::new((0, "".into())),
+            names: RefCell::default(),
+        }
+    }
+
+    async fn run(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.drain_deadline.get();
+            if deadline.is_some() && self.connections.borrow().is_empty() && commands.is_empty() {
+                return;
+            }
+            let end = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at + GRACE).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Command::Connection(arrived)) => self.serve(arrived),
+                    Some(Command::Look) => self.wake(),
+                    Some(Command::Drain(at)) => {
+                        self.drain_deadline.set(Some(at));
+                        self.wake();
+                    }
+                    None => return,
+                },
+                now = sweep.tick() => self.upstreams.sweep(now),
+                () = self.ended.notified() => {}
+                () = end => return,
+            }
+        }
+    }
+
+    fn serve(self: &Rc<Self>, arrived: Arrived) {
+        let id = self.next_connection.get();
+        self.next_connection.set(id + 1);
+        self.connections.borrow_mut().insert(id, Waker::noop().clone());
+        let entered = Entered { worker: self.clone(), id };
+        tokio::task::spawn_local(async move {
+            entered.remember_waker().await;
+            handshake::serve(arrived, &entered.worker).await;
+        });
+    }
+
+    fn wake(&self) {
+        for waker in self.connections.borrow().values() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// When exchanges must have ended, once the proxy is shutting down.
+    pub(crate) fn drain_deadline(&self) -> Option<Instant> {
+        self.drain_deadline.get()
+    }
+
+    /// Whether connections of `chain` end after the exchange under way.
+    pub(crate) fn is_ending(&self, chain: &ChainTable) -> bool {
+        self.drain_deadline.get().is_some() || chain.draining.load(Ordering::Relaxed)
+    }
+
+    /// Counts.
+    #[inline]
+    pub(crate) fn count(&self, tenant: TenantId, metric: Metric, n: u64) {
+        self.meter.add(self.index, tenant, metric, n);
+    }
+
+    /// A tenant's name, without the lock that the meter's own table has.
+    pub(crate) fn tenant_name(&self, tenant: TenantId) -> Arc<str> {
+        let mut names = self.names.borrow_mut();
+        let place = tenant.0 as usize;
+        if names.len() <= place {
+            names.resize(place + 1, None);
+        }
+        match names.get_mut(place) {
+            Some(name) => name.get_or_insert_with(|| self.meter.name(tenant)).clone(),
+            None => self.meter.name(tenant),
+        }
+    }
+
+    /// A new `x-request-id`: a UUID of version 4. It tells requests apart and is no secret, so a
+    /// small generator (splitmix64, seeded by the system) serves.
+    pub(crate) fn request_id(&self) -> [u8; 36] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let bits = u128::from(self.random()) << 64 | u128::from(self.random());
+        let bits = bits & !(0xf << 76) & !(0x3 << 62) | 4 << 76 | 2 << 62;
+        let mut id = [b'-'; 36];
+        let mut shift = 128;
+        for (place, to) in id.iter_mut().enumerate() {
+            if !matches!(place, 8 | 13 | 18 | 23) {
+                shift -= 4;
+                *to = HEX[(bits >> shift) as usize & 15];
+            }
+        }
+        id
+    }
+
+    fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    /// Now, as `Date` wants it; formatted once a second.
+    pub(crate) fn date(&self) -> Rc<str> {
+        let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let mut date = self.date.borrow_mut();
+        if date.0 != second || date.1.is_empty() {
+            let time = jiff::Timestamp::from_second(i64::try_from(second).unwrap_or(0)).unwrap_or_default();
+            *date = (second, time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string().into());
+        }
+        date.1.clone()
+    }
+}
+
+/// A connection that the worker knows of; forgotten when dropped.
+struct Entered {
+    worker: Rc<Worker>,
+    id: u64,
+}
+
+impl Entered {
+    /// Leaves the task's waker with the worker.
+    async fn remember_waker(&self) {
+        std::future::poll_fn(|cx| {
+            self.worker.connections.borrow_mut().insert(self.id, cx.waker().clone());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.worker.connections.borrow_mut().remove(&self.id);
+        self.worker.ended.notify_one();
+    }
+}
