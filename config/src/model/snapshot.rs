@@ -68,6 +68,10 @@ macro_rules! resources {
             pub fn of(&self, kind: ResourceType) -> Vec<Resource> {
                 match kind { $(ResourceType::$variant => self.$field.values().cloned().map(Resource::$variant).collect(),)* }
             }
+            /// How many there are of a type.
+            pub fn count(&self, kind: ResourceType) -> usize {
+                match kind { $(ResourceType::$variant => self.$field.len(),)* }
+            }
             /// All resources, in sending order, by name.
             pub fn all(&self) -> impl Iterator<Item = Resource> + '_ {
                 ResourceType::ALL.iter().flat_map(|t| self.of(*t))

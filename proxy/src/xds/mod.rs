@@ -1,4 +1,21 @@
-//! The xDS client: a state machine without I/O, a thin stream, warming, and the last good configuration on disk.
+//! The xDS client: a state machine without I/O, a thin stream, warming, and the last good
+//! configuration on disk.
+//!
+//! One way: [`stream`] moves messages, [`client`] makes accepted resources of them, [`warm`] says
+//! when each goes live, [`crate::live`] compiles them; [`persist`] keeps what was accepted.
+
+pub mod backoff;
+pub mod change;
+pub mod client;
+mod message;
+pub mod persist;
+pub mod pipeline;
+pub mod refs;
+pub mod stream;
+pub mod warm;
+
+#[cfg(test)]
+mod tests;
 
 use weir_config::FieldError;
 use weir_config::model::Resource;

@@ -1,1 +1,0 @@
-//! Resources that Weir did not write.

@@ -1,5 +1,0 @@
-//! The decision against naive references, and buckets in virtual time.
-
-mod bucket;
-mod hosts;
-mod matching;

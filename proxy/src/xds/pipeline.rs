@@ -1,0 +1,226 @@
+//! From a response to live tables: client, warming, the compiler, the store. Everything but the
+//! stream itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime};
+
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use weir_config::FieldError;
+use weir_config::model::{Delta, Resource, ResourceType};
+
+use super::change::Change;
+use super::client::Client;
+use super::persist::Store;
+use super::warm::Warm;
+
+/// How long additions wait before they are written, so that a burst is written once.
+const DEBOUNCE: Duration = Duration::from_secs(1);
+
+/// Makes a change visible to requests: [`crate::live::Live::apply`].
+pub type Apply = Box<dyn FnMut(&Delta) + Send>;
+
+/// All of the proxy's configuration, and the way in.
+pub struct Pipeline {
+    client: Client,
+    warm: Warm,
+    apply: Apply,
+    store: Option<Store>,
+    max_staleness: Duration,
+    /// When the store must be written.
+    write_at: Option<Instant>,
+    /// Whether a server is connected.
+    connected: bool,
+    /// Messages received and refused.
+    counts: Counts,
+}
+
+/// What happened on the streams so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Streams opened.
+    pub streams: u64,
+    /// Responses taken in.
+    pub responses: u64,
+    /// Responses of which something was refused.
+    pub refused: u64,
+    /// Failures to write the store.
+    pub store_failures: u64,
+}
+
+/// What an operator sees.
+#[derive(Debug)]
+pub struct State {
+    /// Whether a server is connected.
+    pub connected: bool,
+    /// Live resources with their accepted versions.
+    pub active: Vec<(Resource, String)>,
+    /// What waits for something that it refers to.
+    pub warming: Vec<(ResourceType, String)>,
+    /// What was refused, and why.
+    pub rejected: Vec<(ResourceType, String, Vec<FieldError>)>,
+    /// What happened so far.
+    pub counts: Counts,
+    /// How many live resources there are, by type.
+    pub sizes: BTreeMap<ResourceType, usize>,
+}
+
+impl Pipeline {
+    /// A pipeline that has nothing yet.
+    pub fn new(client: Client, apply: Apply, store: Option<Store>, max_staleness: Duration) -> Self {
+        Self {
+            client,
+            warm: Warm::default(),
+            apply,
+            store,
+            max_staleness,
+            write_at: None,
+            connected: false,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Makes the last good configuration live. Returns whether there was one.
+    pub fn restore(&mut self, now: SystemTime) -> bool {
+        let stored = self.store.as_ref().map(|store| store.load(now, self.max_staleness)).unwrap_or_default();
+        if stored.is_empty() {
+            return false;
+        }
+        tracing::info!(resources = stored.len(), "serving the last good configuration until a server is there");
+        self.client.restore(stored);
+        let delta = self.warm.restore(self.client.world());
+        (self.apply)(&delta);
+        true
+    }
+
+    /// What to send first on a new stream.
+    pub fn open(&mut self) -> Vec<DeltaDiscoveryRequest> {
+        self.client.open()
+    }
+
+    /// The server has taken the stream.
+    pub fn opened(&mut self, now: Instant) {
+        self.connected = true;
+        self.counts.streams += 1;
+        self.schedule(&Change::default(), now);
+    }
+
+    /// The stream is gone.
+    pub fn close(&mut self) {
+        self.connected = false;
+    }
+
+    /// Takes a response in, makes what can be live, and returns what to send. What the server took
+    /// away is written to the store before it is acknowledged.
+    pub fn receive(
+        &mut self,
+        response: DeltaDiscoveryResponse,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Vec<DeltaDiscoveryRequest> {
+        let step = self.client.receive(response);
+        self.counts.responses += 1;
+        if let Some(refusal) = step.replies.iter().find_map(|reply| reply.error_detail.as_ref()) {
+            self.counts.refused += 1;
+            tracing::warn!(problem = refusal.message, "resources refused");
+        }
+        let received = self.client.received();
+        let delta = self.warm.receive(received, &step.change, now);
+        self.make_live(&delta);
+        self.schedule(&step.change, now);
+        if !step.change.removed.is_empty() {
+            self.write(wall);
+        }
+        step.replies
+    }
+
+    /// When [`Pipeline::tick`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.warm.deadline().into_iter().chain(self.write_at).min()
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Instant, wall: SystemTime) {
+        let received = self.client.received();
+        let delta = self.warm.expire(received, now);
+        self.make_live(&delta);
+        if self.write_at.is_some_and(|at| at <= now) {
+            self.write(wall);
+            // While a server is there it confirms what is held.
+            self.write_at = self.connected.then(|| now + self.refresh());
+        }
+    }
+
+    /// Writes what is not written yet, at the end.
+    pub fn finish(&mut self, wall: SystemTime) {
+        if self.write_at.is_some() && self.connected {
+            self.write(wall);
+        }
+    }
+
+    /// What an operator sees.
+    pub fn state(&self) -> State {
+        let active = self.warm.active();
+        let version = |r: &Resource| self.client.version(r.kind(), r.name()).unwrap_or_default().to_owned();
+        let rejected = self.client.rejected().map(|(kind, name, errors)| (kind, name.to_owned(), errors.to_vec()));
+        State {
+            connected: self.connected,
+            active: active
+                .all()
+                .map(|r| {
+                    let v = version(&r);
+                    (r, v)
+                })
+                .collect(),
+            warming: self.warm.pending().cloned().collect(),
+            rejected: rejected.collect(),
+            counts: self.counts,
+            sizes: ResourceType::ALL.iter().map(|kind| (*kind, active.count(*kind))).collect(),
+        }
+    }
+
+    /// Counts alone, without a copy of anything.
+    pub fn summary(&self) -> (bool, Counts) {
+        (self.connected, self.counts)
+    }
+
+    fn make_live(&mut self, delta: &Delta) {
+        if !delta.is_empty() {
+            (self.apply)(delta);
+        }
+    }
+
+    /// Sets when the store is written next.
+    fn schedule(&mut self, change: &Change, now: Instant) {
+        let delay = if change.upserts.is_empty() && change.released.is_empty() { self.refresh() } else { DEBOUNCE };
+        let at = now + delay;
+        self.write_at = Some(self.write_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// How often an unchanged configuration is written anew, so that it does not look stale.
+    fn refresh(&self) -> Duration {
+        (self.max_staleness / 24).max(DEBOUNCE)
+    }
+
+    fn write(&mut self, wall: SystemTime) {
+        self.write_at = None;
+        let Some(store) = &self.store else { return };
+        let entries = self.client.world().all().map(|resource| {
+            let version = self.client.version(resource.kind(), resource.name()).unwrap_or_default().to_owned();
+            (resource, version)
+        });
+        if let Err(error) = store.save(entries, wall) {
+            self.counts.store_failures += 1;
+            tracing::error!(%error, "the last good configuration cannot be written");
+        }
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("connected", &self.connected)
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
+}

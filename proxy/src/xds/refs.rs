@@ -1,0 +1,103 @@
+//! Which resources refer to which.
+
+use std::collections::BTreeMap;
+
+use weir_config::model::{
+    EndpointSource, FilterChain, HttpFilter, Listener, Resource, ResourceType, RouteAction, RouteConfiguration,
+    RouteSource, VirtualHost,
+};
+
+/// Identity of a resource. A RouteConfiguration that wants VHDS refers to (`VirtualHost`, its own name).
+pub type Key = (ResourceType, String);
+
+/// What `resource` refers to, repeated where it says so repeatedly.
+pub fn references(resource: &Resource) -> Vec<Key> {
+    let mut keys = Vec::new();
+    match resource {
+        Resource::Listener(listener) => of_listener(listener, &mut keys),
+        Resource::RouteConfiguration(routes) => of_routes(routes, &mut keys),
+        Resource::VirtualHost(host) => of_host(host, &mut keys),
+        Resource::Cluster(cluster) => {
+            if let EndpointSource::Eds(name) = &cluster.endpoints {
+                keys.push((ResourceType::LoadAssignment, name.clone()));
+            }
+        }
+        Resource::LoadAssignment(_) | Resource::Secret(_) | Resource::FilterConfig(_) => {}
+    }
+    keys
+}
+
+fn of_listener(listener: &Listener, keys: &mut Vec<Key>) {
+    for FilterChain { tls, http, .. } in &listener.chains {
+        let secrets = tls.iter().flat_map(|tls| &tls.secrets);
+        keys.extend(secrets.map(|name| (ResourceType::Secret, name.clone())));
+        for filter in &http.filters {
+            if let HttpFilter::Discovered(name) = filter {
+                keys.push((ResourceType::FilterConfig, name.clone()));
+            }
+        }
+        match &http.routes {
+            RouteSource::Rds(name) => keys.push((ResourceType::RouteConfiguration, name.clone())),
+            RouteSource::Inline(routes) => of_routes(routes, keys),
+        }
+    }
+}
+
+fn of_routes(routes: &RouteConfiguration, keys: &mut Vec<Key>) {
+    if routes.vhds {
+        keys.push((ResourceType::VirtualHost, routes.name.clone()));
+    }
+    for host in &routes.virtual_hosts {
+        of_host(host, keys);
+    }
+}
+
+fn of_host(host: &VirtualHost, keys: &mut Vec<Key>) {
+    for route in &host.routes {
+        if let RouteAction::Forward { split, .. } = &route.action {
+            keys.extend(split.clusters().map(|name| (ResourceType::Cluster, name.to_owned())));
+        }
+    }
+}
+
+/// How often each name is referred to.
+#[derive(Debug, Default)]
+pub struct Refs(BTreeMap<Key, usize>);
+
+impl Refs {
+    /// Counts `new`'s references in place of `old`'s, and returns the names whose being referred
+    /// to at all may have changed.
+    pub fn replace(&mut self, old: Option<&Resource>, new: Option<&Resource>) -> Vec<Key> {
+        let mut touched = Vec::new();
+        for key in new.map(references).unwrap_or_default() {
+            let count = self.0.entry(key.clone()).or_default();
+            *count += 1;
+            if *count == 1 {
+                touched.push(key);
+            }
+        }
+        for key in old.map(references).unwrap_or_default() {
+            if let Some(count) = self.0.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.0.remove(&key);
+                    touched.push(key);
+                }
+            }
+        }
+        touched
+    }
+
+    /// Whether anything refers to `key`.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// The names of a type that are referred to.
+    pub fn names(&self, kind: ResourceType) -> impl Iterator<Item = &str> {
+        self.0
+            .range((kind, String::new())..)
+            .take_while(move |((k, _), _)| *k == kind)
+            .map(|((_, name), _)| name.as_str())
+    }
+}

@@ -1,0 +1,138 @@
+//! The stream to the server: moves messages, connects again. It decides nothing.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use weir_config::bootstrap::Address;
+
+use super::backoff;
+use super::pipeline::Pipeline;
+
+/// Largest message that is taken, in bytes.
+const MAX_MESSAGE: usize = 64 << 20;
+/// Limit of one attempt to connect.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A server that is silent for so long is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long it may take to answer that.
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(5);
+
+/// The pipeline, shared with those who look at it.
+pub type Shared = Arc<Mutex<Pipeline>>;
+
+/// The pipeline itself. Its changes leave it whole at every point where they could end early.
+pub fn lock(pipeline: &Shared) -> MutexGuard<'_, Pipeline> {
+    pipeline.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a stream to the server at `address` until `shutdown` turns true. Dropping the future at
+/// any point loses nothing but the stream.
+pub async fn run(address: Address, pipeline: Shared, mut shutdown: watch::Receiver<bool>) {
+    tokio::select! {
+        () = streams(&address, &pipeline) => {}
+        _ = shutdown.wait_for(|stop| *stop) => {}
+    }
+    lock(&pipeline).finish(SystemTime::now());
+}
+
+/// One stream after another.
+async fn streams(address: &Address, pipeline: &Shared) {
+    let mut failures = 0;
+    loop {
+        let mut answered = false;
+        if let Err(error) = one_stream(address, pipeline, &mut answered).await {
+            let problem = error.message();
+            tracing::warn!(server = %address, code = ?error.code(), problem, "no stream to the control server");
+        }
+        lock(pipeline).close();
+        failures = if answered { 1 } else { failures + 1 };
+        let again = tokio::time::Instant::now() + backoff::delay(failures, rand::random());
+        tokio::select! {
+            never = timers(pipeline) => match never {},
+            () = tokio::time::sleep_until(again) => {}
+        }
+    }
+}
+
+/// Does what is due, for ever.
+async fn timers(pipeline: &Shared) -> Infallible {
+    loop {
+        due(pipeline).await;
+        lock(pipeline).tick(Instant::now(), SystemTime::now());
+    }
+}
+
+/// Waits until something is due.
+async fn due(pipeline: &Shared) {
+    let deadline = lock(pipeline).deadline();
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Connects and serves one stream to its end. `answered` turns true at the first response.
+async fn one_stream(address: &Address, pipeline: &Shared, answered: &mut bool) -> Result<(), tonic::Status> {
+    let (out, requests) = mpsc::unbounded_channel::<DeltaDiscoveryRequest>();
+    let opening = async {
+        let channel = connect(address).await.map_err(|e| tonic::Status::unavailable(reasons(&e)))?;
+        let mut client = AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
+        for request in lock(pipeline).open() {
+            let _ = out.send(request);
+        }
+        client.delta_aggregated_resources(UnboundedReceiverStream::new(requests)).await
+    };
+    let mut responses = tokio::select! {
+        opened = opening => opened?.into_inner(),
+        never = timers(pipeline) => match never {},
+    };
+    lock(pipeline).opened(Instant::now());
+    tracing::info!(server = %address, "stream to the control server is open");
+    loop {
+        let message = tokio::select! {
+            message = responses.message() => message?,
+            () = due(pipeline) => {
+                lock(pipeline).tick(Instant::now(), SystemTime::now());
+                continue;
+            }
+        };
+        let Some(response) = message else { return Ok(()) };
+        *answered = true;
+        // One reply or few follow each response, so the channel holds no more than was asked for.
+        for reply in lock(pipeline).receive(response, Instant::now(), SystemTime::now()) {
+            let _ = out.send(reply);
+        }
+    }
+}
+
+async fn connect(address: &Address) -> Result<Channel, tonic::transport::Error> {
+    let uri = match address {
+        Address::Tcp(address) => format!("http://{address}"),
+        Address::Unix(path) => format!("unix:{}", path.display()),
+    };
+    Endpoint::from_shared(uri)?
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_ANSWER)
+        .keep_alive_while_idle(true)
+        .connect()
+        .await
+}
+
+/// An error with what is behind it: the transport's own text is only `transport error`.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(reason) = source {
+        text = format!("{text}: {reason}");
+        source = reason.source();
+    }
+    text
+}
