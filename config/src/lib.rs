@@ -8,6 +8,9 @@ pub mod bootstrap;
 pub mod error;
 pub mod kinds;
 pub mod model;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod testing;
 pub mod xds;
 
 pub use error::FieldError;

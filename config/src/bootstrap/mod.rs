@@ -4,11 +4,13 @@
 //! Every field is optional but the few without a sensible default. A field that is not known is
 //! an error that suggests the nearest name.
 
+mod envoy;
 mod proxy;
 mod read;
 mod server;
 mod value;
 
+pub use envoy::envoy_bootstrap;
 pub use proxy::{Node, ProxyBootstrap};
 pub use server::{Edge, ServerBootstrap, Source, Unassigned};
 pub use value::{Address, Admin, Endpoint, Period};

@@ -99,7 +99,9 @@ pub struct HeaderMatch {
     pub name: String,
     /// `invert_match`.
     pub invert: bool,
-    /// What to match; `None`: that the header is there (`present_match: true`). Several values are joined by `,`.
+    /// What to match; `None`: that the header is there (`present_match: true`). Of several values
+    /// (lines) one that matches is enough, as in Envoy 1.40; where the header is missing neither
+    /// a value matches nor its inversion.
     pub value: Option<StringMatch>,
 }
 

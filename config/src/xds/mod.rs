@@ -11,6 +11,7 @@ mod endpoint;
 mod headers;
 mod http;
 mod http_filter;
+pub mod json;
 mod listener;
 mod local_rate_limit;
 mod metadata;
@@ -21,6 +22,8 @@ mod route_match;
 mod scalar;
 mod secret;
 mod string_match;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod virtual_host;
 mod wire;

@@ -100,6 +100,12 @@ impl HostTable {
         }
     }
 
+    /// Most names that a search looks through.
+    #[cfg(test)]
+    pub(super) fn largest_shard(&self) -> usize {
+        self.exact.shards.iter().map(|shard| shard.len()).max().unwrap_or_default()
+    }
+
     fn count(&mut self, length: usize, more: bool) {
         match self.lengths.binary_search_by(|(l, _)| length.cmp(l)) {
             Ok(at) if more => self.lengths[at].1 += 1,

@@ -1,7 +1,5 @@
 //! Whether a request matches a route: path, method, headers, query. Compiled from the model.
 
-use std::borrow::Cow;
-
 use regex::bytes::{Regex, RegexBuilder};
 use weir_config::FieldError;
 use weir_config::model::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
@@ -131,27 +129,17 @@ impl Header {
         Ok(Self { name: model.name.as_str().into(), invert: model.invert, value })
     }
 
-    /// A header that is not there does not match, which `invert` turns round as any other answer.
+    /// As Envoy 1.40: each value (line) is looked at by itself and one that matches is enough;
+    /// `invert` turns that round. A header that is not there has no value to match or not to
+    /// match, so only "is not there" is true of it.
     fn matches<H: Headers + ?Sized>(&self, headers: &H) -> bool {
-        let matched = match (&self.value, joined(headers, &self.name)) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(text), Some(value)) => text.matches(&value),
-        };
-        matched != self.invert
+        let mut values = headers.values(&self.name).peekable();
+        let there = values.peek().is_some();
+        match &self.value {
+            None => there != self.invert,
+            Some(text) => there && values.any(|value| text.matches(value)) != self.invert,
+        }
     }
-}
-
-/// The values of a header, joined by `,`. Allocates only where there are several.
-fn joined<'h, H: Headers + ?Sized>(headers: &'h H, name: &'h str) -> Option<Cow<'h, [u8]>> {
-    let mut values = headers.values(name);
-    let mut value = Cow::Borrowed(values.next()?);
-    for next in values {
-        let all = value.to_mut();
-        all.push(b',');
-        all.extend_from_slice(next);
-    }
-    Some(value)
 }
 
 impl Query {

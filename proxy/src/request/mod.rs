@@ -9,5 +9,8 @@ pub mod sni;
 pub mod table;
 pub mod wheel;
 
+#[cfg(test)]
+mod tests;
+
 pub use decide::{Budget, Decision, Refusal, decide};
 pub use head::{Head, Headers};

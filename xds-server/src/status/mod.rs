@@ -39,6 +39,25 @@ pub struct Condition {
     pub message: String,
 }
 
+impl Condition {
+    /// A condition that holds.
+    pub fn holds(type_: &str, reason: &str, message: impl Into<String>) -> Self {
+        Self { type_: type_.into(), status: true, reason: reason.into(), message: message.into() }
+    }
+
+    /// A condition that does not hold.
+    pub fn fails(type_: &str, reason: &str, message: impl Into<String>) -> Self {
+        Self { status: false, ..Self::holds(type_, reason, message) }
+    }
+}
+
+impl ObjectStatus {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// `ListenerStatus`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,14 +1,42 @@
 //! Objects to resources and conditions, a tenant at a time. Pure: no I/O, no async.
 //!
-//! [`World`] is the whole pure half of the server: events in, a [`Delta`] out.
+//! [`World`] is the whole pure half of the server: events in, a [`Delta`](weir_config::model::Delta)
+//! out. An event changes the facts ([`facts`]) and marks what depends on them ([`dirty`]); what is
+//! marked is worked out anew ([`world`]) and compared with what it was ([`ledger`]):
+//!
+//! | unit | becomes | files |
+//! | --- | --- | --- |
+//! | a port | Listener, RouteConfigurations | `listeners`, `listener_checks`, `secrets` |
+//! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `routes`, `matches`, `precedence`, `filters`, `backends` |
+//! | a border between tenants | a VirtualHost without routes | `carve` |
+//! | a Service | LoadAssignments | `endpoints` |
+//! | a Secret | Secret | `secrets` |
+//! | all plans | the rate limits | `limits` |
 
-use std::collections::BTreeMap;
+mod attach;
+mod backends;
+mod carve;
+mod dirty;
+mod duration;
+mod endpoints;
+mod facts;
+mod filters;
+mod gateway_status;
+mod hostnames;
+mod ledger;
+mod limits;
+mod listener_checks;
+mod listeners;
+mod matches;
+mod precedence;
+mod routes;
+mod secrets;
+mod tenant;
+mod tenant_status;
+mod unit;
+mod world;
 
-use weir_config::kinds::ObjectKey;
-use weir_config::model::{Delta, Snapshot};
-
-use crate::status::ObjectStatus;
-use crate::watch::Event;
+pub use world::{Work, World};
 
 /// What translation must know beside the objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,34 +52,5 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self { edge: "edge".into(), system_namespaces: vec!["weir-system".into()], unassigned_is_system: false }
-    }
-}
-
-/// The objects seen so far and what they become: a pure function of the set of objects, whatever
-/// the order in which they came.
-#[derive(Debug, Default)]
-pub struct World {}
-
-impl World {
-    /// An empty world.
-    pub fn new(settings: Settings) -> Self {
-        let _ = settings;
-        Self {}
-    }
-
-    /// Takes changes in and says what they change in the resources. Costs what the change touches.
-    pub fn apply(&mut self, events: &[Event]) -> Delta {
-        let _ = events;
-        unimplemented!()
-    }
-
-    /// All resources.
-    pub fn snapshot(&self) -> &Snapshot {
-        unimplemented!()
-    }
-
-    /// Conditions of every object that has any.
-    pub fn statuses(&self) -> &BTreeMap<ObjectKey, ObjectStatus> {
-        unimplemented!()
     }
 }

@@ -1,0 +1,126 @@
+//! Arbitrary model values for property tests, of this crate and of those that build on it (feature
+//! `testing`). Each value is one that the codec promises to bring back unchanged.
+
+mod listeners;
+mod routes;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+pub use listeners::listener;
+pub use routes::{route_configuration, virtual_host};
+
+use crate::model::{
+    Cluster, Endpoint, EndpointSource, FilterConfig, HealthStatus, LoadAssignment, LocalRateLimit, Locality,
+    LocalityEndpoints, PrivateKey, Resource, Secret, TlsCertificate, TokenBucket,
+};
+
+/// A resource of any type.
+pub fn resource() -> impl Strategy<Value = Resource> {
+    prop_oneof![
+        cluster().prop_map(Resource::from),
+        load_assignment().prop_map(Resource::from),
+        secret().prop_map(Resource::from),
+        filter_config().prop_map(Resource::from),
+        listener().prop_map(Resource::from),
+        route_configuration().prop_map(Resource::from),
+        virtual_host().prop_map(Resource::from),
+    ]
+}
+
+/// The name of a resource.
+pub fn name() -> impl Strategy<Value = String> {
+    "[a-z0-9/._-]{1,20}"
+}
+
+/// A DNS label.
+pub(crate) fn label() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9-]{0,5}[a-z0-9]"
+}
+
+/// A host's name of several labels.
+pub(crate) fn host() -> impl Strategy<Value = String> {
+    vec(label(), 1..4).prop_map(|labels| labels.join("."))
+}
+
+/// A duration that is not zero.
+pub(crate) fn duration() -> impl Strategy<Value = Duration> {
+    (0u64..100_000_000_000, 1u32..1_000_000_000).prop_map(|(seconds, nanos)| Duration::new(seconds, nanos))
+}
+
+/// A cluster.
+pub fn cluster() -> impl Strategy<Value = Cluster> {
+    let endpoints =
+        prop_oneof![name().prop_map(EndpointSource::Eds), load_assignment().prop_map(EndpointSource::Static),];
+    (name(), endpoints, option::of(duration())).prop_map(|(name, endpoints, connect_timeout)| Cluster {
+        name,
+        endpoints,
+        connect_timeout,
+    })
+}
+
+/// Endpoints.
+pub fn load_assignment() -> impl Strategy<Value = LoadAssignment> {
+    (name(), vec(locality(), 0..4)).prop_map(|(name, localities)| LoadAssignment { name, localities })
+}
+
+fn locality() -> impl Strategy<Value = LocalityEndpoints> {
+    let place = ("[a-z0-9-]{0,6}", "[a-z0-9-]{0,6}").prop_map(|(region, zone)| Locality { region, zone });
+    (place, 0u32..=128, vec(endpoint(), 0..5)).prop_map(|(locality, priority, endpoints)| LocalityEndpoints {
+        locality,
+        priority,
+        endpoints,
+    })
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    let health = prop_oneof![
+        Just(HealthStatus::Unknown),
+        Just(HealthStatus::Healthy),
+        Just(HealthStatus::Degraded),
+        Just(HealthStatus::Unhealthy),
+        Just(HealthStatus::Draining),
+    ];
+    (any::<SocketAddr>(), health, 1u32..).prop_map(|(address, health, weight)| Endpoint {
+        // A scope and a flow label have no place in the protocol.
+        address: SocketAddr::new(address.ip(), address.port()),
+        health,
+        weight,
+    })
+}
+
+/// A secret; its PEM is not a real one.
+pub fn secret() -> impl Strategy<Value = Secret> {
+    (name(), "\\PC{1,80}", "\\PC{1,80}")
+        .prop_map(|(name, chain, key)| Secret { name, certificate: TlsCertificate { chain, key: PrivateKey(key) } })
+}
+
+/// A filter's configuration by itself.
+pub fn filter_config() -> impl Strategy<Value = FilterConfig> {
+    (name(), local_rate_limit()).prop_map(|(name, config)| FilterConfig { name, config })
+}
+
+/// A limit in either form.
+pub fn local_rate_limit() -> impl Strategy<Value = LocalRateLimit> {
+    (name(), option::of(bucket()), btree_map(name(), bucket(), 0..4), any::<u32>(), any::<bool>()).prop_map(
+        |(stat_prefix, default_bucket, plans, max_dynamic_descriptors, headers)| LocalRateLimit {
+            stat_prefix,
+            default_bucket,
+            plans,
+            max_dynamic_descriptors,
+            headers,
+        },
+    )
+}
+
+fn bucket() -> impl Strategy<Value = TokenBucket> {
+    (1u32.., 1u32.., 50u64..100_000_000).prop_map(|(max_tokens, tokens_per_fill, fill_interval_ms)| TokenBucket {
+        max_tokens,
+        tokens_per_fill,
+        fill_interval_ms,
+    })
+}

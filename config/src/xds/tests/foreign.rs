@@ -1,0 +1,1 @@
+//! Resources that Weir did not write.

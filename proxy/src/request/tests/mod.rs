@@ -1,0 +1,5 @@
+//! The decision against naive references, and buckets in virtual time.
+
+mod bucket;
+mod hosts;
+mod matching;

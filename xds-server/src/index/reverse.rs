@@ -1,0 +1,75 @@
+//! A relation that is read from both sides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeBounds;
+
+/// Which keys each owner depends on, and which owners depend on a key.
+#[derive(Clone, Debug)]
+pub struct Reverse<K, O> {
+    keys: BTreeMap<O, BTreeSet<K>>,
+    owners: BTreeMap<K, BTreeSet<O>>,
+}
+
+impl<K, O> Default for Reverse<K, O> {
+    fn default() -> Self {
+        Self { keys: BTreeMap::new(), owners: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Clone, O: Ord + Clone> Reverse<K, O> {
+    /// Replaces the keys of `owner`; answers with those that it gained or lost.
+    pub fn set(&mut self, owner: &O, keys: BTreeSet<K>) -> Vec<K> {
+        let old = self.keys.remove(owner).unwrap_or_default();
+        let changed: Vec<K> = old.symmetric_difference(&keys).cloned().collect();
+        for key in &changed {
+            let owners = self.owners.entry(key.clone()).or_default();
+            if !owners.remove(owner) {
+                owners.insert(owner.clone());
+            }
+            if owners.is_empty() {
+                self.owners.remove(key);
+            }
+        }
+        if !keys.is_empty() {
+            self.keys.insert(owner.clone(), keys);
+        }
+        changed
+    }
+
+    /// Owners that depend on `key`.
+    pub fn owners(&self, key: &K) -> impl Iterator<Item = &O> {
+        self.owners.get(key).into_iter().flatten()
+    }
+
+    /// Keys that `owner` depends on.
+    pub fn keys(&self, owner: &O) -> impl Iterator<Item = &K> {
+        self.keys.get(owner).into_iter().flatten()
+    }
+
+    /// Keys in `range` that anyone depends on, with their owners.
+    pub fn range(&self, range: impl RangeBounds<K>) -> impl Iterator<Item = (&K, &BTreeSet<O>)> {
+        self.owners.range(range)
+    }
+
+    /// Whether anyone depends on `key`.
+    pub fn contains(&self, key: &K) -> bool {
+        self.owners.contains_key(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_agree_after_a_change() {
+        let mut relation = Reverse::<u8, char>::default();
+        relation.set(&'a', BTreeSet::from([1, 2]));
+        relation.set(&'b', BTreeSet::from([2]));
+        assert_eq!(relation.set(&'a', BTreeSet::from([2, 3])), [1, 3]);
+        assert!(!relation.contains(&1));
+        assert_eq!(relation.owners(&2).collect::<String>(), "ab");
+        assert_eq!(relation.set(&'a', BTreeSet::new()), [2, 3]);
+        assert_eq!(relation.range(..).count(), 1);
+    }
+}

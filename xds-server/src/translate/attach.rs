@@ -1,0 +1,90 @@
+//! Which listeners a route attaches to.
+
+use weir_config::kinds::gateway::{GATEWAY_GROUP, ParentReference};
+
+use super::facts::Facts;
+use super::listeners::{ListenerFact, Ports, RoutesFrom};
+use crate::index::{Belongs, NsName, selector};
+
+/// What becomes of one `parentRef`.
+pub(crate) enum Attachment<'a> {
+    /// It is not about a Gateway of Weir's, which says nothing to it.
+    NotOurs,
+    /// The route is not accepted there: a reason and a sentence.
+    Refused(&'static str, String),
+    /// These listeners take it, as far as hostnames allow.
+    To(Vec<&'a ListenerFact>),
+}
+
+/// The Gateway that a `parentRef` names; none if it names something else.
+pub(crate) fn gateway_of(namespace: &str, parent: &ParentReference) -> Option<NsName> {
+    let group = parent.group.as_deref().unwrap_or(GATEWAY_GROUP);
+    let kind = parent.kind.as_deref().unwrap_or("Gateway");
+    (group == GATEWAY_GROUP && kind == "Gateway")
+        .then(|| (parent.namespace.clone().unwrap_or_else(|| namespace.to_owned()), parent.name.clone()))
+}
+
+/// Judges the `parentRef` of an HTTPRoute of `namespace`.
+pub(crate) fn attach<'a>(facts: &Facts, ports: &'a Ports, namespace: &str, parent: &ParentReference) -> Attachment<'a> {
+    let Some(gateway) = gateway_of(namespace, parent) else { return Attachment::NotOurs };
+    if facts.objects.gateway(&gateway.0, &gateway.1).is_none() {
+        let message = format!("there is no Gateway {}/{}", gateway.0, gateway.1);
+        return Attachment::Refused("NoMatchingParent", message);
+    }
+    if facts.own_gateway(&gateway.0, &gateway.1).is_none() {
+        return Attachment::NotOurs;
+    }
+    if let Some((reason, message)) = without_tenant(facts, namespace) {
+        return Attachment::Refused(reason, message);
+    }
+    let named: Vec<&ListenerFact> = ports
+        .listeners(&gateway)
+        .filter(|listener| parent.section_name.as_ref().is_none_or(|name| *name == listener.id.listener))
+        .filter(|listener| parent.port.is_none_or(|port| port == listener.port))
+        .collect();
+    if named.is_empty() {
+        let message = format!("Gateway {}/{} has no listener of that name and port", gateway.0, gateway.1);
+        return Attachment::Refused("NoMatchingParent", message);
+    }
+    let allowed: Vec<&ListenerFact> =
+        named.into_iter().filter(|listener| allows(facts, &gateway.0, namespace, listener)).collect();
+    if allowed.is_empty() {
+        let message = format!("no listener of Gateway {}/{} takes HTTPRoutes of {namespace}", gateway.0, gateway.1);
+        return Attachment::Refused("NotAllowedByListeners", message);
+    }
+    let accepted: Vec<&ListenerFact> = allowed.into_iter().filter(|listener| listener.accepted).collect();
+    if accepted.is_empty() {
+        let message =
+            format!("no listener that this route may attach to is accepted at Gateway {}/{}", gateway.0, gateway.1);
+        return Attachment::Refused("NoMatchingParent", message);
+    }
+    Attachment::To(accepted)
+}
+
+/// Why a namespace is not served, if it is not: a reason and a sentence.
+pub(crate) fn without_tenant(facts: &Facts, namespace: &str) -> Option<(&'static str, String)> {
+    match facts.tenancy.of(namespace) {
+        Belongs::Nobody => Some((
+            "NoTenant",
+            format!(
+                "namespace {namespace} belongs to no tenant: label it `weir.dev/tenant=<name>`, or let a Tenant select it"
+            ),
+        )),
+        Belongs::Conflict(tenants) => Some((
+            "TenantConflict",
+            format!("namespace {namespace} is selected by several Tenants ({}), so none has it", tenants.join(", ")),
+        )),
+        Belongs::System | Belongs::Unassigned | Belongs::Tenant(_) => None,
+    }
+}
+
+fn allows(facts: &Facts, gateway: &str, namespace: &str, listener: &ListenerFact) -> bool {
+    listener.takes_http_routes
+        && match &listener.from {
+            RoutesFrom::All => true,
+            RoutesFrom::Same => gateway == namespace,
+            RoutesFrom::Selector(wanted) => {
+                facts.tenancy.labels(namespace).is_some_and(|labels| selector::matches(wanted, labels))
+            }
+        }
+}

@@ -1,0 +1,135 @@
+//! `backendRefs` to clusters.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_config::kinds::Kind;
+use weir_config::kinds::gateway::{BackendObjectReference, HttpBackendRef};
+use weir_config::model::{Cluster, EndpointSource, LoadAssignment, Split, WeightedCluster, name};
+
+use super::facts::Facts;
+use crate::index::NsName;
+use crate::index::references::{Party, permitted};
+
+/// A backend that cannot be reached: the reason for `ResolvedRefs`, and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unresolved {
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+/// What a group's backends need and depend on.
+#[derive(Debug, Default)]
+pub(crate) struct Backends {
+    pub(crate) clusters: BTreeMap<String, Cluster>,
+    /// Ports of Services whose endpoints are needed.
+    pub(crate) endpoints: BTreeSet<(String, String, u16)>,
+    /// Services that were asked for, there or not.
+    pub(crate) services: BTreeSet<NsName>,
+    /// Foreign namespaces whose grants decide.
+    pub(crate) grants: BTreeSet<String>,
+}
+
+impl Backends {
+    /// The split of a rule's backends for a tenant; none where there is nothing to send to, and
+    /// the answer is 500. What is wrong with a backend is added to `problems`.
+    ///
+    /// The share of a backend that is not valid goes to a cluster without endpoints, beside the
+    /// others, so that it fails and theirs does not grow.
+    pub(crate) fn split(
+        &mut self,
+        facts: &Facts,
+        tenant: &str,
+        namespace: &str,
+        refs: &[HttpBackendRef],
+        problems: &mut Vec<Unresolved>,
+    ) -> Option<Split> {
+        let mut shares: Vec<WeightedCluster> = Vec::new();
+        let mut broken = 0u32;
+        for backend in refs {
+            let weight = backend.weight.unwrap_or(1);
+            match self.cluster(facts, tenant, namespace, &backend.target) {
+                Ok(_) if weight == 0 => {}
+                Ok(cluster) => match shares.iter_mut().find(|share| share.cluster == cluster) {
+                    Some(share) => share.weight = share.weight.saturating_add(weight),
+                    None => shares.push(WeightedCluster { cluster, weight }),
+                },
+                Err(problem) => {
+                    broken = broken.saturating_add(weight);
+                    problems.push(problem);
+                }
+            }
+        }
+        if shares.is_empty() {
+            return None;
+        }
+        if broken > 0 {
+            let cluster = self.unreachable(tenant);
+            shares.push(WeightedCluster { cluster, weight: broken });
+        }
+        match shares.as_slice() {
+            [one] => Some(Split::One(one.cluster.clone())),
+            _ => Some(Split::Weighted(shares)),
+        }
+    }
+
+    /// The cluster of one backend.
+    fn cluster(
+        &mut self,
+        facts: &Facts,
+        tenant: &str,
+        namespace: &str,
+        backend: &BackendObjectReference,
+    ) -> Result<String, Unresolved> {
+        let fail = |reason, message: String| Err(Unresolved { reason, message });
+        let kind = backend.kind.as_deref().unwrap_or("Service");
+        let group = backend.group.as_deref().unwrap_or_default();
+        if (group, kind) != ("", "Service") {
+            return fail("InvalidKind", format!("backend {kind} {} is not a Service", backend.name));
+        }
+        let target = backend.namespace.as_deref().unwrap_or(namespace);
+        self.services.insert((target.to_owned(), backend.name.clone()));
+        let called = format!("Service {target}/{}", backend.name);
+        if target != namespace {
+            self.grants.insert(target.to_owned());
+            let from = Party { kind: Kind::HTTPRoute, namespace };
+            if !permitted(&facts.objects, from, Party { kind: Kind::Service, namespace: target }, &backend.name) {
+                return fail(
+                    "RefNotPermitted",
+                    format!("no ReferenceGrant in {target} lets this route refer to {called}"),
+                );
+            }
+        }
+        let Some(service) = facts.objects.service(target, &backend.name) else {
+            return fail("BackendNotFound", format!("there is no {called}"));
+        };
+        let spec = service.spec.as_ref();
+        if spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
+            return fail("BackendNotFound", format!("{called} is an ExternalName, which has no endpoints"));
+        }
+        let Some(port) = backend.port else {
+            return fail("BackendNotFound", format!("the reference to {called} names no port"));
+        };
+        let mut ports = spec.into_iter().flat_map(|spec| spec.ports.iter().flatten());
+        if !ports.any(|p| p.port == i32::from(port) && p.protocol.as_deref().unwrap_or("TCP") == "TCP") {
+            return fail("BackendNotFound", format!("{called} has no TCP port {port}"));
+        }
+        let cluster = name::cluster(tenant, target, &backend.name, port);
+        let source = EndpointSource::Eds(name::endpoints(target, &backend.name, port));
+        self.endpoints.insert((target.to_owned(), backend.name.clone(), port));
+        self.keep(Cluster { name: cluster.clone(), endpoints: source, connect_timeout: None });
+        Ok(cluster)
+    }
+
+    /// A cluster without endpoints. No namespace is called `-`, so the name is nobody else's.
+    fn unreachable(&mut self, tenant: &str) -> String {
+        let cluster = name::cluster(tenant, "-", "invalid", 0);
+        let none = LoadAssignment { name: cluster.clone(), localities: Vec::new() };
+        let source = EndpointSource::Static(none);
+        self.keep(Cluster { name: cluster.clone(), endpoints: source, connect_timeout: None });
+        cluster
+    }
+
+    fn keep(&mut self, cluster: Cluster) {
+        self.clusters.entry(cluster.name.clone()).or_insert(cluster);
+    }
+}

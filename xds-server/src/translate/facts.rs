@@ -1,0 +1,101 @@
+//! What the objects say, before anything is made of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_config::kinds::gateway::Gateway;
+use weir_config::kinds::tenant::TenantState;
+use weir_config::kinds::{CONTROLLER_NAME, Kind, Object, ObjectKey, SYSTEM_TENANT};
+use weir_config::model::Secret;
+
+use super::{Settings, secrets};
+use crate::index::{Age, Names, NsName, Objects, Pattern, Tenancy};
+
+/// Objects, and what follows from them for all.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) settings: Settings,
+    pub(crate) objects: Objects,
+    pub(crate) tenancy: Tenancy,
+    pub(crate) names: Names,
+    /// TLS Secrets as resources, or what is wrong with them.
+    pub(crate) certificates: BTreeMap<NsName, Result<Arc<Secret>, String>>,
+}
+
+/// What taking an object in changed beside the object itself.
+#[derive(Debug, Default)]
+pub(crate) struct Moved {
+    /// Namespaces that a tenant gained or lost.
+    pub(crate) namespaces: Vec<String>,
+    /// Entries whose owner changed.
+    pub(crate) entries: Vec<Pattern>,
+}
+
+/// Why a tenant's names answer 503.
+pub(crate) enum Standing {
+    /// They do not: it is served.
+    Served,
+    /// It is suspended.
+    Suspended,
+    /// Its plan does not exist: without it nothing limits the tenant, so it is not served.
+    WithoutPlan,
+}
+
+impl Facts {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let tenancy = Tenancy::new(&settings.system_namespaces, settings.unassigned_is_system);
+        Self { settings, tenancy, ..Self::default() }
+    }
+
+    /// Takes an object in (`None`: out) of which the store already knows.
+    pub(crate) fn learn(&mut self, key: &ObjectKey, object: Option<&Object>) -> Moved {
+        let mut moved = Moved::default();
+        match (key.kind, object) {
+            (Kind::Namespace, object) => {
+                let labels = object.map(|object| object.metadata().labels.clone().unwrap_or_default());
+                self.tenancy.set_namespace(&key.name, labels);
+            }
+            (Kind::Tenant, _) if key.name == SYSTEM_TENANT => {}
+            (Kind::Tenant, Some(Object::Tenant(tenant))) => {
+                moved.namespaces = self.tenancy.set_tenant(&key.name, Some(tenant.spec.namespace_selector.clone()));
+                let entries: BTreeSet<Pattern> =
+                    tenant.spec.hostnames.iter().filter_map(|text| Pattern::parse(text).ok()).collect();
+                moved.entries = self.names.set(&key.name, Some((Age::of(&tenant.metadata), entries)));
+            }
+            (Kind::Tenant, _) => {
+                moved.namespaces = self.tenancy.set_tenant(&key.name, None);
+                moved.entries = self.names.set(&key.name, None);
+            }
+            (Kind::Secret, Some(Object::Secret(secret))) => {
+                let name = (key.namespace.clone(), key.name.clone());
+                self.certificates.insert(name, secrets::certificate(secret).map(Arc::new));
+            }
+            (Kind::Secret, _) => {
+                self.certificates.remove(&(key.namespace.clone(), key.name.clone()));
+            }
+            _ => {}
+        }
+        moved
+    }
+
+    /// Whether a Gateway is of a class of Weir's.
+    pub(crate) fn serves(&self, gateway: &Gateway) -> bool {
+        self.objects
+            .class("", &gateway.spec.gateway_class_name)
+            .is_some_and(|class| class.spec.controller_name == CONTROLLER_NAME)
+    }
+
+    /// A Gateway, if it is of a class of Weir's.
+    pub(crate) fn own_gateway(&self, namespace: &str, name: &str) -> Option<&Gateway> {
+        self.objects.gateway(namespace, name).filter(|gateway| self.serves(gateway))
+    }
+
+    /// Whether a tenant is served.
+    pub(crate) fn standing(&self, tenant: &str) -> Standing {
+        match self.objects.tenant("", tenant) {
+            Some(tenant) if tenant.spec.state == Some(TenantState::Suspended) => Standing::Suspended,
+            Some(tenant) if self.objects.plan("", &tenant.spec.plan).is_none() => Standing::WithoutPlan,
+            _ => Standing::Served,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Conditions of GatewayClasses and Gateways.
+
+use std::collections::BTreeMap;
+
+use weir_config::kinds::CONTROLLER_NAME;
+use weir_config::kinds::gateway::{Gateway, GatewayClass};
+
+use super::attach::without_tenant;
+use super::facts::Facts;
+use super::listeners::{ListenerFact, ListenerId, Ports, addresses};
+use crate::index::NsName;
+use crate::status::{Condition, ListenerStatus, ObjectStatus};
+
+/// Status of a GatewayClass; empty if it is another controller's.
+pub(crate) fn class(class: &GatewayClass) -> ObjectStatus {
+    let mut status = ObjectStatus::default();
+    if class.spec.controller_name == CONTROLLER_NAME {
+        status.conditions.push(match &class.spec.parameters_ref {
+            None => Condition::holds("Accepted", "Accepted", "Weir serves Gateways of this class"),
+            Some(_) => Condition::fails("Accepted", "InvalidParameters", "spec.parametersRef is not supported"),
+        });
+    }
+    status
+}
+
+/// Status of a Gateway of a class of Weir's.
+pub(crate) fn gateway(
+    facts: &Facts,
+    ports: &Ports,
+    attached: &BTreeMap<ListenerId, u32>,
+    id: &NsName,
+    gateway: &Gateway,
+) -> ObjectStatus {
+    let mut listeners: Vec<&ListenerFact> = ports.listeners(id).collect();
+    listeners.sort_by_key(|listener| listener.index);
+    let status = |listener: &&ListenerFact| ListenerStatus {
+        name: listener.id.listener.clone(),
+        attached_routes: attached.get(&listener.id).copied().unwrap_or(0),
+        supported_kinds: listener.supported_kinds.clone(),
+        conditions: listener.conditions.clone(),
+    };
+    ObjectStatus {
+        conditions: vec![accepted(facts, id, gateway, &listeners), programmed(&listeners)],
+        listeners: listeners.iter().map(status).collect(),
+        ..ObjectStatus::default()
+    }
+}
+
+fn accepted(facts: &Facts, id: &NsName, gateway: &Gateway, listeners: &[&ListenerFact]) -> Condition {
+    let (good, bad) = addresses(gateway);
+    let refused = listeners.iter().filter(|listener| !listener.accepted).count();
+    let mut unsupported = Vec::new();
+    for (field, set) in [
+        ("spec.tls", gateway.spec.tls.is_some()),
+        ("spec.allowedListeners", gateway.spec.allowed_listeners.is_some()),
+        ("spec.defaultScope", gateway.spec.default_scope.as_deref().is_some_and(|scope| scope != "None")),
+        ("spec.infrastructure.parametersRef", parameters(gateway)),
+    ] {
+        if set {
+            unsupported.push(field);
+        }
+    }
+    if let Some((reason, message)) = without_tenant(facts, &id.0) {
+        Condition::fails("Accepted", reason, message)
+    } else if good.is_empty() || !bad.is_empty() {
+        Condition::fails("Accepted", "UnsupportedAddress", bad.join("; "))
+    } else if !unsupported.is_empty() {
+        Condition::fails("Accepted", "Unsupported", format!("not enforced yet: {}", unsupported.join(", ")))
+    } else if refused == listeners.len() {
+        Condition::fails("Accepted", "ListenersNotValid", "no listener is accepted")
+    } else if refused > 0 {
+        Condition::holds(
+            "Accepted",
+            "ListenersNotValid",
+            format!("{refused} of {} listeners are not accepted", listeners.len()),
+        )
+    } else {
+        Condition::holds("Accepted", "Accepted", "the Gateway is valid")
+    }
+}
+
+fn parameters(gateway: &Gateway) -> bool {
+    gateway.spec.infrastructure.as_ref().is_some_and(|infrastructure| infrastructure.parameters_ref.is_some())
+}
+
+fn programmed(listeners: &[&ListenerFact]) -> Condition {
+    if listeners.iter().any(|listener| listener.programmed()) {
+        Condition::holds("Programmed", "Programmed", "the Gateway is served")
+    } else {
+        Condition::fails("Programmed", "Invalid", "no listener is served")
+    }
+}

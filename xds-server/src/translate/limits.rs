@@ -1,0 +1,119 @@
+//! Plans to the one filter configuration that holds every tenant's request rate.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_config::kinds::SYSTEM_TENANT;
+use weir_config::kinds::plan::{PlanSpec, RequestRate};
+use weir_config::kinds::tenant::Tenant;
+use weir_config::model::{FilterConfig, LocalRateLimit, Owner, TokenBucket, name};
+
+use super::facts::Facts;
+use crate::index::Reverse;
+
+/// At least so many tenants have a bucket, so that the number, which stands in the configuration,
+/// rarely changes.
+const LEAST_BUCKETS: usize = 1024;
+
+/// Buckets by plan, kept as plans and tenants come and go.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    buckets: BTreeMap<String, TokenBucket>,
+    /// Plans to the tenants that have them.
+    users: Reverse<String, String>,
+    overrides: BTreeMap<String, String>,
+}
+
+impl Limits {
+    /// Takes a Plan's change in.
+    pub(crate) fn learn_plan(&mut self, facts: &Facts, plan: &str) {
+        let used = self.users.contains(&plan.to_owned());
+        let rate = facts.objects.plan("", plan).filter(|_| used).and_then(|plan| plan.spec.requests.as_ref());
+        self.put(plan.to_owned(), rate);
+    }
+
+    /// Takes a Tenant's change in.
+    pub(crate) fn learn_tenant(&mut self, facts: &Facts, tenant: &str) {
+        let object = facts.objects.tenant("", tenant).filter(|_| tenant != SYSTEM_TENANT);
+        let plans: BTreeSet<String> = object.iter().map(|tenant| tenant.spec.plan.clone()).collect();
+        for plan in self.users.set(&tenant.to_owned(), plans) {
+            self.learn_plan(facts, &plan);
+        }
+        if let Some(old) = self.overrides.remove(tenant) {
+            self.buckets.remove(&old);
+        }
+        if let Some((object, rate)) = object.and_then(|object| Some((object, override_of(object)?))) {
+            let plan = override_name(object, tenant);
+            self.put(plan.clone(), Some(rate));
+            self.overrides.insert(tenant.to_owned(), plan);
+        }
+    }
+
+    /// Tenants of a plan.
+    pub(crate) fn users(&self, plan: &str) -> Vec<String> {
+        self.users.owners(&plan.to_owned()).cloned().collect()
+    }
+
+    /// The resource.
+    pub(crate) fn resource(&self, facts: &Facts) -> FilterConfig {
+        let most = facts.names.tenants().max(LEAST_BUCKETS).next_power_of_two();
+        FilterConfig {
+            name: name::RATE_LIMITS.into(),
+            config: LocalRateLimit {
+                stat_prefix: "tenant".into(),
+                default_bucket: None,
+                plans: self.buckets.clone(),
+                max_dynamic_descriptors: u32::try_from(most).unwrap_or(1 << 31),
+                headers: true,
+            },
+        }
+    }
+
+    fn put(&mut self, plan: String, rate: Option<&RequestRate>) {
+        match rate {
+            Some(rate) => self.buckets.insert(plan, bucket(rate)),
+            None => self.buckets.remove(&plan),
+        };
+    }
+}
+
+/// The tenant and plan that routes carry.
+pub(crate) fn owner(facts: &Facts, tenant: &str) -> Owner {
+    let object = facts.objects.tenant("", tenant).filter(|_| tenant != SYSTEM_TENANT);
+    let plan = object.map(|object| match override_of(object) {
+        Some(_) => override_name(object, tenant),
+        None => object.spec.plan.clone(),
+    });
+    Owner { tenant: tenant.to_owned(), plan }
+}
+
+/// Fields that are set and that nothing enforces yet.
+pub(crate) fn unsupported(spec: &PlanSpec) -> Vec<&'static str> {
+    [
+        ("concurrentRequests", spec.concurrent_requests.is_some()),
+        ("connections", spec.connections.is_some()),
+        ("bandwidth", spec.bandwidth.is_some()),
+        ("monthlyBytes", spec.monthly_bytes.is_some()),
+        ("maxRequestBytes", spec.max_request_bytes.is_some()),
+        ("weight", spec.weight.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(field, set)| set.then_some(field))
+    .collect()
+}
+
+fn override_of(tenant: &Tenant) -> Option<&RequestRate> {
+    tenant.spec.limits.as_ref()?.requests.as_ref()
+}
+
+fn override_name(object: &Tenant, tenant: &str) -> String {
+    format!("{}/{tenant}", object.spec.plan)
+}
+
+fn bucket(rate: &RequestRate) -> TokenBucket {
+    let each_second = rate.per_second.max(1);
+    TokenBucket {
+        max_tokens: rate.burst.unwrap_or(each_second).max(1),
+        tokens_per_fill: each_second,
+        fill_interval_ms: 1000,
+    }
+}

@@ -1,0 +1,200 @@
+//! What a Gateway's listener says, looked at by itself.
+
+use weir_config::kinds::Kind;
+use weir_config::kinds::gateway::{GATEWAY_GROUP, Gateway, GatewayListener, SecretObjectReference};
+
+use super::attach::without_tenant;
+use super::facts::Facts;
+use super::listeners::{ListenerFact, ListenerId, PortPlan, RoutesFrom};
+use super::unit::Group;
+use crate::index::references::{Party, permitted};
+use crate::index::{NsName, Pattern};
+use crate::status::Condition;
+
+/// A listener that was looked at, before its neighbours on the port were.
+pub(crate) struct Checked {
+    pub(crate) fact: ListenerFact,
+    /// Whether it is an HTTPS listener.
+    pub(crate) tls: bool,
+    /// Secrets that can serve.
+    pub(crate) secrets: Vec<NsName>,
+    refused: Option<(&'static str, String)>,
+    unresolved: Option<(&'static str, String)>,
+}
+
+/// Looks at one listener; what its answer depends on is added to `plan`.
+pub(crate) fn check(
+    facts: &Facts,
+    owner: &Group,
+    id: &NsName,
+    gateway: &Gateway,
+    index: usize,
+    listener: &GatewayListener,
+    plan: &mut PortPlan,
+) -> Checked {
+    let tls = listener.protocol == "HTTPS";
+    let mut refused = unsupported(gateway, listener).or_else(|| without_tenant(facts, &id.0));
+    let hosts = match hosts(facts, owner, listener, plan) {
+        Ok(hosts) => hosts,
+        Err(problem) => {
+            refused = refused.or(Some(("NotAllowed", problem)));
+            Vec::new()
+        }
+    };
+    let (takes_http_routes, mut unresolved) = kinds(listener);
+    let mut secrets = Vec::new();
+    if tls && refused.is_none() {
+        let refs = listener.tls.iter().flat_map(|tls| &tls.certificate_refs);
+        for reference in refs {
+            match secret(facts, &id.0, reference, plan) {
+                Ok(secret) => secrets.push(secret),
+                Err(problem) => unresolved = unresolved.or(Some(problem)),
+            }
+        }
+        if secrets.is_empty() && unresolved.is_none() {
+            unresolved = Some(("InvalidCertificateRef", "an HTTPS listener needs tls.certificateRefs".into()));
+        }
+    }
+    let supported_kinds = if takes_http_routes { vec!["HTTPRoute".to_owned()] } else { Vec::new() };
+    let fact = ListenerFact {
+        id: ListenerId { gateway: id.clone(), listener: listener.name.clone() },
+        index,
+        port: listener.port,
+        hosts,
+        binds: Vec::new(),
+        accepted: refused.is_none(),
+        takes_http_routes,
+        from: from(listener),
+        supported_kinds,
+        conditions: Vec::new(),
+    };
+    Checked { fact, tls, secrets, refused, unresolved }
+}
+
+impl Checked {
+    /// Writes the listener's conditions, now that its neighbours are known.
+    pub(crate) fn conclude(&mut self, conflict: Option<(&'static str, String)>) {
+        let fact = &mut self.fact;
+        let conflicted = conflict.as_ref().filter(|(reason, _)| *reason != "PortUnavailable").cloned();
+        let refused = self.refused.take().or(conflict);
+        fact.accepted = refused.is_none();
+        let programmed = match (&refused, self.tls && self.secrets.is_empty()) {
+            (None, false) => Condition::holds("Programmed", "Programmed", "the listener is served"),
+            (None, true) => Condition::fails("Programmed", "Invalid", "no certificate can be used"),
+            (Some(_), _) => Condition::fails("Programmed", "Invalid", "the listener is not accepted"),
+        };
+        fact.conditions = vec![
+            match refused {
+                None => Condition::holds("Accepted", "Accepted", "the listener is valid"),
+                Some((reason, message)) => Condition::fails("Accepted", reason, message),
+            },
+            programmed,
+            match self.unresolved.take() {
+                None => Condition::holds("ResolvedRefs", "ResolvedRefs", "every reference is good"),
+                Some((reason, message)) => Condition::fails("ResolvedRefs", reason, message),
+            },
+            match conflicted {
+                None => Condition::fails("Conflicted", "NoConflicts", "no other listener is in its way"),
+                Some((reason, message)) => Condition::holds("Conflicted", reason, message),
+            },
+        ];
+    }
+}
+
+/// What Weir does not serve, or not yet, and must not pretend to.
+fn unsupported(gateway: &Gateway, listener: &GatewayListener) -> Option<(&'static str, String)> {
+    match listener.protocol.as_str() {
+        "HTTP" => return None,
+        "HTTPS" => {}
+        other => return Some(("UnsupportedProtocol", format!("protocol {other} is not supported"))),
+    }
+    let tls = listener.tls.as_ref();
+    if gateway.spec.tls.is_some() {
+        return Some(("Unsupported", "not enforced yet: spec.tls of the Gateway".into()));
+    }
+    if tls.and_then(|tls| tls.mode.as_deref()).unwrap_or("Terminate") != "Terminate" {
+        return Some(("Unsupported", "an HTTPS listener terminates TLS: write mode Terminate".into()));
+    }
+    let option = tls.and_then(|tls| tls.options.keys().next())?;
+    Some(("Unsupported", format!("not enforced yet: tls.options `{option}`")))
+}
+
+/// The hostnames of a listener. A tenant's Gateway has only names of the tenant's: an empty
+/// hostname stands for all of them, a wider one for those within it.
+fn hosts(
+    facts: &Facts,
+    owner: &Group,
+    listener: &GatewayListener,
+    plan: &mut PortPlan,
+) -> Result<Vec<Pattern>, String> {
+    let text = listener.hostname.as_deref().filter(|text| !text.is_empty());
+    let wanted = match text {
+        Some(text) => Pattern::parse(text).map_err(|problem| format!("hostname `{text}` {problem}"))?,
+        None => Pattern::ANY,
+    };
+    let Group::Tenant(tenant) = owner else { return Ok(vec![wanted]) };
+    plan.names.insert(wanted.clone());
+    let served = facts.names.served(Some(tenant), &wanted);
+    if served.is_empty() {
+        return Err(match facts.names.owner_of(&wanted).filter(|_| text.is_some()) {
+            Some(other) => format!("hostname `{wanted}` belongs to Tenant {other}"),
+            None => format!("hostname `{wanted}` is in no hostname of Tenant {tenant}"),
+        });
+    }
+    Ok(served)
+}
+
+/// Whether it takes HTTPRoutes, and what is wrong with the kinds that it lists.
+fn kinds(listener: &GatewayListener) -> (bool, Option<(&'static str, String)>) {
+    let listed = listener.allowed_routes.as_ref().map(|allowed| allowed.kinds.as_slice()).unwrap_or_default();
+    let supported = matches!(listener.protocol.as_str(), "HTTP" | "HTTPS");
+    if listed.is_empty() {
+        return (supported, None);
+    }
+    let is_http =
+        |group: Option<&str>, kind: &str| group.unwrap_or(GATEWAY_GROUP) == GATEWAY_GROUP && kind == "HTTPRoute";
+    let takes = listed.iter().any(|kind| is_http(kind.group.as_deref(), &kind.kind));
+    let other = listed.iter().find(|kind| !is_http(kind.group.as_deref(), &kind.kind));
+    let problem = other.map(|kind| ("InvalidRouteKinds", format!("routes of kind {} are not supported", kind.kind)));
+    (takes && supported, problem)
+}
+
+fn from(listener: &GatewayListener) -> RoutesFrom {
+    let namespaces = listener.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref());
+    match namespaces.map(|namespaces| (namespaces.from.as_deref(), &namespaces.selector)) {
+        Some((Some("All"), _)) => RoutesFrom::All,
+        Some((Some("Selector"), Some(selector))) => RoutesFrom::Selector(selector.clone()),
+        _ => RoutesFrom::Same,
+    }
+}
+
+/// The Secret of one `certificateRef`, if it can serve.
+fn secret(
+    facts: &Facts,
+    namespace: &str,
+    reference: &SecretObjectReference,
+    plan: &mut PortPlan,
+) -> Result<NsName, (&'static str, String)> {
+    let kind = reference.kind.as_deref().unwrap_or("Secret");
+    let group = reference.group.as_deref().unwrap_or_default();
+    let target = reference.namespace.as_deref().unwrap_or(namespace);
+    let called = format!("{kind} {target}/{}", reference.name);
+    if (group, kind) != ("", "Secret") {
+        return Err(("InvalidCertificateRef", format!("{called} is not a Secret")));
+    }
+    let id = (target.to_owned(), reference.name.clone());
+    if target != namespace {
+        plan.grants.insert(target.to_owned());
+        let from = Party { kind: Kind::Gateway, namespace };
+        if !permitted(&facts.objects, from, Party { kind: Kind::Secret, namespace: target }, &reference.name) {
+            let message = format!("no ReferenceGrant in {target} lets this Gateway refer to {called}");
+            return Err(("RefNotPermitted", message));
+        }
+    }
+    plan.referred.insert(id.clone());
+    match facts.certificates.get(&id) {
+        None => Err(("InvalidCertificateRef", format!("there is no {called}"))),
+        Some(Err(problem)) => Err(("InvalidCertificateRef", format!("{called} {problem}"))),
+        Some(Ok(_)) => Ok(id),
+    }
+}

@@ -1,0 +1,311 @@
+//! The listeners of one port: which Gateways' listeners share it, what they become, and how a host
+//! finds its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use weir_config::model::{
+    DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, Resource, RouteConfiguration, RouteSource, name,
+};
+
+use super::facts::Facts;
+use super::listener_checks::{Checked, check};
+use super::unit::Group;
+use crate::index::{Age, NsName, Pattern};
+use crate::status::Condition;
+
+/// A Gateway's listener.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ListenerId {
+    pub(crate) gateway: NsName,
+    pub(crate) listener: String,
+}
+
+/// From which namespaces a listener takes routes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum RoutesFrom {
+    All,
+    Same,
+    Selector(LabelSelector),
+}
+
+/// An address that a listener is bound to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Bind {
+    pub(crate) address: IpAddr,
+    /// Its RouteConfiguration there; none while the listener is not programmed.
+    pub(crate) routes: Option<String>,
+}
+
+/// What routes, and people, must know of a listener.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ListenerFact {
+    pub(crate) id: ListenerId,
+    /// Place among the Gateway's listeners.
+    pub(crate) index: usize,
+    pub(crate) port: u16,
+    pub(crate) hosts: Vec<Pattern>,
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) accepted: bool,
+    pub(crate) takes_http_routes: bool,
+    pub(crate) from: RoutesFrom,
+    pub(crate) supported_kinds: Vec<String>,
+    pub(crate) conditions: Vec<Condition>,
+}
+
+impl ListenerFact {
+    /// Whether routes see no difference.
+    pub(crate) fn same_to_routes(&self, other: &Self) -> bool {
+        let cut = |fact: &Self| Self { conditions: Vec::new(), supported_kinds: Vec::new(), index: 0, ..fact.clone() };
+        cut(self) == cut(other)
+    }
+
+    pub(crate) fn programmed(&self) -> bool {
+        self.binds.iter().any(|bind| bind.routes.is_some())
+    }
+}
+
+/// Listeners of one address by hostname, each with whose Gateway it is of.
+pub(crate) type Table = BTreeMap<Pattern, (ListenerId, Group)>;
+
+/// What the Gateways make of one port.
+#[derive(Debug, Default)]
+pub(crate) struct PortPlan {
+    pub(crate) gateways: BTreeMap<NsName, Vec<ListenerFact>>,
+    pub(crate) tables: BTreeMap<IpAddr, Table>,
+    /// RouteConfigurations, with the address of each.
+    pub(crate) routes: BTreeMap<String, IpAddr>,
+    pub(crate) resources: Vec<Resource>,
+    /// Secrets that are referred to, and those that are used.
+    pub(crate) referred: BTreeSet<NsName>,
+    pub(crate) secrets: BTreeSet<NsName>,
+    pub(crate) grants: BTreeSet<String>,
+    /// Hostnames whose owner decides.
+    pub(crate) names: BTreeSet<Pattern>,
+}
+
+/// All ports.
+#[derive(Debug, Default)]
+pub(crate) struct Ports(pub(crate) BTreeMap<u16, PortPlan>);
+
+impl Ports {
+    /// A Gateway's listeners.
+    pub(crate) fn listeners(&self, gateway: &NsName) -> impl Iterator<Item = &ListenerFact> {
+        self.0.values().filter_map(move |plan| plan.gateways.get(gateway)).flatten()
+    }
+
+    /// The listener that has `host` most specifically, as far as it may matter to `group`: a
+    /// tenant's own listeners take nothing from another tenant.
+    pub(crate) fn most_specific(
+        &self,
+        port: u16,
+        address: IpAddr,
+        host: &Pattern,
+        group: &Group,
+    ) -> Option<&ListenerId> {
+        let table = self.0.get(&port)?.tables.get(&address)?;
+        let matters = |pattern: &Pattern| {
+            table.get(pattern).filter(|(_, owner)| owner == group || *owner == Group::System).map(|(id, _)| id)
+        };
+        matters(host).or_else(|| host.wider().find_map(|wider| matters(&wider)))
+    }
+}
+
+/// A listener with what decides whether it comes first.
+struct Candidate {
+    /// The platform before tenants, so that no tenant takes a port from it; then age.
+    order: (bool, Age, usize),
+    owner: Group,
+    addresses: Vec<IpAddr>,
+    checked: Checked,
+}
+
+/// What an address of the port carries.
+struct Taken {
+    tls: bool,
+    table: Table,
+    chains: Vec<FilterChain>,
+}
+
+/// Works one port out, from the Gateways that have a listener there.
+pub(crate) fn plan<'a>(facts: &Facts, port: u16, gateways: impl Iterator<Item = &'a NsName>) -> PortPlan {
+    let mut plan = PortPlan::default();
+    let mut candidates = Vec::new();
+    for id in gateways {
+        let Some(gateway) = facts.own_gateway(&id.0, &id.1) else { continue };
+        let owner = Group::of(&facts.tenancy, &id.0);
+        let addresses = addresses(gateway).0;
+        for (index, listener) in gateway.spec.listeners.iter().enumerate().filter(|(_, l)| l.port == port) {
+            let checked = check(facts, &owner, id, gateway, index, listener, &mut plan);
+            let order = (owner != Group::System, Age::of(&gateway.metadata), index);
+            candidates.push(Candidate { order, owner: owner.clone(), addresses: addresses.clone(), checked });
+        }
+    }
+    candidates.sort_by(|a, b| a.order.cmp(&b.order));
+    let mut taken: BTreeMap<IpAddr, Taken> = BTreeMap::new();
+    for candidate in candidates {
+        place(facts, port, candidate, &mut taken, &mut plan);
+    }
+    for (address, taken) in taken {
+        finish(facts, port, address, taken, &mut plan);
+    }
+    for listeners in plan.gateways.values_mut() {
+        listeners.sort_by_key(|listener| listener.index);
+    }
+    plan
+}
+
+/// Addresses that a Gateway binds, and those that it cannot.
+pub(crate) fn addresses(gateway: &weir_config::kinds::gateway::Gateway) -> (Vec<IpAddr>, Vec<String>) {
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let (mut good, mut bad) = (BTreeSet::new(), Vec::new());
+    for address in &gateway.spec.addresses {
+        let text = address.value.as_deref().unwrap_or_default();
+        match (address.type_.as_deref().unwrap_or("IPAddress"), text) {
+            ("IPAddress", "") => {
+                good.insert(any);
+            }
+            ("IPAddress", text) => match text.parse() {
+                Ok(address) => {
+                    good.insert(address);
+                }
+                Err(_) => bad.push(format!("`{text}` is no IP address")),
+            },
+            (kind, _) => bad.push(format!("addresses of type {kind} are not supported")),
+        }
+    }
+    if gateway.spec.addresses.is_empty() {
+        good.insert(any);
+    }
+    (good.into_iter().collect(), bad)
+}
+
+/// Gives a listener its place on the port, or says who is there already.
+fn place(facts: &Facts, port: u16, candidate: Candidate, taken: &mut BTreeMap<IpAddr, Taken>, plan: &mut PortPlan) {
+    let Candidate { owner, addresses, mut checked, .. } = candidate;
+    let gateway = checked.fact.id.gateway.clone();
+    let mut conflict = None;
+    if addresses.is_empty() {
+        conflict = Some(("PortUnavailable", "the Gateway has no address that can be bound".into()));
+    } else if checked.fact.accepted {
+        match conflict_at(&addresses, checked.tls, taken) {
+            Some(found) => conflict = Some(found),
+            None => {
+                let free = |host: &Pattern| {
+                    addresses.iter().all(|a| taken.get(a).is_none_or(|taken| !taken.table.contains_key(host)))
+                };
+                let hosts: Vec<Pattern> = checked.fact.hosts.iter().filter(|host| free(host)).cloned().collect();
+                if hosts.is_empty() {
+                    let message = format!("port {port} has an older listener with the same hostname");
+                    conflict = Some(("HostnameConflict", message));
+                } else {
+                    checked.fact.hosts = hosts;
+                }
+            }
+        }
+    }
+    checked.conclude(conflict);
+    if checked.fact.accepted {
+        for address in addresses {
+            let routes = bind(facts, port, address, &owner, &checked, taken);
+            if let Some(routes) = &routes {
+                plan.routes.insert(routes.clone(), address);
+            }
+            checked.fact.binds.push(Bind { address, routes });
+        }
+        if checked.tls {
+            plan.secrets.extend(checked.secrets.iter().cloned());
+        }
+    }
+    plan.gateways.entry(gateway).or_default().push(checked.fact);
+}
+
+fn conflict_at(addresses: &[IpAddr], tls: bool, taken: &BTreeMap<IpAddr, Taken>) -> Option<(&'static str, String)> {
+    for address in addresses {
+        let overlaps = |other: &&IpAddr| {
+            *other != address
+                && other.is_ipv4() == address.is_ipv4()
+                && (other.is_unspecified() || address.is_unspecified())
+        };
+        if let Some(other) = taken.keys().find(overlaps) {
+            return Some(("PortUnavailable", format!("{address} and {other} cannot both be bound on one port")));
+        }
+        if taken.get(address).is_some_and(|taken| taken.tls != tls) {
+            return Some(("ProtocolConflict", "an older listener has the port for another protocol".into()));
+        }
+    }
+    None
+}
+
+/// Binds a listener to an address; the name of its RouteConfiguration there.
+fn bind(
+    facts: &Facts,
+    port: u16,
+    address: IpAddr,
+    owner: &Group,
+    checked: &Checked,
+    taken: &mut BTreeMap<IpAddr, Taken>,
+) -> Option<String> {
+    let fact = &checked.fact;
+    let here =
+        taken.entry(address).or_insert_with(|| Taken { tls: checked.tls, table: Table::new(), chains: Vec::new() });
+    for host in &fact.hosts {
+        here.table.insert(host.clone(), (fact.id.clone(), owner.clone()));
+    }
+    let edge = &facts.settings.edge;
+    if !checked.tls {
+        let routes = name::http_routes(edge, address, port);
+        if here.chains.is_empty() {
+            here.chains.push(chain(routes.clone(), Vec::new(), None));
+        }
+        return Some(routes);
+    }
+    if checked.secrets.is_empty() {
+        return None;
+    }
+    let (namespace, gateway) = &fact.id.gateway;
+    let routes = name::https_routes(edge, address, port, namespace, gateway, &fact.id.listener);
+    let mut names: Vec<_> = fact.hosts.iter().filter_map(Pattern::server_name).collect();
+    if fact.hosts.contains(&Pattern::ANY) {
+        names.clear();
+    }
+    let secrets = checked.secrets.iter().map(|(namespace, name)| name::secret(namespace, name)).collect();
+    let tls = DownstreamTls { secrets, alpn: vec!["http/1.1".into()] };
+    here.chains.push(chain(routes.clone(), names, Some(tls)));
+    Some(routes)
+}
+
+fn chain(routes: String, server_names: Vec<weir_config::model::ServerName>, tls: Option<DownstreamTls>) -> FilterChain {
+    FilterChain {
+        name: routes.clone(),
+        server_names,
+        tls,
+        http: HttpOptions {
+            stat_prefix: routes.clone(),
+            routes: RouteSource::Rds(routes),
+            filters: vec![HttpFilter::Discovered(name::RATE_LIMITS.into())],
+            idle_timeout: None,
+            request_headers_timeout: None,
+            stream_idle_timeout: None,
+            max_request_headers_kb: None,
+            use_remote_address: true,
+            access_log: true,
+        },
+    }
+}
+
+fn finish(facts: &Facts, port: u16, address: IpAddr, taken: Taken, plan: &mut PortPlan) {
+    let Taken { table, mut chains, .. } = taken;
+    plan.tables.insert(address, table);
+    if chains.is_empty() {
+        return;
+    }
+    chains.sort_by(|a, b| a.name.cmp(&b.name));
+    for chain in &chains {
+        let name = chain.name.clone();
+        plan.resources.push(RouteConfiguration { name, virtual_hosts: Vec::new(), vhds: true }.into());
+    }
+    let name = name::listener(&facts.settings.edge, address, port);
+    plan.resources.push(Listener { name, address: SocketAddr::new(address, port), chains }.into());
+}

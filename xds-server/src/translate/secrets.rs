@@ -1,0 +1,41 @@
+//! TLS Secrets as resources.
+
+use k8s_openapi::api::core::v1::Secret as KubeSecret;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use weir_config::model::{PrivateKey, Secret, TlsCertificate, name};
+
+/// The resource of a Secret of type `kubernetes.io/tls`.
+///
+/// # Errors
+/// Why it cannot serve, as the end of a sentence that begins with its name. Never a part of it.
+pub(crate) fn certificate(secret: &KubeSecret) -> Result<Secret, String> {
+    if secret.type_.as_deref() != Some("kubernetes.io/tls") {
+        return Err("is not of type kubernetes.io/tls".into());
+    }
+    let chain = text(secret, "tls.crt")?;
+    let key = text(secret, "tls.key")?;
+    let mut certificates = 0;
+    for certificate in CertificateDer::pem_slice_iter(chain.as_bytes()) {
+        let der = certificate.map_err(|_| "has a tls.crt that is not PEM")?;
+        x509_parser::parse_x509_certificate(&der).map_err(|_| "has a tls.crt that holds no X.509 certificate")?;
+        certificates += 1;
+    }
+    if certificates == 0 {
+        return Err("has a tls.crt without a certificate in PEM".into());
+    }
+    PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "has a tls.key without a private key in PEM")?;
+    let meta = &secret.metadata;
+    Ok(Secret {
+        name: name::secret(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default()),
+        certificate: TlsCertificate { chain, key: PrivateKey(key) },
+    })
+}
+
+fn text(secret: &KubeSecret, field: &str) -> Result<String, String> {
+    if let Some(bytes) = secret.data.as_ref().and_then(|data| data.get(field)) {
+        return String::from_utf8(bytes.0.clone()).map_err(|_| format!("has a {field} that is not text"));
+    }
+    let plain = secret.string_data.as_ref().and_then(|data| data.get(field));
+    plain.cloned().ok_or_else(|| format!("has no {field}"))
+}

@@ -1,0 +1,214 @@
+//! A tenant's routes: virtual hosts, clusters, and the conditions of each route.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_config::kinds::gateway::{HTTPRoute, ParentReference};
+use weir_config::kinds::{Kind, ObjectKey};
+use weir_config::model::{
+    HeaderMutation, HeaderOp, Owner, PathMatch, Resource, Route, RouteAction, RouteMatch, VirtualHost, name,
+};
+
+use super::attach::{Attachment, attach, gateway_of};
+use super::backends::Backends;
+use super::facts::{Facts, Standing};
+use super::hostnames::{Served, serve};
+use super::limits;
+use super::listeners::{ListenerId, Ports};
+use super::precedence::Precedence;
+use super::routes::{self, Rules};
+use super::unit::Group;
+use crate::index::{Belongs, NsName, Pattern};
+use crate::status::{Condition, ObjectStatus, ParentStatus};
+
+/// Seconds after which a client may ask a tenant again that is not served now.
+const RETRY_AFTER: &str = "60";
+
+/// What a group's objects come to, and what that depends on.
+#[derive(Debug, Default)]
+pub(crate) struct GroupPlan {
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) statuses: Vec<(ObjectKey, ObjectStatus)>,
+    /// Domains served, by RouteConfiguration, each at one listener.
+    pub(crate) domains: BTreeMap<(String, Pattern), ListenerId>,
+    /// Routes attached to each listener.
+    pub(crate) attached: BTreeMap<ListenerId, u32>,
+    pub(crate) backends: Backends,
+    pub(crate) gateways: BTreeSet<NsName>,
+    pub(crate) wanted: BTreeSet<Pattern>,
+}
+
+/// Routes of one domain, in order: the more specific hostname first, then precedence.
+type Ordered = BTreeMap<(std::cmp::Reverse<usize>, Precedence), Route>;
+
+/// Works a group out.
+pub(crate) fn compute(facts: &Facts, ports: &Ports, group: &Group) -> GroupPlan {
+    let mut plan = GroupPlan::default();
+    let owner = group.tenant().map(|tenant| limits::owner(facts, tenant));
+    let mut hosts: BTreeMap<(String, Pattern), Ordered> = BTreeMap::new();
+    for namespace in namespaces(facts, group) {
+        for route in facts.objects.routes(&namespace) {
+            one_route(facts, ports, group, owner.as_ref(), &namespace, route, &mut plan, &mut hosts);
+        }
+    }
+    let refusal = match group {
+        Group::Tenant(tenant) => refusal(&facts.standing(tenant)),
+        Group::System | Group::Unowned(_) => None,
+    };
+    for ((table, domain), ordered) in hosts {
+        let routes = match refusal {
+            Some(reason) => vec![unavailable(reason, owner.clone())],
+            None => ordered.into_values().collect(),
+        };
+        let name = name::virtual_host(&table, &domain.to_string());
+        plan.resources.push(VirtualHost { name, domains: vec![domain.domain()], owner: owner.clone(), routes }.into());
+    }
+    plan.resources.extend(plan.backends.clusters.values().cloned().map(Resource::from));
+    plan
+}
+
+/// Namespaces of a group.
+pub(crate) fn namespaces(facts: &Facts, group: &Group) -> Vec<String> {
+    let tenancy = &facts.tenancy;
+    match group {
+        Group::Unowned(namespace) => {
+            let still = Group::of(tenancy, namespace) == *group;
+            still.then(|| namespace.clone()).into_iter().collect()
+        }
+        Group::Tenant(name) => {
+            let alone = |namespace: &&String| tenancy.of(namespace) == Belongs::Tenant(name.clone());
+            tenancy.selected_by(name).filter(alone).cloned().collect()
+        }
+        Group::System => {
+            let mut all: BTreeSet<String> = tenancy.system().cloned().collect();
+            if facts.settings.unassigned_is_system {
+                for kind in [Kind::HTTPRoute, Kind::Gateway] {
+                    let found = facts.objects.namespaces(kind);
+                    all.extend(found.into_iter().filter(|namespace| tenancy.of(namespace) == Belongs::Unassigned));
+                }
+            }
+            all.into_iter().collect()
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one step of compute, which owns all of these")]
+fn one_route(
+    facts: &Facts,
+    ports: &Ports,
+    group: &Group,
+    owner: Option<&Owner>,
+    namespace: &str,
+    route: &HTTPRoute,
+    plan: &mut GroupPlan,
+    hosts: &mut BTreeMap<(String, Pattern), Ordered>,
+) {
+    let parents = &route.spec.parent_refs;
+    plan.gateways.extend(parents.iter().filter_map(|parent| gateway_of(namespace, parent)));
+    let attachments: Vec<_> = parents.iter().map(|parent| attach(facts, ports, namespace, parent)).collect();
+    let rules = match owner {
+        Some(owner) if attachments.iter().any(|a| matches!(a, Attachment::To(_))) => {
+            routes::translate(facts, owner, route, &mut plan.backends)
+        }
+        _ => Rules::default(),
+    };
+    let mut status = ObjectStatus::default();
+    let mut attached = BTreeSet::new();
+    for (parent, attachment) in parents.iter().zip(attachments) {
+        let conditions = match attachment {
+            Attachment::NotOurs => continue,
+            Attachment::Refused(reason, message) => vec![Condition::fails("Accepted", reason, message)],
+            Attachment::To(listeners) => {
+                let served = serve(facts, ports, group, &route.spec.hostnames, &listeners);
+                let conditions = conditions(facts, namespace, &served, &rules);
+                for place in served.places.iter().filter(|_| !rules.routes.is_empty()) {
+                    let key = (place.routes.clone(), place.domain.clone());
+                    plan.domains.insert(key.clone(), place.listener.clone());
+                    let ordered = hosts.entry(key).or_default();
+                    for (precedence, translated) in &rules.routes {
+                        let key = (std::cmp::Reverse(place.asked), precedence.clone());
+                        ordered.insert(key, translated.clone());
+                    }
+                }
+                if !rules.routes.is_empty() {
+                    attached.extend(served.listeners);
+                }
+                plan.wanted.extend(served.wanted);
+                conditions
+            }
+        };
+        status.parents.push(parent_status(parent, conditions));
+    }
+    for listener in attached {
+        *plan.attached.entry(listener).or_default() += 1;
+    }
+    let name = route.metadata.name.clone().unwrap_or_default();
+    plan.statuses.push((ObjectKey::new(Kind::HTTPRoute, namespace, name), status));
+}
+
+fn parent_status(parent: &ParentReference, conditions: Vec<Condition>) -> ParentStatus {
+    ParentStatus { parent_ref: parent.clone(), conditions }
+}
+
+fn conditions(facts: &Facts, namespace: &str, served: &Served, rules: &Rules) -> Vec<Condition> {
+    let lost = served.lost.join("; ");
+    let dropped = rules.dropped.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let nothing_served = served.listeners.is_empty();
+    let mut conditions = vec![if nothing_served && !served.matched {
+        Condition::fails("Accepted", "NoMatchingListenerHostname", lost.clone())
+    } else if nothing_served {
+        Condition::fails("Accepted", "NotAllowed", lost.clone())
+    } else if rules.routes.is_empty() && !rules.dropped.is_empty() {
+        Condition::fails("Accepted", "UnsupportedValue", format!("no rule is left: {dropped}"))
+    } else if facts.tenancy.of(namespace) == Belongs::Unassigned {
+        let message = format!("served as the platform's own: namespace {namespace} has no tenant");
+        Condition::holds("Accepted", "Accepted", message)
+    } else {
+        Condition::holds("Accepted", "Accepted", "the route is served")
+    }];
+    if conditions.iter().all(|condition| condition.status) {
+        let (reason, message) = match (dropped.is_empty(), lost.is_empty()) {
+            (true, true) => ("", String::new()),
+            (true, false) => ("NotAllowed", format!("hostnames not served: {lost}")),
+            (false, true) => ("UnsupportedValue", format!("dropped rules: {dropped}")),
+            (false, false) => ("UnsupportedValue", format!("dropped rules: {dropped}; hostnames not served: {lost}")),
+        };
+        if !reason.is_empty() {
+            conditions.push(Condition::holds("PartiallyInvalid", reason, message));
+        }
+    }
+    conditions.push(match rules.unresolved.first() {
+        Some(first) => {
+            let mut messages: Vec<&str> = rules.unresolved.iter().map(|problem| problem.message.as_str()).collect();
+            messages.dedup();
+            Condition::fails("ResolvedRefs", first.reason, messages.join("; "))
+        }
+        None => Condition::holds("ResolvedRefs", "ResolvedRefs", "every backend is there"),
+    });
+    conditions
+}
+
+fn refusal(standing: &Standing) -> Option<&'static str> {
+    match standing {
+        Standing::Served => None,
+        Standing::Suspended => Some("suspended"),
+        Standing::WithoutPlan => Some("without-plan"),
+    }
+}
+
+/// The one route of a virtual host whose tenant is not served now.
+fn unavailable(reason: &str, owner: Option<Owner>) -> Route {
+    let retry = HeaderOp { name: "retry-after".into(), value: RETRY_AFTER.into(), append: false };
+    Route {
+        name: reason.into(),
+        owner,
+        matches: RouteMatch {
+            path: PathMatch::Prefix("/".into()),
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
+        },
+        action: RouteAction::Direct { status: 503 },
+        request_headers: HeaderMutation::default(),
+        response_headers: HeaderMutation { remove: Vec::new(), ops: vec![retry] },
+    }
+}

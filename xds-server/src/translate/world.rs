@@ -1,0 +1,266 @@
+//! The loop: events in, what they touch worked out anew, differences out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use weir_config::kinds::{Kind, Object, ObjectKey};
+use weir_config::model::{Delta, Resource, Snapshot};
+
+use super::carve::Carve;
+use super::dirty::{Change, Dirty, Links};
+use super::facts::Facts;
+use super::ledger::Ledger;
+use super::limits::Limits;
+use super::listeners::{self, ListenerId, PortPlan, Ports};
+use super::tenant::{self, GroupPlan};
+use super::unit::{Group, Maker};
+use super::{Settings, endpoints, gateway_status, tenant_status};
+use crate::index::{NsName, Pattern};
+use crate::status::ObjectStatus;
+use crate::watch::Event;
+
+/// The objects seen so far and what they become: a pure function of the set of objects, whatever
+/// the order in which they came.
+#[derive(Debug, Default)]
+pub struct World {
+    facts: Facts,
+    links: Links,
+    ports: Ports,
+    groups: BTreeMap<Group, GroupPlan>,
+    attached: BTreeMap<ListenerId, u32>,
+    carve: Carve,
+    limits: Limits,
+    ledger: Ledger,
+    statuses: BTreeMap<ObjectKey, ObjectStatus>,
+    work: Work,
+}
+
+/// How many units the last [`World::apply`] worked out, by kind: what a change costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Ports.
+    pub ports: usize,
+    /// Tenants; the platform and a namespace without a tenant count as one each.
+    pub tenants: usize,
+    /// Borders inside served wildcards.
+    pub borders: usize,
+    /// Services whose endpoints were read.
+    pub services: usize,
+    /// Secrets.
+    pub secrets: usize,
+    /// Gateways whose status was written.
+    pub gateways: usize,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(settings: Settings) -> Self {
+        Self { facts: Facts::new(settings), ..Self::default() }
+    }
+
+    /// Takes changes in and says what they change in the resources. Costs what the change touches.
+    pub fn apply(&mut self, events: &[Event]) -> Delta {
+        let mut dirty = Dirty { limits: self.ledger.snapshot().filters.is_empty(), ..Dirty::default() };
+        for event in events {
+            self.take(event, &mut dirty);
+        }
+        self.work = Work { ports: dirty.ports.len(), ..Work::default() };
+        for port in std::mem::take(&mut dirty.ports) {
+            self.work_port(port, &mut dirty);
+        }
+        self.work.tenants = dirty.groups.len();
+        for group in std::mem::take(&mut dirty.groups) {
+            self.work_group(&group, &mut dirty);
+        }
+        for entry in &dirty.entries {
+            self.carve.entry_changed(entry);
+        }
+        self.work.borders = self.carve.settle(&self.facts, &self.ports, &mut self.ledger);
+        self.work.services = dirty.endpoints.len();
+        for service in &dirty.endpoints {
+            self.work_endpoints(service);
+        }
+        self.work.secrets = dirty.secrets.len();
+        for secret in dirty.secrets {
+            self.work_secret(secret);
+        }
+        if dirty.limits {
+            self.ledger.replace(&Maker::Limits, vec![self.limits.resource(&self.facts).into()]);
+        }
+        self.work.gateways = dirty.gateways.len();
+        for id in dirty.gateways {
+            self.work_gateway(id);
+        }
+        self.ledger.settle()
+    }
+
+    /// All resources.
+    pub fn snapshot(&self) -> &Snapshot {
+        self.ledger.snapshot()
+    }
+
+    /// Conditions of every object that has any.
+    pub fn statuses(&self) -> &BTreeMap<ObjectKey, ObjectStatus> {
+        &self.statuses
+    }
+
+    /// What the last [`World::apply`] cost.
+    pub fn work(&self) -> Work {
+        self.work
+    }
+
+    /// Stores an event's object, and marks what it touches, unless nothing changes.
+    fn take(&mut self, event: &Event, dirty: &mut Dirty) {
+        let (key, old, new) = match event {
+            Event::Apply(object) => (object.key(), self.facts.objects.insert(object.clone()), Some(object)),
+            Event::Delete(key) => (key.clone(), self.facts.objects.remove(key), None),
+        };
+        if old.as_ref() == new {
+            return;
+        }
+        if new.is_none() {
+            self.statuses.remove(&key);
+        }
+        let new = new.map(|object| &**object);
+        match new {
+            Some(Object::GatewayClass(class)) => self.set_status(key.clone(), gateway_status::class(class)),
+            Some(Object::Plan(plan)) => self.set_status(key.clone(), tenant_status::plan(plan)),
+            Some(Object::Tenant(tenant)) => {
+                let status = tenant_status::tenant(&self.facts, &key.name, tenant);
+                self.set_status(key.clone(), status);
+            }
+            _ => {}
+        }
+        let change = Change { key: &key, old: old.as_deref(), new };
+        dirty.learn(&mut self.facts, &mut self.links, &mut self.limits, &change);
+    }
+
+    fn set_status(&mut self, key: ObjectKey, status: ObjectStatus) {
+        if status.is_empty() {
+            self.statuses.remove(&key);
+        } else {
+            self.statuses.insert(key, status);
+        }
+    }
+
+    fn work_port(&mut self, port: u16, dirty: &mut Dirty) {
+        let old = self.ports.0.remove(&port).unwrap_or_default();
+        let mut new = listeners::plan(&self.facts, port, self.links.gateway_ports.owners(&port));
+        self.ledger.replace(&Maker::Port(port), std::mem::take(&mut new.resources));
+        self.links.port_names.set(&port, std::mem::take(&mut new.names));
+        self.links.port_secrets.set(&port, std::mem::take(&mut new.referred));
+        self.links.port_grants.set(&port, std::mem::take(&mut new.grants));
+        dirty.secrets.extend(self.links.port_uses.set(&port, std::mem::take(&mut new.secrets)));
+
+        let gateways: BTreeSet<&NsName> = old.gateways.keys().chain(new.gateways.keys()).collect();
+        for gateway in gateways {
+            if !same_listeners(&old, &new, gateway) {
+                dirty.groups.extend(self.links.group_gateways.owners(gateway).cloned());
+            }
+            dirty.gateways.insert(gateway.clone());
+        }
+        let changed = changed_hosts(&old, &new);
+        for (_, host) in &changed {
+            dirty.region(&self.facts, &self.links, host);
+        }
+        self.carve.set_port(port, &old.routes, &new.routes, &changed);
+        if !new.gateways.is_empty() {
+            self.ports.0.insert(port, new);
+        }
+    }
+
+    fn work_group(&mut self, group: &Group, dirty: &mut Dirty) {
+        let old = self.groups.remove(group).unwrap_or_default();
+        let mut new = tenant::compute(&self.facts, &self.ports, group);
+        self.ledger.replace(&Maker::Group(group.clone()), std::mem::take(&mut new.resources));
+        for (key, status) in std::mem::take(&mut new.statuses) {
+            self.set_status(key, status);
+        }
+        if let Group::Tenant(name) = group
+            && let Some(object) = self.facts.objects.tenant("", name)
+        {
+            let status = tenant_status::tenant(&self.facts, name, object);
+            self.set_status(ObjectKey::new(Kind::Tenant, "", name), status);
+        }
+        self.carve.set_domains(&self.facts, &self.ports, group, &old.domains, &new.domains);
+        self.count_attached(&old, &new, dirty);
+        let links = &mut self.links;
+        let backends = std::mem::take(&mut new.backends);
+        links.group_gateways.set(group, std::mem::take(&mut new.gateways));
+        links.group_names.set(group, std::mem::take(&mut new.wanted));
+        links.group_services.set(group, backends.services);
+        links.group_grants.set(group, backends.grants);
+        let moved = links.group_endpoints.set(group, backends.endpoints);
+        dirty.endpoints.extend(moved.into_iter().map(|(namespace, service, _)| (namespace, service)));
+        if !new.domains.is_empty() || !new.attached.is_empty() {
+            self.groups.insert(group.clone(), new);
+        }
+    }
+
+    fn count_attached(&mut self, old: &GroupPlan, new: &GroupPlan, dirty: &mut Dirty) {
+        for (listener, count) in &old.attached {
+            if let Some(total) = self.attached.get_mut(listener) {
+                *total -= count;
+            }
+        }
+        for (listener, count) in &new.attached {
+            *self.attached.entry(listener.clone()).or_default() += count;
+        }
+        for listener in old.attached.keys().chain(new.attached.keys()) {
+            if old.attached.get(listener) != new.attached.get(listener) {
+                dirty.gateways.insert(listener.gateway.clone());
+            }
+            if self.attached.get(listener) == Some(&0) {
+                self.attached.remove(listener);
+            }
+        }
+    }
+
+    fn work_endpoints(&mut self, (namespace, service): &NsName) {
+        let first = (namespace.clone(), service.clone(), 0);
+        let last = (namespace.clone(), service.clone(), u16::MAX);
+        let assignments: Vec<Resource> = self
+            .links
+            .group_endpoints
+            .range(first..=last)
+            .map(|((_, _, port), _)| endpoints::translate(&self.facts, namespace, service, *port).into())
+            .collect();
+        self.ledger.replace(&Maker::Endpoints((namespace.clone(), service.clone())), assignments);
+    }
+
+    fn work_secret(&mut self, id: NsName) {
+        let used = self.links.port_uses.contains(&id);
+        let secret =
+            self.facts.certificates.get(&id).filter(|_| used).and_then(|certificate| certificate.as_ref().ok());
+        let resources = secret.map(|secret| Resource::Secret(secret.clone())).into_iter().collect();
+        self.ledger.replace(&Maker::Secret(id), resources);
+    }
+
+    fn work_gateway(&mut self, id: NsName) {
+        let status = match self.facts.own_gateway(&id.0, &id.1) {
+            Some(gateway) => gateway_status::gateway(&self.facts, &self.ports, &self.attached, &id, gateway),
+            None => ObjectStatus::default(),
+        };
+        self.set_status(ObjectKey::new(Kind::Gateway, id.0, id.1), status);
+    }
+}
+
+fn same_listeners(old: &PortPlan, new: &PortPlan, gateway: &NsName) -> bool {
+    let listeners = |plan: &PortPlan| plan.gateways.get(gateway).cloned().unwrap_or_default();
+    let (old, new) = (listeners(old), listeners(new));
+    old.len() == new.len() && old.iter().zip(&new).all(|(old, new)| old.same_to_routes(new))
+}
+
+/// Hostnames whose listener is another now, or whose Gateway is of another tenant.
+fn changed_hosts(old: &PortPlan, new: &PortPlan) -> BTreeSet<(IpAddr, Pattern)> {
+    let mut changed = BTreeSet::new();
+    for address in old.tables.keys().chain(new.tables.keys()) {
+        let (before, after) = (old.tables.get(address), new.tables.get(address));
+        for host in before.into_iter().chain(after).flat_map(|table| table.keys()) {
+            if before.and_then(|table| table.get(host)) != after.and_then(|table| table.get(host)) {
+                changed.insert((*address, host.clone()));
+            }
+        }
+    }
+    changed
+}

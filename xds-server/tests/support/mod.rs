@@ -1,0 +1,46 @@
+//! Manifests to objects, for tests.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use weir_config::kinds::Object;
+use weir_xds_server::watch::Event;
+
+/// Reads a stream of YAML documents. Panics on what is no object: tests write good ones.
+pub(crate) fn objects(text: &str) -> Vec<Arc<Object>> {
+    text.split("\n---")
+        .filter(|document| document.lines().any(|line| !line.trim().is_empty() && !line.starts_with('#')))
+        .map(|document| Arc::new(object(document)))
+        .collect()
+}
+
+/// The events that bring objects in.
+pub(crate) fn applied(objects: &[Arc<Object>]) -> Vec<Event> {
+    objects.iter().cloned().map(Event::Apply).collect()
+}
+
+fn object(document: &str) -> Object {
+    let value: Value = serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{error}:\n{document}"));
+    let kind = value["kind"].as_str().unwrap_or_default().to_owned();
+    macro_rules! read {
+        ($($kind:ident),*) => {
+            match kind.as_str() {
+                $(stringify!($kind) => serde_json::from_value(value).map(Object::$kind),)*
+                other => panic!("no kind `{other}`:\n{document}"),
+            }
+        };
+    }
+    let read = read!(
+        Namespace,
+        Service,
+        Secret,
+        EndpointSlice,
+        GatewayClass,
+        Gateway,
+        HTTPRoute,
+        ReferenceGrant,
+        Plan,
+        Tenant
+    );
+    read.unwrap_or_else(|error| panic!("{error}:\n{document}"))
+}
