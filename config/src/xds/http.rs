@@ -4,7 +4,7 @@
 //! route for `/a` would give a client what lies beside it. Repeated slashes and escaped slashes stay
 //! as they are, because the Gateway API matches what the client sent and backends tell them apart.
 
-use prost13::{Message, Name};
+use prost13::Name;
 use xds_api::pb::envoy::config::core::v3::HttpProtocolOptions;
 use xds_api::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     CodecType, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
@@ -60,13 +60,8 @@ pub(super) fn read(any: &Any, at: &At<'_>, problems: &mut Problems) -> Option<Ht
         );
         return None;
     }
-    match HttpConnectionManager::decode(any.value.as_slice()) {
-        Ok(message) => read_message(message, at, problems),
-        Err(error) => {
-            problems.add(&at.field("value"), format!("is not a message of its type: {error}"));
-            None
-        }
-    }
+    let message = scalar::decode(&any.value, at, problems)?;
+    read_message(message, at, problems)
 }
 
 fn read_message(message: HttpConnectionManager, at: &At<'_>, problems: &mut Problems) -> Option<HttpOptions> {

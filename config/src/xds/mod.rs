@@ -7,6 +7,7 @@
 
 mod access_log;
 mod cluster;
+mod dropped;
 mod endpoint;
 mod headers;
 mod http;
@@ -29,7 +30,7 @@ mod virtual_host;
 mod wire;
 
 use bytes::Bytes;
-use prost13::Message;
+use prost13::{Message, Name};
 
 use crate::FieldError;
 use crate::model::{Resource, ResourceType};
@@ -78,12 +79,12 @@ pub fn decode(kind: ResourceType, value: &[u8]) -> Result<Resource, Vec<FieldErr
 /// Reads a message and hands it to the reader of its type.
 fn with<M, T>(value: &[u8], read: fn(M, &At<'_>, &mut Problems) -> Option<T>) -> Result<Resource, Vec<FieldError>>
 where
-    M: Message + Default,
+    M: Message + Name + Default,
     T: Into<Resource>,
 {
-    let message = M::decode(value).map_err(|error| vec![FieldError::new("", format!("is not a message: {error}"))])?;
     let mut problems = Problems::default();
-    let read = read(message, &At::ROOT, &mut problems).map(Into::into);
+    let message = scalar::decode::<M>(value, &At::ROOT, &mut problems);
+    let read = message.and_then(|message| read(message, &At::ROOT, &mut problems)).map(Into::into);
     if read.as_ref().is_some_and(|resource: &Resource| resource.name().is_empty()) {
         problems.missing(&At::ROOT.field("name"));
     }

@@ -6,6 +6,8 @@ use crate::FieldError;
 
 /// How many problems of one resource are reported; more than that helps nobody.
 const MOST_PROBLEMS: usize = 32;
+/// How long a path or a problem may be, in bytes.
+const MOST_TEXT: usize = 500;
 
 /// A place in a message. It lies on the stack, so that a message without problems costs no text.
 #[derive(Clone, Copy)]
@@ -84,7 +86,14 @@ impl Problems {
         self.add(at, "is required");
     }
 
-    fn push(&mut self, error: FieldError) {
+    fn push(&mut self, mut error: FieldError) {
+        // Texts quote what a peer sent, which may be long.
+        for text in [&mut error.field, &mut error.problem] {
+            if text.len() > MOST_TEXT {
+                text.truncate(text.floor_char_boundary(MOST_TEXT));
+                text.push_str("..");
+            }
+        }
         if self.0.len() < MOST_PROBLEMS {
             self.0.push(error);
         }

@@ -13,6 +13,7 @@ use xds_api::pb::envoy::config::core::v3::{
 };
 use xds_api::pb::google::protobuf::{Any, BoolValue, Duration as ProtoDuration, UInt32Value};
 
+use super::dropped;
 use super::read::{At, Problems, fields};
 use super::wire::{self, Shape};
 
@@ -145,30 +146,40 @@ pub(super) fn holds<M: prost::Name>(any: &Any) -> bool {
     any.type_url == M::type_url()
 }
 
-/// Reads the message of an `Any` whose type was looked at.
-pub(super) fn unpack14<M: prost::Message + Default>(any: &Any, at: &At<'_>, problems: &mut Problems) -> Option<M> {
-    match M::decode(any.value.as_slice()) {
-        Ok(message) => Some(message),
-        Err(error) => {
-            problems.add(&at.field("value"), format!("is not a message of its type: {error}"));
-            None
-        }
+/// Reads a message of xds-api, and reports what xds-api has no place for.
+pub(super) fn decode<M: Message + Name + Default>(value: &[u8], at: &At<'_>, problems: &mut Problems) -> Option<M> {
+    let message = M::decode(value).map_err(|error| not_a_message(&error, at, problems)).ok()?;
+    if message.encoded_len() != value.len() {
+        dropped::report(&M::full_name(), value, &message.encode_to_vec(), at, problems);
     }
+    Some(message)
+}
+
+/// Reads a message of envoy-types from an `Any` whose type was looked at, and reports what
+/// envoy-types has no place for.
+pub(super) fn unpack14<M>(any: &Any, at: &At<'_>, problems: &mut Problems) -> Option<M>
+where
+    M: prost::Message + prost::Name + Default,
+{
+    let value = any.value.as_slice();
+    let message = M::decode(value).map_err(|error| not_a_message(&error, at, problems)).ok()?;
+    if message.encoded_len() != value.len() {
+        dropped::report(&M::full_name(), value, &message.encode_to_vec(), at, problems);
+    }
+    Some(message)
+}
+
+fn not_a_message(error: &impl std::fmt::Display, at: &At<'_>, problems: &mut Problems) {
+    problems.add(at, format!("is not a message of its type: {error}"));
 }
 
 /// The same message in the other crate: both crates are made from the same definitions.
-pub(super) fn transcode<M: Message + Default>(
+pub(super) fn transcode<M: Message + Name + Default>(
     message: &impl prost::Message,
     at: &At<'_>,
     problems: &mut Problems,
 ) -> Option<M> {
-    match M::decode(message.encode_to_vec().as_slice()) {
-        Ok(message) => Some(message),
-        Err(error) => {
-            problems.add(at, format!("is not a message of its type: {error}"));
-            None
-        }
-    }
+    decode(&message.encode_to_vec(), at, problems)
 }
 
 /// The name and type URL of a transport socket; plain text if there is none.
