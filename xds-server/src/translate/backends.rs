@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_config::kinds::Kind;
 use weir_config::kinds::gateway::{BackendObjectReference, HttpBackendRef};
-use weir_config::model::{Cluster, EndpointSource, LoadAssignment, Split, WeightedCluster, name};
+use weir_config::model::{Cluster, EndpointSource, LoadAssignment, Route, RouteAction, Split, WeightedCluster, name};
 
 use super::facts::Facts;
 use crate::index::NsName;
@@ -17,12 +17,14 @@ pub(crate) struct Unresolved {
     pub(crate) message: String,
 }
 
-/// What a group's backends need and depend on.
+/// A port of a Service.
+pub(crate) type ServicePort = (String, String, u16);
+
+/// What a group's backends are and depend on.
 #[derive(Debug, Default)]
 pub(crate) struct Backends {
-    pub(crate) clusters: BTreeMap<String, Cluster>,
-    /// Ports of Services whose endpoints are needed.
-    pub(crate) endpoints: BTreeSet<(String, String, u16)>,
+    /// Clusters by name, each with the port whose endpoints it needs.
+    clusters: BTreeMap<String, (Cluster, Option<ServicePort>)>,
     /// Services that were asked for, there or not.
     pub(crate) services: BTreeSet<NsName>,
     /// Foreign namespaces whose grants decide.
@@ -115,8 +117,8 @@ impl Backends {
         }
         let cluster = name::cluster(tenant, target, &backend.name, port);
         let source = EndpointSource::Eds(name::endpoints(target, &backend.name, port));
-        self.endpoints.insert((target.to_owned(), backend.name.clone(), port));
-        self.keep(Cluster { name: cluster.clone(), endpoints: source, connect_timeout: None });
+        let endpoints = (target.to_owned(), backend.name.clone(), port);
+        self.keep(Cluster { name: cluster.clone(), endpoints: source, connect_timeout: None }, Some(endpoints));
         Ok(cluster)
     }
 
@@ -125,11 +127,27 @@ impl Backends {
         let cluster = name::cluster(tenant, "-", "invalid", 0);
         let none = LoadAssignment { name: cluster.clone(), localities: Vec::new() };
         let source = EndpointSource::Static(none);
-        self.keep(Cluster { name: cluster.clone(), endpoints: source, connect_timeout: None });
+        self.keep(Cluster { name: cluster.clone(), endpoints: source, connect_timeout: None }, None);
         cluster
     }
 
-    fn keep(&mut self, cluster: Cluster) {
-        self.clusters.entry(cluster.name.clone()).or_insert(cluster);
+    fn keep(&mut self, cluster: Cluster, endpoints: Option<ServicePort>) {
+        self.clusters.entry(cluster.name.clone()).or_insert((cluster, endpoints));
+    }
+
+    /// The clusters that `routes` refer to, and the ports whose endpoints they need.
+    pub(crate) fn used<'a>(
+        &self,
+        routes: impl Iterator<Item = &'a Route>,
+    ) -> (BTreeMap<String, Cluster>, BTreeSet<ServicePort>) {
+        let (mut clusters, mut endpoints) = (BTreeMap::new(), BTreeSet::new());
+        for route in routes {
+            let RouteAction::Forward { split, .. } = &route.action else { continue };
+            for (cluster, port) in split.clusters().filter_map(|name| self.clusters.get(name)) {
+                clusters.entry(cluster.name.clone()).or_insert_with(|| cluster.clone());
+                endpoints.extend(port.clone());
+            }
+        }
+        (clusters, endpoints)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use weir_config::kinds::gateway::Gateway;
 use weir_config::kinds::{Kind, Object, ObjectKey, SYSTEM_TENANT};
 
+use super::backends::ServicePort;
 use super::facts::{Facts, Moved};
 use super::limits::Limits;
 use super::tenant;
@@ -39,7 +40,7 @@ pub(crate) struct Links {
     pub(crate) group_names: Reverse<Pattern, Group>,
     pub(crate) group_services: Reverse<NsName, Group>,
     pub(crate) group_grants: Reverse<String, Group>,
-    pub(crate) group_endpoints: Reverse<(String, String, u16), Group>,
+    pub(crate) group_endpoints: Reverse<ServicePort, Group>,
 }
 
 /// An object that changed: what was there, and what is.

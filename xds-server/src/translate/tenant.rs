@@ -9,7 +9,7 @@ use weir_config::model::{
 };
 
 use super::attach::{Attachment, attach, gateway_of};
-use super::backends::Backends;
+use super::backends::{Backends, ServicePort};
 use super::facts::{Facts, Standing};
 use super::hostnames::{Served, serve};
 use super::limits;
@@ -33,6 +33,8 @@ pub(crate) struct GroupPlan {
     /// Routes attached to each listener.
     pub(crate) attached: BTreeMap<ListenerId, u32>,
     pub(crate) backends: Backends,
+    /// Ports of Services whose endpoints are needed.
+    pub(crate) endpoints: BTreeSet<ServicePort>,
     pub(crate) gateways: BTreeSet<NsName>,
     pub(crate) wanted: BTreeSet<Pattern>,
 }
@@ -44,25 +46,30 @@ type Ordered = BTreeMap<(std::cmp::Reverse<usize>, Precedence), Route>;
 pub(crate) fn compute(facts: &Facts, ports: &Ports, group: &Group) -> GroupPlan {
     let mut plan = GroupPlan::default();
     let owner = group.tenant().map(|tenant| limits::owner(facts, tenant));
-    let mut hosts: BTreeMap<(String, Pattern), Ordered> = BTreeMap::new();
-    for namespace in namespaces(facts, group) {
-        for route in facts.objects.routes(&namespace) {
-            one_route(facts, ports, group, owner.as_ref(), &namespace, route, &mut plan, &mut hosts);
-        }
-    }
     let refusal = match group {
         Group::Tenant(tenant) => refusal(&facts.standing(tenant)),
         Group::System | Group::Unowned(_) => None,
     };
+    let mut hosts: BTreeMap<(String, Pattern), Ordered> = BTreeMap::new();
+    for namespace in namespaces(facts, group) {
+        for route in facts.objects.routes(&namespace) {
+            let context = Context { facts, ports, group, owner: owner.as_ref(), refusal, namespace: &namespace };
+            one_route(&context, route, &mut plan, &mut hosts);
+        }
+    }
+    let mut virtual_hosts = Vec::with_capacity(hosts.len());
     for ((table, domain), ordered) in hosts {
         let routes = match refusal {
-            Some(reason) => vec![unavailable(reason, owner.clone())],
+            Some((name, _)) => vec![unavailable(name, owner.clone())],
             None => ordered.into_values().collect(),
         };
         let name = name::virtual_host(&table, &domain.to_string());
-        plan.resources.push(VirtualHost { name, domains: vec![domain.domain()], owner: owner.clone(), routes }.into());
+        virtual_hosts.push(VirtualHost { name, domains: vec![domain.domain()], owner: owner.clone(), routes });
     }
-    plan.resources.extend(plan.backends.clusters.values().cloned().map(Resource::from));
+    let (clusters, endpoints) = plan.backends.used(virtual_hosts.iter().flat_map(|host| &host.routes));
+    plan.endpoints = endpoints;
+    plan.resources.extend(clusters.into_values().map(Resource::from));
+    plan.resources.extend(virtual_hosts.into_iter().map(Resource::from));
     plan
 }
 
@@ -91,17 +98,23 @@ pub(crate) fn namespaces(facts: &Facts, group: &Group) -> Vec<String> {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one step of compute, which owns all of these")]
+/// What holds for all routes of a namespace.
+struct Context<'a> {
+    facts: &'a Facts,
+    ports: &'a Ports,
+    group: &'a Group,
+    owner: Option<&'a Owner>,
+    refusal: Option<Refusal>,
+    namespace: &'a str,
+}
+
 fn one_route(
-    facts: &Facts,
-    ports: &Ports,
-    group: &Group,
-    owner: Option<&Owner>,
-    namespace: &str,
+    context: &Context<'_>,
     route: &HTTPRoute,
     plan: &mut GroupPlan,
     hosts: &mut BTreeMap<(String, Pattern), Ordered>,
 ) {
+    let Context { facts, ports, group, owner, namespace, .. } = *context;
     let parents = &route.spec.parent_refs;
     plan.gateways.extend(parents.iter().filter_map(|parent| gateway_of(namespace, parent)));
     let attachments: Vec<_> = parents.iter().map(|parent| attach(facts, ports, namespace, parent)).collect();
@@ -119,7 +132,7 @@ fn one_route(
             Attachment::Refused(reason, message) => vec![Condition::fails("Accepted", reason, message)],
             Attachment::To(listeners) => {
                 let served = serve(facts, ports, group, &route.spec.hostnames, &listeners);
-                let conditions = conditions(facts, namespace, &served, &rules);
+                let conditions = conditions(context, &served, &rules);
                 for place in served.places.iter().filter(|_| !rules.routes.is_empty()) {
                     let key = (place.routes.clone(), place.domain.clone());
                     plan.domains.insert(key.clone(), place.listener.clone());
@@ -149,7 +162,8 @@ fn parent_status(parent: &ParentReference, conditions: Vec<Condition>) -> Parent
     ParentStatus { parent_ref: parent.clone(), conditions }
 }
 
-fn conditions(facts: &Facts, namespace: &str, served: &Served, rules: &Rules) -> Vec<Condition> {
+fn conditions(context: &Context<'_>, served: &Served, rules: &Rules) -> Vec<Condition> {
+    let namespace = context.namespace;
     let lost = served.lost.join("; ");
     let dropped = rules.dropped.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let nothing_served = served.listeners.is_empty();
@@ -159,7 +173,9 @@ fn conditions(facts: &Facts, namespace: &str, served: &Served, rules: &Rules) ->
         Condition::fails("Accepted", "NotAllowed", lost.clone())
     } else if rules.routes.is_empty() && !rules.dropped.is_empty() {
         Condition::fails("Accepted", "UnsupportedValue", format!("no rule is left: {dropped}"))
-    } else if facts.tenancy.of(namespace) == Belongs::Unassigned {
+    } else if let Some((_, message)) = context.refusal {
+        Condition::holds("Accepted", "Accepted", message)
+    } else if context.facts.tenancy.of(namespace) == Belongs::Unassigned {
         let message = format!("served as the platform's own: namespace {namespace} has no tenant");
         Condition::holds("Accepted", "Accepted", message)
     } else {
@@ -187,11 +203,14 @@ fn conditions(facts: &Facts, namespace: &str, served: &Served, rules: &Rules) ->
     conditions
 }
 
-fn refusal(standing: &Standing) -> Option<&'static str> {
+/// Name of the route that answers in place of a tenant's, and a sentence for people.
+type Refusal = (&'static str, &'static str);
+
+fn refusal(standing: &Standing) -> Option<Refusal> {
     match standing {
         Standing::Served => None,
-        Standing::Suspended => Some("suspended"),
-        Standing::WithoutPlan => Some("without-plan"),
+        Standing::Suspended => Some(("suspended", "the tenant is suspended: its names answer 503")),
+        Standing::WithoutPlan => Some(("without-plan", "the tenant's Plan does not exist: its names answer 503")),
     }
 }
 

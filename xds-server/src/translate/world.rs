@@ -190,7 +190,7 @@ impl World {
         links.group_names.set(group, std::mem::take(&mut new.wanted));
         links.group_services.set(group, backends.services);
         links.group_grants.set(group, backends.grants);
-        let moved = links.group_endpoints.set(group, backends.endpoints);
+        let moved = links.group_endpoints.set(group, std::mem::take(&mut new.endpoints));
         dirty.endpoints.extend(moved.into_iter().map(|(namespace, service, _)| (namespace, service)));
         if !new.domains.is_empty() || !new.attached.is_empty() {
             self.groups.insert(group.clone(), new);
