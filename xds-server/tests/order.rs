@@ -1,0 +1,171 @@
+//! The world is a function of the set of objects: any order, repetition and deletion of events
+//! ends in the snapshot and the conditions of one list of what is left.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use proptest::prelude::*;
+use weir_config::kinds::{Object, ObjectKey};
+use weir_config::model::Snapshot;
+use weir_xds_server::translate::{Settings, World};
+use weir_xds_server::watch::Event;
+
+/// Objects in several versions each, made to get in each other's way; of each the first is good.
+fn pool() -> &'static [Arc<Object>] {
+    static POOL: OnceLock<Vec<Arc<Object>>> = OnceLock::new();
+    POOL.get_or_init(read_pool)
+}
+
+fn read_pool() -> Vec<Arc<Object>> {
+    let mut text = include_str!("golden/with/platform.yaml").to_owned();
+    text += "\n---\n";
+    text += include_str!("../../config/examples/quickstart/certificate.yaml");
+    for (name, hosts) in [
+        ("acme", "[]"),
+        ("acme", r#"["*"]"#),
+        ("acme", r#"["*.x.test", a.y.test]"#),
+        ("acme", r#"["*.x.test", a.b.x.test], state: Suspended"#),
+        ("globex", r#"["*.b.x.test", a.y.test]"#),
+        ("globex", r#"["*.b.x.test"], limits: {requests: {perSecond: 3}}"#),
+        ("globex", r#"["*.x.test"], namespaceSelector: {matchLabels: {team: red}}"#),
+        ("globex", r#"[z.test], namespaceSelector: {}"#),
+    ] {
+        text += &format!("\n---\nkind: Tenant\nmetadata: {{name: {name}}}\nspec: {{plan: pro, hostnames: {hosts}}}\n");
+    }
+    text += "\n---\nkind: Tenant\nmetadata: {name: system}\nspec: {plan: free, hostnames: [\"*\"]}\n";
+    for labels in ["weir.dev/tenant: acme", "weir.dev/tenant: globex", "team: red, weir.dev/tenant: acme", ""] {
+        for name in ["acme", "other", "weir-system"] {
+            text += &format!("\n---\nkind: Namespace\nmetadata: {{name: {name}, labels: {{{labels}}}}}\n");
+        }
+    }
+    for class in ["weir.dev/gateway-controller", "example.com/other"] {
+        text += &format!("\n---\nkind: GatewayClass\nmetadata: {{name: weir}}\nspec: {{controllerName: {class}}}\n");
+    }
+    let all = "allowedRoutes: {namespaces: {from: All}}";
+    let tls = "tls: {certificateRefs: [{namespace: weir-system, name: shop-acme-test}]}";
+    for (namespace, name, listeners) in [
+        ("weir-system", "public", format!("{{name: http, port: 80, protocol: HTTP, {all}}}")),
+        (
+            "weir-system",
+            "public",
+            format!(
+                "{{name: wild, port: 80, protocol: HTTP, hostname: '*.x.test', {all}}}, {{name: http, port: 80, protocol: HTTP, {all}}}"
+            ),
+        ),
+        (
+            "weir-system",
+            "public",
+            format!(
+                "{{name: tls, port: 443, protocol: HTTPS, {tls}, {all}}}, {{name: http, port: 80, protocol: HTTP, hostname: a.y.test, {all}}}"
+            ),
+        ),
+        ("weir-system", "second", format!("{{name: exact, port: 80, protocol: HTTP, hostname: a.b.x.test, {all}}}")),
+        (
+            "weir-system",
+            "second",
+            format!(
+                "{{name: tls, port: 443, protocol: HTTPS, hostname: '*.x.test', {tls}, {all}}}, {{name: p, port: 80, protocol: HTTPS, {tls}}}"
+            ),
+        ),
+        (
+            "acme",
+            "own",
+            format!(
+                "{{name: http, port: 80, protocol: HTTP}}, {{name: tls, port: 443, protocol: HTTPS, {tls}, {all}}}"
+            ),
+        ),
+        ("acme", "own", "{name: http, port: 80, protocol: HTTP, hostname: '*.x.test'}".to_owned()),
+    ] {
+        text += &format!(
+            "\n---\nkind: Gateway\nmetadata: {{namespace: {namespace}, name: {name}}}\nspec: {{gatewayClassName: weir, listeners: [{listeners}]}}\n"
+        );
+    }
+    for namespace in ["acme", "other", "weir-system"] {
+        for (hosts, parent) in [
+            ("[]", "{namespace: weir-system, name: public}"),
+            ("['*.x.test']", "{namespace: weir-system, name: public, sectionName: http}"),
+            (
+                "[a.b.x.test, a.y.test, z.test]",
+                "{namespace: weir-system, name: second}, {namespace: weir-system, name: public}",
+            ),
+            ("[]", "{namespace: acme, name: own}"),
+        ] {
+            for name in ["r", "s"] {
+                text += &format!(
+                    "\n---\nkind: HTTPRoute\nmetadata: {{namespace: {namespace}, name: {name}}}\nspec: {{hostnames: {hosts}, parentRefs: [{parent}], rules: [{{backendRefs: [{{namespace: acme, name: web, port: 80}}, {{name: web, port: 80}}]}}]}}\n"
+                );
+            }
+        }
+        for port in [80, 81] {
+            text += &format!(
+                "\n---\nkind: Service\nmetadata: {{namespace: {namespace}, name: web}}\nspec: {{ports: [{{port: {port}}}]}}\n"
+            );
+            text += &format!(
+                "\n---\nkind: EndpointSlice\nmetadata: {{namespace: {namespace}, name: w, labels: {{kubernetes.io/service-name: web}}}}\naddressType: IPv4\nports: [{{port: {port}}}]\nendpoints: [{{addresses: [10.0.0.1]}}]\n"
+            );
+        }
+    }
+    for (namespace, from, to) in
+        [("acme", "HTTPRoute", "Service"), ("weir-system", "Gateway", "Secret"), ("weir-system", "Gateway", "Service")]
+    {
+        for who in ["acme", "other"] {
+            text += &format!(
+                "\n---\nkind: ReferenceGrant\nmetadata: {{namespace: {namespace}, name: g}}\nspec: {{from: [{{group: gateway.networking.k8s.io, kind: {from}, namespace: {who}}}], to: [{{group: '', kind: {to}}}]}}\n"
+            );
+        }
+    }
+    text += "\n---\nkind: Secret\nmetadata: {namespace: weir-system, name: shop-acme-test}\ntype: Opaque\n";
+    support::objects(&text)
+}
+
+fn check(events: &[(usize, bool)], cuts: &[usize], unassigned: bool) -> Result<(), TestCaseError> {
+    let pool = pool();
+    let settings = Settings { unassigned_is_system: unassigned, ..Settings::default() };
+    let mut world = World::new(settings.clone());
+    let mut replayed = Snapshot::default();
+    let mut left: BTreeMap<ObjectKey, Arc<Object>> = BTreeMap::new();
+    let mut batch = Vec::new();
+    // Begin with the first version of everything, so that there is something to disturb.
+    for object in pool.iter().rev() {
+        left.insert(object.key(), object.clone());
+        batch.push(Event::Apply(object.clone()));
+    }
+    for (place, (index, keep)) in events.iter().enumerate() {
+        let object = &pool[index % pool.len()];
+        batch.push(if *keep {
+            left.insert(object.key(), object.clone());
+            Event::Apply(object.clone())
+        } else {
+            left.remove(&object.key());
+            Event::Delete(object.key())
+        });
+        if cuts.contains(&place) {
+            replayed.apply(&world.apply(&std::mem::take(&mut batch)));
+        }
+    }
+    replayed.apply(&world.apply(&batch));
+
+    let mut fresh = World::new(settings);
+    let list = support::applied(&left.into_values().collect::<Vec<_>>());
+    fresh.apply(&list);
+    prop_assert_eq!(world.snapshot(), fresh.snapshot());
+    prop_assert_eq!(world.statuses(), fresh.statuses());
+    prop_assert_eq!(&replayed, world.snapshot());
+    prop_assert!(world.apply(&list).is_empty());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_order_of_events_does_not_matter(
+        events in prop::collection::vec((0usize..1000, prop::bool::weighted(0.8)), 1..60),
+        cuts in prop::collection::vec(0usize..60, 0..60),
+        unassigned: bool,
+    ) {
+        check(&events, &cuts, unassigned)?;
+    }
+}
