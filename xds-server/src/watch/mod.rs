@@ -1,5 +1,8 @@
 //! Sources of objects. A source yields [`Batch`]es: first one with everything there is, then changes.
 
+pub mod directory;
+
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,4 +38,18 @@ pub struct Finding {
     pub object: Option<ObjectKey>,
     /// What is wrong.
     pub error: FieldError,
+}
+
+/// `path/file.yaml:12: Tenant acme: spec.plna: unknown field (did you mean `plan`?)`
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The source as a whole has an empty path.
+        if !self.file.as_os_str().is_empty() {
+            write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        }
+        if let Some(object) = &self.object {
+            write!(f, "{object}: ")?;
+        }
+        self.error.fmt(f)
+    }
 }

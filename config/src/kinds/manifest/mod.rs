@@ -23,7 +23,7 @@ pub struct Document {
     /// Line of the file, from 1, at which it begins.
     pub line: usize,
     /// Text that alone reads as the same document.
-    pub text: String,
+    pub text: Arc<str>,
     /// Its identity, where that could be read; also of a document that is bad.
     pub key: Option<ObjectKey>,
     /// What it says.

@@ -40,7 +40,7 @@ pub(super) fn document(raw: Raw<'_>) -> Vec<Document> {
         Ok(None) => Content::Ignored,
         Err(errors) => Content::Bad(placed(raw, "", errors, &Lines::of(raw.text))),
     };
-    vec![Document { line: raw.line, text: raw.text.to_owned(), key, content }]
+    vec![Document { line: raw.line, text: raw.text.into(), key, content }]
 }
 
 fn unparsable(raw: Raw<'_>, error: &serde_saphyr::Error) -> Document {
@@ -57,7 +57,7 @@ fn unparsable(raw: Raw<'_>, error: &serde_saphyr::Error) -> Document {
     // A last line that does not end may be cut off within a name.
     let whole = raw.text.rfind('\n').map_or("", |end| &raw.text[..end]);
     let key = resolve(&identify::outline(whole)).ok().flatten().and_then(|kind| key(kind, &identify::outline(whole)));
-    Document { line: raw.line, text: raw.text.to_owned(), key, content: Content::Bad(vec![problem]) }
+    Document { line: raw.line, text: raw.text.into(), key, content: Content::Bad(vec![problem]) }
 }
 
 fn placed(raw: Raw<'_>, within: &str, errors: Vec<FieldError>, lines: &Lines) -> Vec<Problem> {
@@ -84,7 +84,7 @@ fn list(raw: Raw<'_>, items: Vec<Value>) -> Vec<Document> {
     let read = |(index, item): (usize, Value)| {
         let at = path::item("items", index);
         let line = raw.line + lines.line(&at).unwrap_or(1) - 1;
-        let text = item.to_string();
+        let text = item.to_string().into();
         let (key, read) = object(item);
         let content = match read {
             Ok(Some(object)) => Content::Object(Arc::new(object)),
