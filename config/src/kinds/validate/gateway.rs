@@ -46,7 +46,11 @@ fn addresses(gateway: &GatewaySpec, errors: &mut Errors) {
         }
     }
     let at = |index| format!("spec.addresses[{index}]");
-    let values = gateway.addresses.iter().map(|address| (address.type_.as_deref(), address.value.as_deref()));
+    // Several addresses without a value ask for as many of the proxy's choice.
+    let values = gateway.addresses.iter().enumerate().map(|(index, address)| match address.value.as_deref() {
+        None | Some("") => Err(index),
+        Some(value) => Ok((address.type_.as_deref().unwrap_or("IPAddress"), value)),
+    });
     errors.unique(values, at, "stands twice");
 }
 
