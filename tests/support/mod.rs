@@ -1,0 +1,16 @@
+//! What whole-system tests share.
+
+pub mod address;
+pub mod ads;
+pub mod ads_client;
+pub mod case;
+pub mod envoy;
+pub mod http;
+pub mod load;
+pub mod plane;
+pub mod process;
+pub mod requests;
+pub mod runner;
+pub mod site;
+pub mod tls;
+pub mod wait;

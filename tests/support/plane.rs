@@ -1,0 +1,166 @@
+//! A whole system: a server over the site's manifests, and a data plane that obeys it.
+
+use std::fs;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::envoy::{self, Envoy};
+use super::process::Process;
+use super::site::{PROXY_ADMIN, SERVER_ADMIN, Site, XDS, weir};
+use super::wait;
+
+/// What serves the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plane {
+    /// A stock Envoy, fed by `weir server`.
+    Envoy,
+    /// `weir proxy`, fed by `weir server`.
+    Weir,
+    /// Both halves in `weir up`.
+    Up,
+}
+
+/// The running processes.
+pub struct System {
+    /// Which data plane.
+    pub plane: Plane,
+    server: Option<Process>,
+    proxy: Option<Proxy>,
+}
+
+enum Proxy {
+    Envoy(Envoy),
+    Weir(Process),
+}
+
+impl System {
+    /// Starts server and data plane over what the site's manifests say now.
+    pub fn start(site: &Site, plane: Plane) -> Self {
+        let mut system = Self { plane, server: None, proxy: None };
+        system.start_server(site);
+        system.start_proxy(site);
+        system
+    }
+
+    /// Starts the server (at `Up`: everything) and waits until its xDS port is open.
+    pub fn start_server(&mut self, site: &Site) {
+        let mut process = if self.plane == Plane::Up { up(site) } else { server(site) };
+        wait::until("the xDS port", || {
+            process.assert_alive();
+            TcpStream::connect((site.ip(), XDS)).ok()
+        });
+        self.server = Some(process);
+    }
+
+    /// `kill -9` of the server.
+    pub fn kill_server(&mut self) {
+        self.server.take().expect("a server runs").kill();
+    }
+
+    /// SIGTERM for everything; all must end well.
+    pub fn terminate(mut self) {
+        for process in [self.proxy.as_mut().and_then(Proxy::weir), self.server.as_mut()].into_iter().flatten() {
+            let status = process.terminate();
+            assert!(status.success(), "after SIGTERM: {status}");
+        }
+    }
+
+    /// Starts the data plane, where it is a process of its own.
+    pub fn start_proxy(&mut self, site: &Site) {
+        self.proxy = match self.plane {
+            Plane::Envoy => Some(Proxy::Envoy(Envoy::start(site, &envoy::bootstrap(site)))),
+            Plane::Weir => Some(Proxy::Weir(proxy(site))),
+            Plane::Up => None,
+        };
+    }
+
+    /// `kill -9` of the data plane.
+    pub fn kill_proxy(&mut self) {
+        match self.proxy.take().expect("a proxy of its own runs") {
+            Proxy::Envoy(mut envoy) => envoy.process.kill(),
+            Proxy::Weir(mut process) => process.kill(),
+        }
+    }
+
+    /// Fails if something has ended by itself.
+    pub fn assert_alive(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.assert_alive();
+        }
+        match &mut self.proxy {
+            Some(Proxy::Envoy(envoy)) => envoy.process.assert_alive(),
+            Some(Proxy::Weir(process)) => process.assert_alive(),
+            None => {}
+        }
+    }
+
+    /// The Envoy, where it is one.
+    pub fn envoy(&self) -> Option<&Envoy> {
+        match &self.proxy {
+            Some(Proxy::Envoy(envoy)) => Some(envoy),
+            _ => None,
+        }
+    }
+}
+
+impl Proxy {
+    fn weir(&mut self) -> Option<&mut Process> {
+        match self {
+            Proxy::Weir(process) => Some(process),
+            Proxy::Envoy(_) => None,
+        }
+    }
+}
+
+/// Waits until something listens at `port` of the site.
+pub fn wait_for_port(site: &Site, port: u16) {
+    wait::until(&format!("port {port}"), || {
+        TcpStream::connect_timeout(&(site.ip(), port).into(), Duration::from_secs(1)).ok()
+    });
+}
+
+/// Starts `weir server`.
+pub fn server(site: &Site) -> Process {
+    let bootstrap = json!({
+        "source": {"directory": site.manifests()},
+        "stateDir": site.path("server-state"),
+        "xds": {"address": format!("{}:{XDS}", site.ip())},
+        "admin": {"address": format!("{}:{SERVER_ADMIN}", site.ip())},
+    });
+    let file = site.path("server.yaml");
+    fs::write(&file, bootstrap.to_string()).unwrap();
+    site.process("weir-server", weir().arg("server").arg("--config").arg(&file))
+}
+
+/// Starts `weir proxy` with two workers.
+pub fn proxy(site: &Site) -> Process {
+    let bootstrap = json!({
+        "xds": {"address": format!("{}:{XDS}", site.ip())},
+        "admin": {"address": format!("{}:{PROXY_ADMIN}", site.ip())},
+        "stateDir": site.path("proxy-state"),
+        "secretsDir": site.path("proxy-secrets"),
+        "workers": 2,
+        "drainTimeout": "2s",
+    });
+    let file = site.path("proxy.yaml");
+    fs::write(&file, bootstrap.to_string()).unwrap();
+    site.process("weir-proxy", weir().arg("proxy").arg("--config").arg(&file))
+}
+
+/// Starts `weir up`.
+fn up(site: &Site) -> Process {
+    let address = |port: u16| format!("{}:{port}", site.ip());
+    site.process(
+        "weir-up",
+        weir()
+            .arg("up")
+            .arg(site.manifests())
+            .arg("--state-dir")
+            .arg(site.path("state"))
+            .args(["--xds", &address(XDS)])
+            .args(["--server-admin", &address(SERVER_ADMIN)])
+            .args(["--proxy-admin", &address(PROXY_ADMIN)]),
+    )
+}

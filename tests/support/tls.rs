@@ -1,0 +1,66 @@
+//! Certificates made for a test.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::CertificateDer;
+
+/// A certificate authority that one test trusts.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    client: Arc<rustls::ClientConfig>,
+}
+
+/// A certificate and its key, PEM.
+pub struct Pair {
+    /// Certificate.
+    pub certificate: String,
+    /// Key.
+    pub key: String,
+    /// Certificate, DER.
+    pub der: Vec<u8>,
+}
+
+impl Authority {
+    /// A new one.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from(issuer.der().to_vec())).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { issuer, client: Arc::new(client) }
+    }
+
+    /// A new certificate for these names.
+    pub fn issue(&self, names: &[&str]) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().to_vec() }
+    }
+
+    /// Settings of a client that trusts this authority alone.
+    pub fn client(&self) -> Arc<rustls::ClientConfig> {
+        self.client.clone()
+    }
+}
+
+impl Pair {
+    /// The Kubernetes Secret that holds it.
+    pub fn secret(&self, namespace: &str, name: &str) -> String {
+        let block = |pem: &str| pem.lines().map(|line| format!("    {line}\n")).collect::<String>();
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+             type: kubernetes.io/tls\nstringData:\n  tls.crt: |\n{}  tls.key: |\n{}",
+            block(&self.certificate),
+            block(&self.key)
+        )
+    }
+}

@@ -1,0 +1,11 @@
+//! Whole-system tests: real processes, real peers. One program, so that it is linked once.
+#![allow(missing_docs, reason = "a test program has no readers of its documentation outside its files")]
+#![allow(unreachable_pub, reason = "modules of a test program export to each other")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod architecture;
+mod cases;
+mod foreign;
+mod no_failed_request;
+mod pushes;
+mod support;

