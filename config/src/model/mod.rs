@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod limit;
 pub mod listener;
 pub mod name;
+pub mod pattern;
 pub mod route;
 pub mod secret;
 pub mod snapshot;

@@ -4,10 +4,7 @@ use xds_api::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use xds_api::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher};
 
 use super::read::{At, Problems};
-use crate::model::StringMatch;
-
-/// How large a compiled expression may be, in bytes. It bounds what a route costs to hold and to match.
-const MOST_REGEX_BYTES: usize = 256 * 1024;
+use crate::model::{StringMatch, pattern};
 
 pub(super) fn write(value: &StringMatch) -> StringMatcher {
     let pattern = match value {
@@ -56,22 +53,14 @@ pub(super) fn read(message: StringMatcher, at: &At<'_>, problems: &mut Problems)
 /// An expression that compiles within bounds, matched against the whole text.
 pub(super) fn read_regex(message: RegexMatcher, at: &At<'_>, problems: &mut Problems) -> Option<String> {
     let RegexMatcher { regex, engine_type: _ } = message;
-    if regex.is_empty() {
-        problems.missing(&at.field("regex"));
-        return None;
-    }
-    // The same anchors as where it is used.
-    let whole = format!("^(?:{regex})$");
-    match regex::bytes::RegexBuilder::new(&whole).size_limit(MOST_REGEX_BYTES).build() {
+    match pattern::regex(&regex) {
         Ok(_) => Some(regex),
-        Err(regex::Error::CompiledTooBig(_)) => {
-            problems.advise(&at.field("regex"), "is too large", "shorten its repetitions");
-            None
-        }
         Err(error) => {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            problems.add(&at.field("regex"), format!("is not a regular expression: {reason}"));
+            let at = at.field("regex");
+            match error.hint {
+                Some(hint) => problems.advise(&at, error.problem, hint),
+                None => problems.add(&at, error.problem),
+            }
             None
         }
     }

@@ -1,13 +1,10 @@
 //! Whether a request matches a route: path, method, headers, query. Compiled from the model.
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 use weir_config::FieldError;
-use weir_config::model::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
+use weir_config::model::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch, pattern};
 
 use super::head::{Head, Headers};
-
-/// Largest compiled form of one expression, in bytes.
-const REGEX_BYTES: usize = 256 * 1024;
 
 /// Every part must match.
 #[derive(Clone, Debug)]
@@ -188,23 +185,10 @@ fn contains(value: &[u8], part: &[u8]) -> bool {
     part.is_empty() || value.windows(part.len()).any(|window| window == part)
 }
 
-/// Compiles an expression that must match the whole text (RE2's full match, as Envoy asks for).
-///
-/// As in RE2, `\d`, `\w` and `\s` are ASCII. An expression that only makes sense over Unicode
-/// (`\pL`, a class of letters beyond ASCII) is compiled so.
+/// [`pattern::regex`], with its errors at the `regex` field.
 ///
 /// # Errors
-/// At the `regex` field: it does not parse, or grows too large.
-pub fn regex(pattern: &str) -> Result<Regex, FieldError> {
-    let build = |text: &str, unicode| RegexBuilder::new(text).unicode(unicode).size_limit(REGEX_BYTES).build();
-    // Alone first: `a)|(b` must not close the group that is put around it.
-    let unicode = build(pattern, false).is_err();
-    build(pattern, unicode)
-        .and_then(|_| build(&format!(r"\A(?:{pattern})\z"), unicode))
-        .map_err(|e| FieldError::new("regex", format!("cannot be compiled: {}", last_line(&e.to_string()))))
-}
-
-/// What the compiler says after it has drawn the place of the error.
-fn last_line(text: &str) -> String {
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+/// It does not parse, or grows too large.
+pub fn regex(text: &str) -> Result<Regex, FieldError> {
+    pattern::regex(text).map_err(|error| error.within("regex"))
 }

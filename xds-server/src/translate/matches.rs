@@ -2,7 +2,7 @@
 
 use weir_config::FieldError;
 use weir_config::kinds::gateway::{HttpPathMatch, HttpRouteMatch, HttpValueMatch};
-use weir_config::model::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
+use weir_config::model::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch, pattern};
 
 /// Translates one match of a rule.
 ///
@@ -60,8 +60,5 @@ fn value(matches: &HttpValueMatch) -> Result<StringMatch, FieldError> {
 }
 
 fn regex(text: &str) -> Result<String, FieldError> {
-    match regex::Regex::new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(FieldError::new("value", format!("`{text}` is not a regular expression (RE2 syntax)"))),
-    }
+    pattern::regex(text).map(|_| text.to_owned()).map_err(|error| error.within("value"))
 }

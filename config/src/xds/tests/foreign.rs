@@ -210,6 +210,7 @@ fn what_a_virtual_host_cannot_have() {
         (json!({"route": null, "redirect": {}}), "routes[0].redirect"),
         (json!({"match": {"prefix": "/", "case_sensitive": false}}), "routes[0].match.case_sensitive"),
         (json!({"match": {"safe_regex": {"regex": "("}}}), "routes[0].match.safe_regex.regex"),
+        (json!({"match": {"safe_regex": {"regex": "a)|(b"}}}), "routes[0].match.safe_regex.regex"),
         (json!({"match": {"safe_regex": {"regex": "(a{1000}){1000}"}}}), "routes[0].match.safe_regex.regex"),
         (json!({"match": {"path_separated_prefix": "/"}}), "routes[0].match.path_separated_prefix"),
         (

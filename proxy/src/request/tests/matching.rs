@@ -119,10 +119,7 @@ fn an_expression_that_cannot_be_compiled_names_its_field() {
     let expected = ["safe_regex.regex", "headers[1].string_match.safe_regex.regex"];
     assert_eq!(fields[..2], expected);
     assert_eq!(fields[2], "query_parameters[0].string_match.safe_regex.regex");
-    assert!(
-        errors.iter().all(|e| e.problem.starts_with("cannot be compiled: ") && !e.problem.contains('\n')),
-        "{errors:?}"
-    );
+    assert!(errors.iter().all(|e| e.problem.contains("regular expression") && !e.problem.contains('\n')), "{errors:?}");
 }
 
 /// Time is linear in the text: what would take others centuries is done at once.
