@@ -43,3 +43,44 @@ pub(super) fn touched(root: &Path, event: &notify::Event) -> Vec<Touched> {
     };
     event.paths.iter().zip(hows).filter_map(touch).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use notify::Event;
+    use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind, RenameMode};
+
+    use super::super::documents::How;
+    use super::touched;
+
+    fn of(kind: EventKind, paths: &[&str]) -> Vec<(String, Option<How>)> {
+        let event = paths.iter().fold(Event::new(kind), |event, path| event.add_path(Path::new("/root").join(path)));
+        let touched = touched(Path::new("/root"), &event);
+        touched.into_iter().map(|touched| (touched.path.display().to_string(), touched.how)).collect()
+    }
+
+    #[test]
+    fn what_is_whole_applies_at_once_and_the_rest_settles() {
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        let rename = |mode| EventKind::Modify(ModifyKind::Name(mode));
+        assert_eq!(of(closed, &["a.yaml"]), [("a.yaml".into(), Some(How::Closed))]);
+        assert_eq!(of(rename(RenameMode::To), &["a.yaml"]), [("a.yaml".into(), Some(How::Whole))]);
+        assert_eq!(of(rename(RenameMode::From), &["a.yaml"]), [("a.yaml".into(), None)]);
+        let both = [("a.yaml".into(), None), ("b.yaml".into(), Some(How::Whole))];
+        assert_eq!(of(rename(RenameMode::Both), &["a.yaml", "b.yaml"]), both);
+        for kind in [EventKind::Create(CreateKind::File), EventKind::Remove(RemoveKind::File)] {
+            assert_eq!(of(kind, &["a.yaml"]), [("a.yaml".into(), None)]);
+        }
+        assert_eq!(of(EventKind::Access(AccessKind::Open(AccessMode::Any)), &["a.yaml"]), []);
+    }
+
+    #[test]
+    fn hidden_paths_are_nothing_but_the_link_of_a_mount_is_all_of_it() {
+        let to = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        assert_eq!(of(to, &[".git/a.yaml"]), []);
+        assert_eq!(of(to, &[".a.yaml.swp"]), []);
+        assert_eq!(of(to, &["mount/..data"]), [("mount".into(), Some(How::Whole))]);
+        assert_eq!(of(to, &["..data"]), [(String::new(), Some(How::Whole))]);
+    }
+}
