@@ -117,6 +117,12 @@ impl Limits {
         drawn.collect()
     }
 
+    /// How many owners and buckets are held.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.owners.len(), self.buckets.len())
+    }
+
     /// Forgets filters that nobody sends or names, and some of the owners and buckets that nobody needs.
     pub(super) fn sweep(&mut self, now: u64) {
         let mut idle: Vec<_> = self.discovered.sweep().iter().map(|slot| slot.id).collect();
