@@ -8,7 +8,7 @@ use weir_config::model::{FilterConfig, LocalRateLimit};
 
 use super::slots::Slots;
 use crate::meter::TenantId;
-use crate::request::limit::{Bucket, LimitSlot, LimitTable, OwnerSlot, Rate};
+use crate::request::limit::{Bucket, Buckets, LimitSlot, LimitTable, OwnerSlot, Rate};
 
 /// Owners and buckets looked at in one sweep: it goes round little by little.
 const SWEEP: usize = 64;
@@ -107,7 +107,7 @@ impl Limits {
         }
     }
 
-    fn buckets_of(&mut self, tenant: TenantId, plan: &str) -> Box<[(u32, Arc<Bucket>)]> {
+    fn buckets_of(&mut self, tenant: TenantId, plan: &str) -> Buckets {
         let buckets = &mut self.buckets;
         let drawn = self.filters.iter().filter_map(|(id, filter)| {
             let rate = *filter.plans.get(plan)?;

@@ -130,13 +130,16 @@ pub struct LimitTable {
     pub headers: bool,
 }
 
+/// Buckets by [`LimitSlot::id`].
+pub type Buckets = Box<[(u32, Arc<Bucket>)]>;
+
 /// A tenant on a plan, and its buckets by filter. Shared by all its routes.
 #[derive(Debug)]
 pub struct OwnerSlot {
     /// Who is charged.
     pub tenant: TenantId,
-    /// Buckets by [`LimitSlot::id`]: few, mostly one.
-    pub buckets: ArcSwap<Box<[(u32, Arc<Bucket>)]>>,
+    /// What it draws on: few, mostly one.
+    pub buckets: ArcSwap<Buckets>,
 }
 
 /// Takes a token from every bucket that `owner`'s request draws on: its own of each filter, then

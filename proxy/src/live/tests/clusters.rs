@@ -85,7 +85,8 @@ fn a_name_that_comes_and_goes_in_one_change_is_there() {
 
 #[test]
 fn the_best_that_take_requests_are_chosen_from() {
-    let cases: [(&[(u32, u16, HealthStatus, u32)], &[u16]); 7] = [
+    type Case<'c> = (&'c [(u32, u16, HealthStatus, u32)], &'c [u16]);
+    let cases: [Case<'_>; 7] = [
         (&[(0, 1, Unknown, 1), (0, 2, Healthy, 1), (1, 3, Healthy, 1)], &[1, 2]),
         (&[(0, 1, Unhealthy, 1), (1, 3, Healthy, 1), (2, 4, Healthy, 1)], &[3]),
         (&[(0, 1, Draining, 1), (0, 2, Healthy, 1)], &[2]),
