@@ -174,7 +174,7 @@ impl Connection {
         Self {
             store: Arc::clone(&service.store),
             metrics: Arc::clone(&service.metrics),
-            subscriptions: Subscriptions::new(form),
+            subscriptions: Subscriptions::new(form, Instant::now()),
             seen,
             entry: service.registry.enter(report),
             node: node.id,

@@ -17,6 +17,8 @@ mod message;
 mod requests;
 mod sending;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_config::model::ResourceType;
@@ -41,12 +43,15 @@ pub struct Subscriptions {
     kinds: [Kind; ResourceType::ALL.len()],
     uses: Uses,
     nonce: u64,
+    opened: Instant,
+    /// Endpoints of clusters that were sent before the client said what endpoints it has.
+    warming: BTreeSet<Arc<str>>,
 }
 
 impl Subscriptions {
     /// A stream on which nothing was asked yet.
-    pub fn new(form: Form) -> Self {
-        Self { form, kinds: Default::default(), uses: Uses::default(), nonce: 0 }
+    pub fn new(form: Form, now: Instant) -> Self {
+        Self { opened: now, form, kinds: Default::default(), uses: Uses::default(), nonce: 0, warming: BTreeSet::new() }
     }
 
     /// Takes changes in.

@@ -157,11 +157,16 @@ impl Subscriptions {
             let same = current.filter(|resource| Some(resource.version) == version);
             let name: Arc<str> = current.map_or_else(|| name.as_str().into(), |resource| Arc::clone(&resource.name));
             state.claim(Arc::clone(&name), version, same.map(|r| Arc::clone(&r.references)), &mut self.uses);
-            if same.is_some() {
+            if kind == ResourceType::LoadAssignment && self.warming.contains(&name) {
+                state.mark(&name, true, now);
+            } else if same.is_some() {
                 state.pending.remove(&name);
             } else {
                 state.mark(&name, false, now);
             }
+        }
+        if kind == ResourceType::LoadAssignment {
+            self.warming.clear();
         }
     }
 }

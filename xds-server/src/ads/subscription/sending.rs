@@ -107,7 +107,7 @@ impl Subscriptions {
                 let told = held.is_some_and(|held| held.told == Some(resource.version));
                 if told && !pending.again {
                     Due::Settled
-                } else if self.ready(resource, resources) || now >= pending.since + HOLD {
+                } else if self.ready(resource, resources, now) || now >= pending.since + HOLD {
                     Due::Send(Arc::clone(resource))
                 } else {
                     Due::Held
@@ -122,18 +122,21 @@ impl Subscriptions {
     }
 
     /// Whether the client has every cluster that `resource` sends requests to.
-    fn ready(&self, resource: &Encoded, resources: &Resources) -> bool {
+    fn ready(&self, resource: &Encoded, resources: &Resources, now: Instant) -> bool {
         let mut clusters = resource.references.iter().filter(|(kind, _)| *kind == ResourceType::Cluster);
-        clusters.all(|(_, name)| self.cluster_ready(name, resources))
+        clusters.all(|(_, name)| self.cluster_ready(name, resources, now))
     }
 
-    fn cluster_ready(&self, name: &Arc<str>, resources: &Resources) -> bool {
+    fn cluster_ready(&self, name: &Arc<str>, resources: &Resources, now: Instant) -> bool {
         let state = &self.kinds[ResourceType::Cluster as usize];
-        if !state.covers(ResourceType::Cluster, self.form, name) {
+        if state.asked && !state.covers(ResourceType::Cluster, self.form, name) {
             return true;
         }
         let Some(cluster) = resources.get(ResourceType::Cluster, self.form, name) else { return true };
         match state.held.get(name) {
+            // A client that reconnects may ask for its routes first; one that has its clusters from
+            // elsewhere never asks.
+            _ if !state.asked => now >= self.opened + HOLD,
             // Waiting would not bring it.
             Some(held) if held.standing == Standing::Rejected => true,
             Some(held) if held.in_use => cluster.references.iter().all(|(_, name)| self.endpoints_ready(name)),
@@ -220,6 +223,8 @@ impl Subscriptions {
                 let told = state.held.get(name).is_some_and(|h| h.told.is_some() && h.standing != Standing::Rejected);
                 if told {
                     state.mark(name, true, now);
+                } else if !state.asked {
+                    self.warming.insert(Arc::clone(name));
                 }
             }
         }

@@ -1,1 +1,222 @@
+//! Thousands of random schedules of one stream between a store and a model client.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use weir_config::model::ResourceType;
+
+use super::client::Client;
+use super::world::{Key, World};
+use crate::ads::store::InlineInterest;
+use crate::ads::subscription::{Item, Request, Response, Subscriptions};
+use crate::ads::{Encoded, Form, Store};
+
+/// What the server was asked for, kept in the most naive way.
+#[derive(Default)]
+struct Asked {
+    wildcard: bool,
+    names: BTreeSet<String>,
+    in_flight: Option<String>,
+}
+
+struct Simulation {
+    rng: StdRng,
+    world: World,
+    published: BTreeMap<Key, Encoded>,
+    store: Arc<Store>,
+    server: Subscriptions,
+    asked: BTreeMap<ResourceType, Asked>,
+    seen: u64,
+    client: Client,
+    inbox: VecDeque<Response>,
+    now: Instant,
+    bad: bool,
+    _inline: Option<InlineInterest>,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let form = if rng.random_bool(0.7) { Form::Vhds } else { Form::Inline };
+        let bad = rng.random_bool(0.3);
+        let store = Arc::new(Store::new());
+        let now = Instant::now();
+        let inline = (form == Form::Inline).then(|| store.want_inline());
+        let mut simulation = Self {
+            world: World::new(),
+            published: BTreeMap::new(),
+            store,
+            server: Subscriptions::new(form, now),
+            asked: BTreeMap::new(),
+            seen: 0,
+            client: Client::new(form),
+            inbox: VecDeque::new(),
+            now,
+            bad,
+            rng,
+            _inline: inline,
+        };
+        simulation.publish();
+        simulation.connect();
+        simulation
+    }
+
+    fn publish(&mut self) -> bool {
+        let changed = self.world.publish(&self.published, &self.store);
+        self.published = self.world.resources();
+        changed
+    }
+
+    /// The stream is lost with all that was under way, and there is another.
+    fn connect(&mut self) {
+        self.server = Subscriptions::new(self.client.form, self.now);
+        self.asked.clear();
+        self.inbox.clear();
+        self.seen = self.store.read().sequence();
+        let explicit = self.rng.random_bool(0.5);
+        self.client.connect(explicit);
+    }
+
+    fn step(&mut self) {
+        self.now += Duration::from_millis(1);
+        match self.rng.random_range(0..20) {
+            0 | 1 => {
+                self.world.edit(&mut self.rng, self.bad);
+                self.publish();
+            }
+            2 if self.rng.random_bool(0.1) => self.connect(),
+            3 if self.rng.random_bool(0.3) => {
+                let kinds = [ResourceType::LoadAssignment, ResourceType::Secret, ResourceType::RouteConfiguration];
+                self.client.ask_again(kinds[self.rng.random_range(0..kinds.len())]);
+            }
+            4..=8 => self.server_sends(),
+            9..=13 => self.client_hears(),
+            _ => self.server_hears(),
+        }
+    }
+
+    fn server_sends(&mut self) {
+        let resources = self.store.read();
+        // Sometimes a stream is so late that the log of changes does not help.
+        match resources.since(self.seen).filter(|_| !self.rng.random_bool(0.05)) {
+            Some(changes) => changes.iter().for_each(|changes| self.server.changed(changes, self.now)),
+            None => self.server.compare(&resources, self.now),
+        }
+        self.seen = resources.sequence();
+        if let Some(response) = self.server.poll(&resources, self.now) {
+            let asked = self.asked.entry(response.kind).or_default();
+            assert!(asked.in_flight.replace(response.nonce.clone()).is_none(), "two responses of a type under way");
+            let items = response.items.iter().map(|item| match item {
+                Item::Present(resource) => &resource.name,
+                Item::Absent(name) => name,
+            });
+            for name in items.chain(&response.removed) {
+                let parent = name.rsplit_once('/').is_some_and(|(routes, _)| asked.names.contains(routes));
+                assert!(asked.wildcard || parent || asked.names.contains(&**name), "{name} was not asked for");
+            }
+            self.inbox.push_back(response);
+        }
+    }
+
+    fn client_hears(&mut self) {
+        if let Some(response) = self.inbox.pop_front() {
+            self.client.receive(response);
+            self.client.check_routes();
+        }
+    }
+
+    /// One request of any type arrives: within a type they stay in order.
+    fn server_hears(&mut self) {
+        let waiting: Vec<ResourceType> =
+            self.client.kinds.iter().filter(|(_, state)| !state.outbox.is_empty()).map(|(kind, _)| *kind).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let kind = waiting[self.rng.random_range(0..waiting.len())];
+        let Some(request) = self.client.kind(kind).outbox.pop_front() else { return };
+        self.note(&request);
+        self.server.request(&request, &self.store.read(), self.now).unwrap();
+    }
+
+    fn note(&mut self, request: &Request) {
+        let asked = self.asked.entry(request.kind).or_default();
+        let legacy = matches!(request.kind, ResourceType::Cluster | ResourceType::Listener);
+        asked.wildcard |= legacy || request.subscribe.iter().any(|name| name == "*");
+        asked.names.extend(request.subscribe.iter().cloned());
+        request.unsubscribe.iter().for_each(|name| drop(asked.names.remove(name)));
+        asked.in_flight.take_if(|nonce| *nonce == request.nonce);
+    }
+
+    /// Runs without edits until nothing moves.
+    fn settle(&mut self) {
+        for _ in 0..2000 {
+            let before = (self.inbox.len(), self.client.heard);
+            self.server_sends();
+            self.client_hears();
+            let quiet = self.client.kinds.values().all(|state| state.outbox.is_empty());
+            if quiet && self.inbox.is_empty() && before == (0, self.client.heard) {
+                return;
+            }
+            self.server_hears();
+        }
+        panic!("it does not come to rest");
+    }
+
+    /// The client has what the store has of what it asked for, and no more.
+    fn check_settled(&self) {
+        let resources = self.store.read();
+        for (kind, state) in &self.client.kinds {
+            let wanted = resources.of(*kind, self.client.form).filter(|resource| {
+                let parent = resource.name.rsplit_once('/').is_some_and(|(routes, _)| state.names.contains(routes));
+                state.wildcard || parent || state.names.contains(&*resource.name)
+            });
+            let wanted: BTreeMap<_, _> = wanted.map(|r| (r.name.to_string(), r.version)).collect();
+            let held: BTreeMap<_, _> = state.held.iter().map(|(name, r)| (name.clone(), r.version)).collect();
+            assert_eq!(held, wanted, "{kind:?}");
+            assert!(state.asked_again.is_empty(), "asked again and not answered: {:?}", state.asked_again);
+            let answered = |name: &String| wanted.contains_key(name) || state.absent.contains(name);
+            let hosts = *kind == ResourceType::VirtualHost;
+            assert!(hosts || state.names.iter().all(answered), "a name without an answer: {kind:?}");
+        }
+        assert!(self.client.warming.is_empty(), "clusters that wait for endpoints: {:?}", self.client.warming);
+    }
+
+    /// Once all is well again, everything is where it should be, and only changes move.
+    fn finish(mut self) {
+        self.settle();
+        self.world.heal();
+        self.publish();
+        self.settle();
+        self.check_settled();
+
+        self.client.heard = 0;
+        assert!(!self.publish(), "a no-op edit is a change");
+        self.settle();
+        assert_eq!(self.client.heard, 0, "a no-op edit sends nothing");
+
+        if let Some(host) = self.world.touch_host() {
+            self.publish();
+            self.settle();
+            assert_eq!(self.client.heard, 1, "one edited host ({host}) sends one resource");
+        }
+        self.check_settled();
+    }
+}
+
+#[test]
+fn a_client_always_converges_and_never_has_a_route_without_its_cluster() {
+    for seed in 0..4000 {
+        let run = std::panic::catch_unwind(|| {
+            let mut simulation = Simulation::new(seed);
+            let steps = simulation.rng.random_range(20..300);
+            for _ in 0..steps {
+                simulation.step();
+            }
+            simulation.finish();
+        });
+        assert!(run.is_ok(), "seed {seed}");
+    }
+}

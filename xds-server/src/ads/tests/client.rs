@@ -1,0 +1,206 @@
+//! A model of an xDS client, after Envoy: it subscribes to what it holds refers to, warms
+//! clusters, drops what it unsubscribes from, and refuses what is bad by name.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use weir_config::model::ResourceType;
+
+use crate::ads::subscription::{Item, Request, Response};
+use crate::ads::{Encoded, Form, Version};
+
+/// What the client has of one type.
+#[derive(Debug, Default)]
+pub(super) struct Kind {
+    pub(super) wildcard: bool,
+    pub(super) names: BTreeSet<String>,
+    pub(super) held: BTreeMap<String, Arc<Encoded>>,
+    /// Names of which it was told that there is nothing.
+    pub(super) absent: BTreeSet<String>,
+    /// Versions that it refused on this stream.
+    pub(super) refused: BTreeMap<String, Version>,
+    /// Names that it asked for anew and not heard of since.
+    pub(super) asked_again: BTreeSet<String>,
+    /// Requests under way to the server, in order.
+    pub(super) outbox: VecDeque<Request>,
+    last_nonce: String,
+}
+
+/// The client.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) form: Form,
+    pub(super) kinds: BTreeMap<ResourceType, Kind>,
+    /// Clusters that had their endpoints since they came, in some version: they take requests.
+    pub(super) active: BTreeSet<String>,
+    /// Clusters whose newest version waits for endpoints.
+    pub(super) warming: BTreeSet<String>,
+    /// Clusters that it refused and that never took requests since: the server does not wait for them.
+    excused: BTreeSet<String>,
+    /// Resources and removals heard of since last asked.
+    pub(super) heard: usize,
+}
+
+impl Client {
+    pub(super) fn new(form: Form) -> Self {
+        let kinds = ResourceType::ALL.iter().map(|kind| (*kind, Kind::default())).collect();
+        Self { form, kinds, active: BTreeSet::new(), warming: BTreeSet::new(), excused: BTreeSet::new(), heard: 0 }
+    }
+
+    pub(super) fn kind(&mut self, kind: ResourceType) -> &mut Kind {
+        self.kinds.get_mut(&kind).unwrap()
+    }
+
+    /// The first requests of a stream: wildcard for clusters and listeners, the rest by name.
+    pub(super) fn connect(&mut self, explicit: bool) {
+        // What was still warming is used with the endpoints of before.
+        self.active.append(&mut self.warming);
+        for (kind, state) in &mut self.kinds {
+            state.outbox.clear();
+            state.refused.clear();
+            state.asked_again.clear();
+            state.absent.clear();
+            state.last_nonce.clear();
+            state.wildcard = matches!(kind, ResourceType::Cluster | ResourceType::Listener);
+            let mut request = Request::new(*kind);
+            request.initial = state.held.iter().map(|(name, r)| (name.clone(), r.version.to_string())).collect();
+            request.subscribe = state.names.iter().cloned().collect();
+            if state.wildcard && (explicit || !state.names.is_empty()) {
+                request.subscribe.push("*".into());
+            }
+            if state.wildcard || !state.names.is_empty() {
+                state.outbox.push_back(request);
+            }
+        }
+        self.follow();
+    }
+
+    /// Takes a response in and answers it.
+    pub(super) fn receive(&mut self, response: Response) {
+        let kind = response.kind;
+        let mut errors = Vec::new();
+        for item in response.items {
+            self.heard += 1;
+            match item {
+                Item::Present(resource) => {
+                    let state = self.kind(kind);
+                    state.asked_again.remove(&*resource.name);
+                    state.absent.remove(&*resource.name);
+                    if resource.body.windows(3).any(|window| window == b"bad") {
+                        let again = state.refused.insert(resource.name.to_string(), resource.version);
+                        assert_ne!(again, Some(resource.version), "{} was sent again after a NACK", resource.name);
+                        errors.push(format!("{}: it is bad", resource.name));
+                        if kind == ResourceType::Cluster {
+                            self.excused.insert(resource.name.to_string());
+                        }
+                    } else {
+                        self.take(resource);
+                    }
+                }
+                Item::Absent(name) => self.lose(kind, &name),
+            }
+        }
+        for name in response.removed {
+            self.heard += 1;
+            self.lose(kind, &name);
+        }
+        let state = self.kind(kind);
+        let mut answer = Request::new(kind);
+        state.last_nonce.clone_from(&response.nonce);
+        answer.nonce = response.nonce;
+        answer.error = (!errors.is_empty()).then(|| errors.join("; "));
+        state.outbox.push_back(answer);
+        self.follow();
+    }
+
+    fn take(&mut self, resource: Arc<Encoded>) {
+        let name = resource.name.to_string();
+        match resource.kind {
+            ResourceType::Cluster => drop(self.warming.insert(name.clone())),
+            ResourceType::LoadAssignment => {
+                let of = |cluster: &Encoded| cluster.references.iter().any(|(_, endpoints)| **endpoints == *name);
+                let clusters = &self.kinds[&ResourceType::Cluster].held;
+                let (warm, cold): (BTreeSet<String>, _) = std::mem::take(&mut self.warming).into_iter().partition(|c| of(&clusters[c]));
+                self.warming = cold;
+                self.excused.retain(|cluster| !BTreeSet::contains(&warm, cluster));
+                self.active.extend::<BTreeSet<String>>(warm);
+            }
+            _ => {}
+        }
+        let state = self.kind(resource.kind);
+        state.refused.remove(&name);
+        state.held.insert(name, resource);
+    }
+
+    fn lose(&mut self, kind: ResourceType, name: &str) {
+        let state = self.kind(kind);
+        state.held.remove(name);
+        state.refused.remove(name);
+        state.asked_again.remove(name);
+        state.absent.insert(name.to_owned());
+        if kind == ResourceType::Cluster {
+            self.active.remove(name);
+            self.warming.remove(name);
+        }
+    }
+
+    /// Subscribes to what the client's resources refer to, and to nothing else.
+    fn follow(&mut self) {
+        let mut wanted: BTreeMap<ResourceType, BTreeSet<String>> = BTreeMap::new();
+        for kind in [ResourceType::Cluster, ResourceType::Listener] {
+            for (kind, name) in self.kinds[&kind].held.values().flat_map(|resource| resource.references.iter()) {
+                wanted.entry(*kind).or_default().insert(name.to_string());
+            }
+        }
+        if self.form == Form::Vhds {
+            let routes = self.kinds[&ResourceType::RouteConfiguration].held.keys().cloned().collect();
+            wanted.insert(ResourceType::VirtualHost, routes);
+        }
+        for kind in ResourceType::ALL {
+            if self.kinds[kind].wildcard {
+                continue;
+            }
+            let wanted = wanted.remove(kind).unwrap_or_default();
+            let state = self.kind(*kind);
+            let mut request = Request::new(*kind);
+            request.subscribe = wanted.difference(&state.names).cloned().collect();
+            request.unsubscribe = state.names.difference(&wanted).cloned().collect();
+            if request.subscribe.is_empty() && request.unsubscribe.is_empty() {
+                continue;
+            }
+            for name in &request.unsubscribe {
+                let hosts = format!("{name}/");
+                state.held.retain(|held, _| held != name && !held.starts_with(&hosts));
+                state.refused.retain(|held, _| held != name && !held.starts_with(&hosts));
+                state.absent.remove(name);
+                state.asked_again.remove(name);
+            }
+            state.names = wanted;
+            // Envoy sends the last nonce along, which may be stale when it arrives.
+            state.outbox.push_back(request);
+        }
+    }
+
+    /// Asks anew for something that it has, with a nonce that says nothing.
+    pub(super) fn ask_again(&mut self, kind: ResourceType) {
+        let state = self.kind(kind);
+        let Some(name) = state.names.iter().find(|name| state.held.contains_key(*name)).cloned() else { return };
+        let mut request = Request::new(kind);
+        request.subscribe.push(name.clone());
+        request.nonce = "stale".into();
+        state.asked_again.insert(name);
+        state.outbox.push_back(request);
+    }
+
+    /// Every route's clusters take requests, but for those that the client itself refused.
+    pub(super) fn check_routes(&self) {
+        for kind in [ResourceType::RouteConfiguration, ResourceType::VirtualHost] {
+            for resource in self.kinds[&kind].held.values() {
+                for (_, cluster) in resource.references.iter().filter(|(kind, _)| *kind == ResourceType::Cluster) {
+                    let fine = self.active.contains(&**cluster) || self.excused.contains(&**cluster);
+                    assert!(fine, "{} needs {cluster}, which is not there", resource.name);
+                }
+            }
+        }
+    }
+}
