@@ -108,6 +108,8 @@ pub(super) struct Kind {
     pub(super) pending: BTreeMap<Arc<str>, Pending>,
     pub(super) in_flight: Option<InFlight>,
     pub(super) refused: BTreeMap<Arc<str>, Refusal>,
+    /// Brought along in a version that is not known, hence with references that are not.
+    pub(super) blind: BTreeSet<Arc<str>>,
     /// It asked for a set that may be empty, and waits for an answer even then.
     pub(super) owed: bool,
     pub(super) sent_sequence: u64,
@@ -139,6 +141,9 @@ impl Kind {
         references: Option<Arc<[Reference]>>,
         uses: &mut Uses,
     ) {
+        if references.is_none() {
+            self.blind.insert(Arc::clone(&name));
+        }
         let old = references.unwrap_or_default();
         uses.retain(&old);
         let held =
@@ -174,6 +179,7 @@ impl Kind {
     pub(super) fn accept(&mut self, name: &Arc<str>, nonce: u64, uses: &mut Uses) {
         let Some(held) = self.held.get_mut(name).filter(|held| held.nonce == nonce) else { return };
         self.refused.remove(name);
+        self.blind.remove(name);
         let new = std::mem::take(&mut held.new);
         uses.release(&std::mem::replace(&mut held.old, new));
         (held.standing, held.in_use) = (Standing::Accepted, held.told.is_some());
@@ -195,6 +201,7 @@ impl Kind {
     pub(super) fn forget(&mut self, name: &Arc<str>, uses: &mut Uses) {
         self.pending.remove(name);
         self.refused.remove(name);
+        self.blind.remove(name);
         if let Some(held) = self.held.remove(name) {
             release(&held, uses);
         }

@@ -7,7 +7,7 @@ use weir_config::model::ResourceType;
 
 use super::kind::{InFlight, Pending, Standing};
 use super::message::{Item, Response};
-use super::{HOLD, MAX_RESPONSE, Resources, Subscriptions};
+use super::{Form, HOLD, MAX_RESPONSE, Resources, Subscriptions};
 use crate::ads::encoded::Encoded;
 
 /// Bytes that an entry of a response has beside name and body, roughly.
@@ -25,6 +25,18 @@ enum Due {
     Missing,
     /// Send it.
     Send(Arc<Encoded>),
+}
+
+/// Types whose resources refer to those of `kind`.
+fn referrers(kind: ResourceType, form: Form) -> &'static [ResourceType] {
+    use ResourceType::{Cluster, Listener, RouteConfiguration, VirtualHost};
+    match (kind, form) {
+        (Cluster, Form::Vhds) => &[Listener, RouteConfiguration, VirtualHost],
+        (Cluster, Form::Inline) => &[Listener, RouteConfiguration],
+        (ResourceType::LoadAssignment, _) => &[Cluster],
+        (ResourceType::Secret | ResourceType::FilterConfig | RouteConfiguration, _) => &[Listener],
+        (Listener | VirtualHost, _) => &[],
+    }
 }
 
 /// What became of a type's turn.
@@ -156,9 +168,10 @@ impl Subscriptions {
         if state.in_flight.is_some() {
             return None;
         }
+        let known = referrers(kind, self.form).iter().all(|kind| self.references_known(*kind, now));
         let may_go = |name: &Arc<str>, pending: &Pending| {
             if now < pending.since + HOLD {
-                return !held && !self.uses.any(kind, name);
+                return !held && known && !self.uses.any(kind, name);
             }
             // What a client goes on using because it refused the new version keeps what it needs.
             let reference = (kind, Arc::clone(name));
@@ -176,6 +189,13 @@ impl Subscriptions {
             })
             .collect();
         (!removed.is_empty()).then(|| self.send(kind, Vec::new(), removed, resources.sequence(), now))
+    }
+
+    /// Whether the server knows what the client's resources of a type refer to: not while a client
+    /// that reconnects has not said what it brings along, or brings what has changed since.
+    fn references_known(&self, kind: ResourceType, now: Instant) -> bool {
+        let state = &self.kinds[kind as usize];
+        state.blind.is_empty() && (state.asked || now >= self.opened + HOLD)
     }
 
     fn send(

@@ -150,7 +150,7 @@ impl Simulation {
         asked.in_flight.take_if(|nonce| *nonce == request.nonce);
     }
 
-    /// Runs without edits until nothing moves.
+    /// Runs without edits until nothing moves, nor would at a later time.
     fn settle(&mut self) {
         for _ in 0..2000 {
             let before = (self.inbox.len(), self.client.heard);
@@ -158,7 +158,8 @@ impl Simulation {
             self.client_hears();
             let quiet = self.client.kinds.values().all(|state| state.outbox.is_empty());
             if quiet && self.inbox.is_empty() && before == (0, self.client.heard) {
-                return;
+                let Some(deadline) = self.server.deadline(self.now) else { return };
+                self.now = deadline;
             }
             self.server_hears();
         }
