@@ -8,6 +8,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
+use serde_json::json;
+use weir_config::model::ResourceType;
+
+use crate::ads::Form;
 use crate::server::State;
 
 /// Routes of the admin endpoint.
@@ -16,6 +20,7 @@ pub fn router(state: Arc<State>) -> Router {
         .route("/", get(index))
         .route("/ready", get(ready))
         .route("/stats/prometheus", get(metrics))
+        .route("/config_dump", get(config_dump))
         .route("/v1/status", get(status))
         .with_state(state)
 }
@@ -30,6 +35,29 @@ async fn ready(Shared(state): Shared<Arc<State>>) -> (StatusCode, &'static str) 
 
 async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics().render()).into_response()
+}
+
+/// Every resource, in sending order, with its version; private keys are left out.
+async fn config_dump(Shared(state): Shared<Arc<State>>) -> Response {
+    let dump = tokio::task::spawn_blocking(move || {
+        let resources: Vec<_> = {
+            let store = state.store().read();
+            ResourceType::ALL.iter().flat_map(|kind| store.of(*kind, Form::Vhds).cloned().collect::<Vec<_>>()).collect()
+        };
+        let entries = resources.iter().map(|resource| {
+            let body = weir_config::xds::json::to_json(resource.kind, &resource.body);
+            json!({
+                "name": &*resource.name,
+                "version": resource.version.to_string(),
+                "resource": body.unwrap_or_else(|error| json!({"error": error.to_string()})),
+            })
+        });
+        json!({"resources": entries.collect::<Vec<_>>()})
+    });
+    match dump.await {
+        Ok(dump) => Json(dump).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 /// The report copies every object's status: it is made off the threads that serve streams.

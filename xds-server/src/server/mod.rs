@@ -17,6 +17,7 @@ pub use state::State;
 use crate::ads::DeltaService;
 use crate::translate::Settings;
 use crate::watch::Batch;
+use crate::watch::directory::DirectorySource;
 use listen::Bound;
 
 /// How often an idle xDS connection is asked whether it is alive, and how long it may take to say so.
@@ -29,6 +30,12 @@ pub trait Source: Send + 'static {
     fn next(&mut self) -> impl Future<Output = Option<Batch>> + Send;
 }
 
+impl Source for DirectorySource {
+    async fn next(&mut self) -> Option<Batch> {
+        Some(DirectorySource::next(self).await)
+    }
+}
+
 /// Addresses that were bound, with the ports that the system chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
@@ -36,6 +43,19 @@ pub struct Addresses {
     pub xds: Address,
     /// The admin endpoint.
     pub admin: Address,
+}
+
+/// Runs a server on the directory that its bootstrap names until `shutdown`.
+///
+/// # Errors
+/// A directory that cannot be watched, or as [`run_with`].
+pub async fn run(
+    bootstrap: &ServerBootstrap,
+    shutdown: CancellationToken,
+    bound: oneshot::Sender<Addresses>,
+) -> anyhow::Result<()> {
+    let source = DirectorySource::open(bootstrap.source.directory.clone(), Some(bootstrap.state_dir.clone()))?;
+    run_with(source, bootstrap, shutdown, bound).await
 }
 
 /// Runs a server on the objects of `source` until `shutdown`. `bound` hears the addresses as soon

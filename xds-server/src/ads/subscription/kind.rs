@@ -212,9 +212,11 @@ impl Kind {
         self.held.keys().chain(self.pending.keys()).cloned().collect()
     }
 
-    /// Whether a refused version that the client was sent, or the one that it still uses, refers to this.
+    /// Whether a refused version that the client was sent, or the one that it still uses, refers to
+    /// this, or may: what it uses is not always known.
     pub(super) fn refused_refers_to(&self, reference: &Reference) -> bool {
-        self.refused.keys().filter_map(|name| self.held.get(name)).any(|held| held.refers_to(reference))
+        let refers = |name: &Arc<str>| self.held.get(name).is_some_and(|held| held.refers_to(reference));
+        self.refused.keys().any(|name| self.blind.contains(name) || refers(name))
     }
 }
 

@@ -168,14 +168,15 @@ impl Subscriptions {
         if state.in_flight.is_some() {
             return None;
         }
-        let known = referrers(kind, self.form).iter().all(|kind| self.references_known(*kind, now));
+        let referrers = referrers(kind, self.form);
+        let known = referrers.iter().all(|kind| self.references_known(*kind, now));
         let may_go = |name: &Arc<str>, pending: &Pending| {
             if now < pending.since + HOLD {
                 return !held && known && !self.uses.any(kind, name);
             }
             // What a client goes on using because it refused the new version keeps what it needs.
             let reference = (kind, Arc::clone(name));
-            !self.uses.any(kind, name) || !self.kinds.iter().any(|other| other.refused_refers_to(&reference))
+            !referrers.iter().any(|other| self.kinds[*other as usize].refused_refers_to(&reference))
         };
         let gone = state.pending.iter().filter(|(name, pending)| {
             matches!(self.due(kind, name, **pending, resources, now), Due::Remove) && may_go(name, pending)

@@ -120,7 +120,8 @@ impl Client {
             ResourceType::LoadAssignment => {
                 let of = |cluster: &Encoded| cluster.references.iter().any(|(_, endpoints)| **endpoints == *name);
                 let clusters = &self.kinds[&ResourceType::Cluster].held;
-                let (warm, cold): (BTreeSet<String>, _) = std::mem::take(&mut self.warming).into_iter().partition(|c| of(&clusters[c]));
+                let (warm, cold): (BTreeSet<String>, _) =
+                    std::mem::take(&mut self.warming).into_iter().partition(|c| of(&clusters[c]));
                 self.warming = cold;
                 self.excused.retain(|cluster| !BTreeSet::contains(&warm, cluster));
                 self.active.extend::<BTreeSet<String>>(warm);
@@ -188,6 +189,8 @@ impl Client {
         let mut request = Request::new(kind);
         request.subscribe.push(name.clone());
         request.nonce = "stale".into();
+        // Even what it refused: that it asks for it is reason enough.
+        state.refused.remove(&name);
         state.asked_again.insert(name);
         state.outbox.push_back(request);
     }

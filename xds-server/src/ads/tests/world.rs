@@ -68,7 +68,8 @@ impl World {
     /// Another revision of one host that is served, and nothing else; its name.
     pub(super) fn touch_host(&mut self) -> Option<String> {
         let listeners = &self.listeners;
-        let ((listener, number), host) = self.hosts.iter_mut().find(|((listener, _), _)| listeners.contains(listener))?;
+        let ((listener, number), host) =
+            self.hosts.iter_mut().find(|((listener, _), _)| listeners.contains(listener))?;
         host.revision += 1000;
         Some(format!("rc{listener}/h{number}"))
     }
@@ -119,7 +120,8 @@ impl World {
     /// Publishes what is different from `before`; true if anything is.
     pub(super) fn publish(&self, before: &BTreeMap<Key, Encoded>, store: &Store) -> bool {
         let now = self.resources();
-        let upserts = now.iter().filter(|(key, resource)| before.get(key).is_none_or(|b| b.version != resource.version));
+        let upserts =
+            now.iter().filter(|(key, resource)| before.get(key).is_none_or(|b| b.version != resource.version));
         let removals: Vec<_> = before.keys().filter(|key| !now.contains_key(key)).collect();
         let removals: Vec<_> = removals.iter().map(|(kind, name)| (*kind, name.as_str())).collect();
         store.publish_encoded(upserts.map(|(_, resource)| resource.clone()).collect(), &removals)
