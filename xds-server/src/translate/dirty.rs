@@ -32,6 +32,7 @@ pub(crate) struct Links {
     /// Ports to the Gateways that have a listener there.
     pub(crate) gateway_ports: Reverse<u16, NsName>,
     pub(crate) port_names: Reverse<Pattern, u16>,
+    pub(crate) port_wildcards: Reverse<Pattern, u16>,
     /// Secrets that are referred to, and those that are used.
     pub(crate) port_secrets: Reverse<NsName, u16>,
     pub(crate) port_uses: Reverse<NsName, u16>,
@@ -70,6 +71,9 @@ impl Dirty {
                 }
                 for entry in entries {
                     self.region(facts, links, &entry);
+                    for wider in entry.wider() {
+                        self.ports.extend(links.port_wildcards.owners(&wider).copied());
+                    }
                     self.entries.insert(entry);
                 }
             }

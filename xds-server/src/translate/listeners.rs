@@ -11,6 +11,7 @@ use weir_config::model::{
 
 use super::facts::Facts;
 use super::listener_checks::{Checked, check};
+use super::sni;
 use super::unit::Group;
 use crate::index::{Age, NsName, Pattern};
 use crate::status::Condition;
@@ -83,6 +84,8 @@ pub(crate) struct PortPlan {
     pub(crate) grants: BTreeSet<String>,
     /// Hostnames whose owner decides.
     pub(crate) names: BTreeSet<Pattern>,
+    /// Wildcards below which every owner matters.
+    pub(crate) wildcards: BTreeSet<Pattern>,
 }
 
 /// All ports.
@@ -126,6 +129,8 @@ struct Taken {
     tls: bool,
     table: Table,
     chains: Vec<FilterChain>,
+    /// Places of TLS listeners' chains.
+    place: BTreeMap<ListenerId, usize>,
 }
 
 /// Works one port out, from the Gateways that have a listener there.
@@ -248,8 +253,12 @@ fn bind(
     taken: &mut BTreeMap<IpAddr, Taken>,
 ) -> Option<String> {
     let fact = &checked.fact;
-    let here =
-        taken.entry(address).or_insert_with(|| Taken { tls: checked.tls, table: Table::new(), chains: Vec::new() });
+    let here = taken.entry(address).or_insert_with(|| Taken {
+        tls: checked.tls,
+        table: Table::new(),
+        chains: Vec::new(),
+        place: BTreeMap::new(),
+    });
     for host in &fact.hosts {
         here.table.insert(host.clone(), (fact.id.clone(), owner.clone()));
     }
@@ -272,6 +281,7 @@ fn bind(
     }
     let secrets = checked.secrets.iter().map(|(namespace, name)| name::secret(namespace, name)).collect();
     let tls = DownstreamTls { secrets, alpn: vec!["http/1.1".into()] };
+    here.place.insert(fact.id.clone(), here.chains.len());
     here.chains.push(chain(routes.clone(), names, Some(tls)));
     Some(routes)
 }
@@ -296,14 +306,16 @@ fn chain(routes: String, server_names: Vec<weir_config::model::ServerName>, tls:
 }
 
 fn finish(facts: &Facts, port: u16, address: IpAddr, taken: Taken, plan: &mut PortPlan) {
-    let Taken { table, mut chains, .. } = taken;
+    let Taken { tls, table, mut chains, place } = taken;
+    if tls {
+        plan.wildcards.extend(sni::give_back(facts, &table, &mut chains, &place));
+    }
     plan.tables.insert(address, table);
     if chains.is_empty() {
         return;
     }
     chains.sort_by(|a, b| a.name.cmp(&b.name));
-    for chain in &chains {
-        let name = chain.name.clone();
+    for name in plan.routes.iter().filter(|(_, at)| **at == address).map(|(name, _)| name.clone()) {
         plan.resources.push(RouteConfiguration { name, virtual_hosts: Vec::new(), vhds: true }.into());
     }
     let name = name::listener(&facts.settings.edge, address, port);

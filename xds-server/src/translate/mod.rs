@@ -6,7 +6,7 @@
 //!
 //! | unit | becomes | files |
 //! | --- | --- | --- |
-//! | a port | Listener, RouteConfigurations | `listeners`, `listener_checks`, `secrets` |
+//! | a port | Listener, RouteConfigurations | `listeners`, `listener_checks`, `sni` |
 //! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `routes`, `matches`, `precedence`, `filters`, `backends` |
 //! | a border between tenants | a VirtualHost without routes | `carve` |
 //! | a Service | LoadAssignments | `endpoints` |
@@ -31,6 +31,7 @@ mod matches;
 mod precedence;
 mod routes;
 mod secrets;
+mod sni;
 mod tenant;
 mod tenant_status;
 mod unit;

@@ -148,6 +148,7 @@ impl World {
         let mut new = listeners::plan(&self.facts, port, self.links.gateway_ports.owners(&port));
         self.ledger.replace(&Maker::Port(port), std::mem::take(&mut new.resources));
         self.links.port_names.set(&port, std::mem::take(&mut new.names));
+        self.links.port_wildcards.set(&port, std::mem::take(&mut new.wildcards));
         self.links.port_secrets.set(&port, std::mem::take(&mut new.referred));
         self.links.port_grants.set(&port, std::mem::take(&mut new.grants));
         dirty.secrets.extend(self.links.port_uses.set(&port, std::mem::take(&mut new.secrets)));
