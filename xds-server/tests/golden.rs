@@ -5,6 +5,8 @@
 //! A file that begins with `# with NAME` stands on the manifests of `golden/with/NAME.yaml`, and
 //! shows only what is not there without it.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fmt::Write as _;
@@ -12,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use weir_config::model::{Resource, Snapshot};
+use weir_config::xds;
 use weir_xds_server::translate::{Settings, World};
 
 const RESOURCES: &str = "# ---- resources\n";
@@ -27,17 +30,10 @@ fn world(manifests: &str, settings: &Settings) -> World {
     world
 }
 
+/// As the JSON of its xDS message, keys left out.
 fn show(resource: &Resource) -> String {
-    let text = match resource {
-        Resource::Cluster(r) => format!("{r:#?}"),
-        Resource::LoadAssignment(r) => format!("{r:#?}"),
-        Resource::Secret(r) => format!("{r:#?}"),
-        Resource::FilterConfig(r) => format!("{r:#?}"),
-        Resource::Listener(r) => format!("{r:#?}"),
-        Resource::RouteConfiguration(r) => format!("{r:#?}"),
-        Resource::VirtualHost(r) => format!("{r:#?}"),
-    };
-    format!("# {} {}\n{text}\n", resource.kind().message(), resource.name())
+    let json = xds::json::to_json(resource.kind(), &xds::encode(resource)).unwrap();
+    format!("# {} {}\n{}\n", resource.kind().message(), resource.name(), serde_json::to_string_pretty(&json).unwrap())
 }
 
 fn result(manifests: &str) -> String {
