@@ -1,6 +1,15 @@
 //! The `weir` command: one file a subcommand.
 
+mod addresses;
+mod bootstrap;
+mod check;
+mod crds;
 mod echo;
+mod logging;
+mod render;
+mod server;
+mod status;
+mod term;
 
 use std::process::ExitCode;
 
@@ -23,6 +32,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Server(server::Args),
+    Check(check::Args),
+    Render(render::Args),
+    Status(status::Args),
+    Crds(crds::Args),
+    #[command(subcommand)]
+    Bootstrap(bootstrap::Kind),
     Echo(echo::Args),
 }
 
@@ -34,6 +50,12 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let outcome = match Cli::parse().command {
+        Command::Server(args) => server::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Render(args) => render::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Crds(args) => crds::run(&args),
+        Command::Bootstrap(kind) => bootstrap::run(&kind),
         Command::Echo(args) => echo::run(args),
     };
     match outcome {

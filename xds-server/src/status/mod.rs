@@ -93,3 +93,20 @@ pub struct TenantStatus {
     /// Names that another tenant owns, with that tenant's name.
     pub lost: Vec<(String, String)>,
 }
+
+/// Conditions that report something wrong, each with the place in the object that it is about.
+pub fn unmet(status: &ObjectStatus) -> Vec<(String, &Condition)> {
+    let own = status.conditions.iter().map(|c| (String::new(), c));
+    let listeners =
+        status.listeners.iter().flat_map(|l| l.conditions.iter().map(|c| (format!(" listener {}", l.name), c)));
+    let parents = status.parents.iter().flat_map(|p| {
+        let section = p.parent_ref.section_name.as_ref().map(|s| format!("/{s}")).unwrap_or_default();
+        p.conditions.iter().map(move |c| (format!(" at {}{section}", p.parent_ref.name), c))
+    });
+    own.chain(listeners).chain(parents).filter(|(_, c)| c.status == bad_when(&c.type_)).collect()
+}
+
+/// The value of a condition that says that something is wrong: most are wrong when false.
+fn bad_when(type_: &str) -> bool {
+    matches!(type_, "Conflicted" | "PartiallyInvalid" | "HostnameConflict" | "OverlappingTLSConfig")
+}
