@@ -1,1 +1,198 @@
 //! Admin endpoint of the proxy, with names that operators know from Envoy.
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `GET /ready` | 200 `LIVE` once a first configuration serves, 503 before and while draining |
+//! | `GET /stats/prometheus` | counters by tenant, listeners, configuration |
+//! | `GET /config_dump` | the live configuration as JSON, keys redacted |
+//! | `GET /clusters`, `GET /listeners` | endpoints; addresses |
+//! | `POST /drain_listeners` | stop accepting, end connections after the exchange under way |
+//! | `POST /logging?level=L` | change the log filter |
+//!
+//! It has no authentication: it belongs on loopback. What changes something wants a POST, so that
+//! no link does it.
+
+mod dump;
+mod ready;
+mod stats;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use weir_config::bootstrap::Address;
+
+use crate::live::Listeners;
+use crate::meter::Meter;
+use crate::serve::Statuses;
+use crate::xds::stream::{Shared, lock};
+
+pub use ready::Readiness;
+
+/// Changes the log filter while the program runs: `debug`, or `info,weir_proxy=debug`.
+pub type SetFilter = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// What the endpoint shows and changes.
+pub struct Admin {
+    /// The configuration.
+    pub pipeline: Shared,
+    /// The counters.
+    pub meter: Arc<Meter>,
+    /// Listeners that are live.
+    pub listeners: watch::Receiver<Arc<Listeners>>,
+    /// What became of each.
+    pub statuses: watch::Receiver<Statuses>,
+    /// Turns true when listeners are to be drained.
+    pub drain: watch::Sender<bool>,
+    /// Turns true when the process is asked to end.
+    pub stop: watch::Receiver<bool>,
+    /// Changes the log filter.
+    pub set_filter: SetFilter,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+/// A bound address, before it is served.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// A Unix domain socket.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl Socket {
+    /// Binds. A Unix socket that nobody listens on any more is replaced.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn bind(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => {
+                let listener = std::net::TcpListener::bind(address)?;
+                listener.set_nonblocking(true)?;
+                Ok(Socket::Tcp(listener))
+            }
+            Address::Unix(path) => {
+                if std::os::unix::net::UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+                    std::fs::remove_file(path)?;
+                }
+                let listener = std::os::unix::net::UnixListener::bind(path)?;
+                listener.set_nonblocking(true)?;
+                Ok(Socket::Unix(listener))
+            }
+        }
+    }
+
+    /// The address really bound.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> io::Result<Address> {
+        match self {
+            Socket::Tcp(listener) => Ok(Address::Tcp(listener.local_addr()?)),
+            Socket::Unix(listener) => {
+                Ok(Address::Unix(listener.local_addr()?.as_pathname().unwrap_or_else(|| "".as_ref()).into()))
+            }
+        }
+    }
+}
+
+/// Serves for ever, on the runtime that this is called on.
+///
+/// # Errors
+/// The socket is of no use to the runtime.
+pub async fn serve(socket: Socket, admin: Admin) -> io::Result<()> {
+    let router = router(admin);
+    match socket {
+        Socket::Tcp(listener) => axum::serve(TcpListener::from_std(listener)?, router).await,
+        Socket::Unix(listener) => axum::serve(UnixListener::from_std(listener)?, router).await,
+    }
+}
+
+type Shown = Arc<(Admin, Readiness)>;
+
+fn router(admin: Admin) -> Router {
+    let readiness = Readiness::default();
+    Router::new()
+        .route("/ready", get(ready))
+        .route("/stats/prometheus", get(stats))
+        .route("/config_dump", get(config_dump))
+        .route("/clusters", get(clusters))
+        .route("/listeners", get(listeners))
+        .route("/drain_listeners", post(drain))
+        .route("/logging", post(logging))
+        .with_state(Arc::new((admin, readiness)))
+}
+
+async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
+    let (admin, readiness) = &*shown;
+    let state = readiness.of(admin);
+    (state.status(), format!("{state}\n"))
+}
+
+async fn stats(State(shown): State<Shown>) -> impl IntoResponse {
+    let text = blocking(move || stats::render(&shown.0)).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}
+
+async fn config_dump(State(shown): State<Shown>) -> impl IntoResponse {
+    let text = blocking(move || {
+        let state = lock(&shown.0.pipeline).state();
+        format!("{:#}\n", dump::dump(&state))
+    });
+    ([(header::CONTENT_TYPE, "application/json")], text.await)
+}
+
+async fn clusters(State(shown): State<Shown>) -> String {
+    blocking(move || {
+        let state = lock(&shown.0.pipeline).state();
+        text::clusters(&state)
+    })
+    .await
+}
+
+async fn listeners(State(shown): State<Shown>) -> String {
+    text::listeners(&shown.0.statuses.borrow())
+}
+
+async fn drain(State(shown): State<Shown>) -> &'static str {
+    shown.0.drain.send_replace(true);
+    "OK\n"
+}
+
+#[derive(Deserialize)]
+struct Level {
+    level: Option<String>,
+}
+
+async fn logging(State(shown): State<Shown>, Query(query): Query<Level>) -> impl IntoResponse {
+    let Some(level) = query.level else {
+        return (StatusCode::BAD_REQUEST, "say what to log: /logging?level=debug, or level=info,weir_proxy=debug\n".into());
+    };
+    match (shown.0.set_filter)(&level) {
+        Ok(()) => (StatusCode::OK, format!("the log filter is `{level}`\n")),
+        Err(problem) => (StatusCode::BAD_REQUEST, format!("{problem}\n")),
+    }
+}
+
+/// Runs what takes long away from the runtime's threads.
+async fn blocking(make: impl FnOnce() -> String + Send + 'static) -> String {
+    tokio::task::spawn_blocking(make).await.unwrap_or_else(|error| format!("{error}\n"))
+}

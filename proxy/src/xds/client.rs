@@ -40,6 +40,8 @@ struct Subscription {
     rejected: BTreeMap<String, Vec<FieldError>>,
     /// Whether the type was asked for on this stream.
     opened: bool,
+    /// Whether the server ever said anything of the type.
+    told: bool,
 }
 
 /// The client.
@@ -87,6 +89,11 @@ impl Client {
         self.types.iter().flat_map(|(kind, s)| s.rejected.iter().map(|(name, e)| (*kind, name.as_str(), e.as_slice())))
     }
 
+    /// Whether the server has said, at least once, which clusters and listeners there are.
+    pub fn told(&self) -> bool {
+        self.types.iter().all(|(kind, s)| s.told || !wildcard(*kind))
+    }
+
     /// Takes over stored resources with their versions, before the first stream. What can no longer
     /// be served is left out, and so is asked for again.
     pub fn restore(&mut self, stored: impl IntoIterator<Item = (Resource, String)>) {
@@ -128,6 +135,7 @@ impl Client {
         let removed: BTreeSet<&str> =
             removed.chain(response.removed_resource_names.iter().map(|n| n.name.as_str())).collect();
         let mut bad = repeated(&response.resources, &removed);
+        self.subscription(kind).told = true;
         self.note_answers(kind, &response, &removed);
         for wire in &response.resources {
             if bad.contains_key(&wire.name) || !self.wanted(kind, &wire.name) {

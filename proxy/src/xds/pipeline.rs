@@ -31,6 +31,8 @@ pub struct Pipeline {
     write_at: Option<Instant>,
     /// Whether a server is connected.
     connected: bool,
+    /// Whether a stored configuration was found.
+    restored: bool,
     /// Messages received and refused.
     counts: Counts,
 }
@@ -61,8 +63,21 @@ pub struct State {
     pub rejected: Vec<(ResourceType, String, Vec<FieldError>)>,
     /// What happened so far.
     pub counts: Counts,
+}
+
+/// The figures of a [`State`], without a copy of anything.
+#[derive(Debug)]
+pub struct Overview {
+    /// Whether a server is connected.
+    pub connected: bool,
+    /// What happened so far.
+    pub counts: Counts,
     /// How many live resources there are, by type.
     pub sizes: BTreeMap<ResourceType, usize>,
+    /// How many wait.
+    pub warming: usize,
+    /// How many were refused.
+    pub rejected: usize,
 }
 
 impl Pipeline {
@@ -76,6 +91,7 @@ impl Pipeline {
             max_staleness,
             write_at: None,
             connected: false,
+            restored: false,
             counts: Counts::default(),
         }
     }
@@ -87,6 +103,7 @@ impl Pipeline {
             return false;
         }
         tracing::info!(resources = stored.len(), "serving the last good configuration until a server is there");
+        self.restored = true;
         self.client.restore(stored);
         let delta = self.warm.restore(self.client.world());
         (self.apply)(&delta);
@@ -175,13 +192,25 @@ impl Pipeline {
             warming: self.warm.pending().cloned().collect(),
             rejected: rejected.collect(),
             counts: self.counts,
-            sizes: ResourceType::ALL.iter().map(|kind| (*kind, active.count(*kind))).collect(),
         }
     }
 
-    /// Counts alone, without a copy of anything.
-    pub fn summary(&self) -> (bool, Counts) {
-        (self.connected, self.counts)
+    /// The figures alone.
+    pub fn overview(&self) -> Overview {
+        Overview {
+            connected: self.connected,
+            counts: self.counts,
+            sizes: ResourceType::ALL.iter().map(|kind| (*kind, self.warm.active().count(*kind))).collect(),
+            warming: self.warm.pending().count(),
+            rejected: self.client.rejected().count(),
+        }
+    }
+
+    /// Whether a first configuration is live: the stored one, or what the server said, with no
+    /// listener waiting.
+    pub fn initialized(&self) -> bool {
+        let listeners_wait = || self.warm.pending().any(|(kind, _)| *kind == ResourceType::Listener);
+        self.restored || (self.client.told() && !listeners_wait())
     }
 
     fn make_live(&mut self, delta: &Delta) {
