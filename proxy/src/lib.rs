@@ -10,6 +10,7 @@ pub mod live;
 pub mod log;
 pub mod meter;
 pub mod request;
+pub mod run;
 pub mod serve;
 pub mod tls;
 pub mod xds;

@@ -58,7 +58,9 @@ fn shape(kind: ResourceType) -> (&'static str, &'static str, &'static str) {
         ResourceType::Secret => {
             ("type.googleapis.com/envoy.admin.v3.SecretsConfigDump", "dynamic_active_secrets", "secret")
         }
-        ResourceType::FilterConfig => ("type.googleapis.com/envoy.admin.v3.EcdsConfigDump", "ecds_filters", "ecds_filter"),
+        ResourceType::FilterConfig => {
+            ("type.googleapis.com/envoy.admin.v3.EcdsConfigDump", "ecds_filters", "ecds_filter")
+        }
         ResourceType::Listener => {
             ("type.googleapis.com/envoy.admin.v3.ListenersConfigDump", "dynamic_listeners", "listener")
         }

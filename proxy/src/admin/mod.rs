@@ -90,7 +90,9 @@ impl Socket {
                 Ok(Socket::Tcp(listener))
             }
             Address::Unix(path) => {
-                if std::os::unix::net::UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+                if std::os::unix::net::UnixStream::connect(path)
+                    .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+                {
                     std::fs::remove_file(path)?;
                 }
                 let listener = std::os::unix::net::UnixListener::bind(path)?;
@@ -184,7 +186,10 @@ struct Level {
 
 async fn logging(State(shown): State<Shown>, Query(query): Query<Level>) -> impl IntoResponse {
     let Some(level) = query.level else {
-        return (StatusCode::BAD_REQUEST, "say what to log: /logging?level=debug, or level=info,weir_proxy=debug\n".into());
+        return (
+            StatusCode::BAD_REQUEST,
+            "say what to log: /logging?level=debug, or level=info,weir_proxy=debug\n".into(),
+        );
     };
     match (shown.0.set_filter)(&level) {
         Ok(()) => (StatusCode::OK, format!("the log filter is `{level}`\n")),

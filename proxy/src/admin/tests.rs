@@ -1,0 +1,160 @@
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use weir_config::FieldError;
+use weir_config::model::{
+    Cluster, Delta, Endpoint, EndpointSource, HealthStatus, LoadAssignment, LocalityEndpoints, PrivateKey, Resource,
+    ResourceType, Secret, TlsCertificate,
+};
+
+use super::*;
+use crate::meter::Metric;
+use crate::serve::ListenerStatus;
+use crate::xds::Admit;
+use crate::xds::client::Client;
+use crate::xds::persist::Store;
+use crate::xds::pipeline::Pipeline;
+
+struct All;
+
+impl Admit for All {
+    fn admit(&self, _: &Resource) -> Result<(), Vec<FieldError>> {
+        Ok(())
+    }
+}
+
+/// An admin endpoint that runs, over a stored configuration of one cluster and one secret.
+struct Rig {
+    address: SocketAddr,
+    meter: Arc<Meter>,
+    stop: watch::Sender<bool>,
+    statuses: watch::Sender<Statuses>,
+    filter: Arc<Mutex<String>>,
+    drain: watch::Receiver<bool>,
+    _state: tempfile::TempDir,
+}
+
+fn stored() -> Vec<(Resource, String)> {
+    let endpoint = Endpoint { address: ([127, 0, 0, 1], 7).into(), health: HealthStatus::Healthy, weight: 3 };
+    let localities = vec![LocalityEndpoints { endpoints: vec![endpoint], ..LocalityEndpoints::default() }];
+    let endpoints = EndpointSource::Static(LoadAssignment { name: "c".into(), localities });
+    let cluster = Cluster { name: "c".into(), endpoints, connect_timeout: None };
+    let certificate = TlsCertificate { chain: "chain".into(), key: PrivateKey("very secret".into()) };
+    vec![(cluster.into(), "v7".into()), (Secret { name: "s".into(), certificate }.into(), "v8".into())]
+}
+
+impl Rig {
+    async fn start(entries: Vec<(Resource, String)>) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::new(state.path(), Some(state.path())).unwrap();
+        store.save(entries.into_iter(), std::time::SystemTime::now()).unwrap();
+        let client = Client::new("id", "edge", Arc::new(All));
+        let mut pipeline = Pipeline::new(client, Box::new(|_: &Delta| {}), Some(store), Duration::from_secs(3600));
+        pipeline.restore(std::time::SystemTime::now());
+        let (statuses, statuses_seen) = watch::channel(Statuses::default());
+        let (stop, stop_seen) = watch::channel(false);
+        let (drain_sender, drain) = watch::channel(false);
+        let (_, listeners) = watch::channel(Arc::default());
+        let meter = Arc::new(Meter::new(1));
+        let filter = Arc::new(Mutex::new(String::new()));
+        let set = Arc::clone(&filter);
+        let admin = Admin {
+            pipeline: Arc::new(Mutex::new(pipeline)),
+            meter: Arc::clone(&meter),
+            listeners,
+            statuses: statuses_seen,
+            drain: drain_sender,
+            stop: stop_seen,
+            set_filter: Arc::new(move |text| {
+                if text == "wrong" {
+                    return Err("no such level".into());
+                }
+                *set.lock().unwrap() = text.into();
+                Ok(())
+            }),
+        };
+        let socket = Socket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let Address::Tcp(address) = socket.address().unwrap() else { panic!("not TCP") };
+        tokio::spawn(serve(socket, admin));
+        Self { address, meter, stop, statuses, filter, drain, _state: state }
+    }
+
+    /// Status and body of an answer.
+    async fn ask(&self, method: &str, path: &str) -> (u16, String) {
+        let (address, head) = (self.address, format!("{method} {path} HTTP/1.0\r\n\r\n"));
+        let answer = tokio::task::spawn_blocking(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let answer = answer.await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn ready_means_that_a_configuration_serves_and_the_process_stays() {
+    let empty = Rig::start(vec![]).await;
+    assert_eq!(empty.ask("GET", "/ready").await, (503, "INITIALIZING\n".into()));
+    let rig = Rig::start(stored()).await;
+    assert_eq!(rig.ask("GET", "/ready").await, (200, "LIVE\n".into()));
+    rig.stop.send_replace(true);
+    assert_eq!(rig.ask("GET", "/ready").await, (503, "DRAINING\n".into()));
+}
+
+#[tokio::test]
+async fn the_configuration_is_shown_in_envoys_shape_without_keys() {
+    let rig = Rig::start(stored()).await;
+    let (status, body) = rig.ask("GET", "/config_dump").await;
+    assert_eq!(status, 200);
+    assert!(!body.contains("very secret"));
+    let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let clusters = &json["configs"][0];
+    assert_eq!(clusters["@type"], "type.googleapis.com/envoy.admin.v3.ClustersConfigDump");
+    assert_eq!(clusters["dynamic_active_clusters"][0]["version_info"], "v7");
+    assert_eq!(clusters["dynamic_active_clusters"][0]["cluster"]["name"], "c");
+    assert_eq!(json["configs"][2]["dynamic_active_secrets"][0]["name"], "s");
+    assert_eq!(json["configs"].as_array().unwrap().len(), ResourceType::ALL.len());
+}
+
+#[tokio::test]
+async fn statistics_name_tenants_listeners_and_configuration() {
+    let rig = Rig::start(stored()).await;
+    rig.meter.add(0, rig.meter.tenant("acme"), Metric::ResponseBytes, 1234);
+    let (_, text) = rig.ask("GET", "/stats/prometheus").await;
+    assert!(text.contains("weir_tenant_response_bytes_total{tenant=\"acme\"} 1234\n"), "{text}");
+    assert!(text.contains("weir_tenant_requests_total{tenant=\"acme\"} 0\n"), "{text}");
+    assert!(text.contains("weir_xds_resources_active{type=\"Cluster\"} 1\n"), "{text}");
+    assert!(text.contains("weir_control_plane_connected_state 0\n"), "{text}");
+}
+
+#[tokio::test]
+async fn clusters_and_listeners_are_listed_in_envoys_lines() {
+    let rig = Rig::start(stored()).await;
+    let (_, text) = rig.ask("GET", "/clusters").await;
+    assert!(text.contains("c::127.0.0.1:7::health_flags::healthy\n") && text.contains("c::127.0.0.1:7::weight::3\n"));
+    let address: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let bound = ListenerStatus { address, bound: Some(([127, 0, 0, 1], 8080).into()), error: None };
+    let failed = ListenerStatus { address, bound: None, error: Some("in use".into()) };
+    rig.statuses.send_replace([("a".into(), bound), ("b".into(), failed)].into());
+    let (_, text) = rig.ask("GET", "/listeners").await;
+    assert_eq!(text, "a::127.0.0.1:8080\nb::127.0.0.1:0 (not bound: in use)\n");
+}
+
+#[tokio::test]
+async fn what_changes_something_wants_a_post() {
+    let rig = Rig::start(stored()).await;
+    assert_eq!(rig.ask("GET", "/drain_listeners").await.0, 405);
+    assert!(!*rig.drain.borrow());
+    assert_eq!(rig.ask("POST", "/drain_listeners").await.0, 200);
+    assert!(*rig.drain.borrow());
+    assert_eq!(rig.ask("POST", "/logging?level=debug").await.0, 200);
+    assert_eq!(*rig.filter.lock().unwrap(), "debug");
+    assert_eq!(rig.ask("POST", "/logging?level=wrong").await, (400, "no such level\n".into()));
+    assert_eq!(rig.ask("POST", "/logging").await.0, 400);
+}
