@@ -16,6 +16,7 @@ use super::routes::{Routes, RoutesSlot};
 use super::slots::Slots;
 use crate::request::limit::LimitSlot;
 use crate::request::table::{ChainTable, HttpTable, ListenerTable};
+use crate::serve;
 use crate::tls::{SecretSlot, Terminator};
 
 /// Envoy's `idle_timeout` of downstream connections.
@@ -123,7 +124,10 @@ impl ListenerSet {
             None => None,
             Some(tls) => {
                 let secrets = tls.secrets.iter().map(|name| parts.secrets.named(name, SecretSlot::default)).collect();
-                match self.terminator.config(secrets, &tls.alpn) {
+                // Offered is only what the engine speaks: a client that chose another would get no answer.
+                let alpn: Vec<_> =
+                    tls.alpn.iter().filter(|name| serve::ALPN.contains(&name.as_str())).cloned().collect();
+                match self.terminator.config(secrets, &alpn) {
                     Ok(config) => Some(config),
                     Err(error) => {
                         // Never serve in plain text what should be encrypted.

@@ -141,6 +141,7 @@ impl Worker {
     }
 
     async fn run(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut told_all = false;
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -155,14 +156,18 @@ impl Worker {
                 }
             };
             tokio::select! {
-                command = commands.recv() => match command {
+                command = commands.recv(), if !told_all => match command {
                     Some(Command::Connection(arrived)) => self.serve(arrived),
                     Some(Command::Look) => self.wake(),
                     Some(Command::Drain(at)) => {
                         self.drain_deadline.set(Some(at));
                         self.wake();
                     }
-                    None => return,
+                    // The engine is gone. It has said by when to finish, unless it never ran.
+                    None => {
+                        told_all = true;
+                        self.drain_deadline.set(self.drain_deadline.get().or_else(|| Some(Instant::now())));
+                    }
                 },
                 now = sweep.tick() => self.upstreams.sweep(now),
                 () = self.ended.notified() => {}

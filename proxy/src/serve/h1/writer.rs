@@ -123,3 +123,100 @@ fn chunk_line(mut size: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(digits.get(first..).unwrap_or_default());
     out.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Takes as many bytes a call as it is told, over and over; 0: not now.
+    struct Slow {
+        taken: Vec<u8>,
+        pace: Vec<usize>,
+        call: usize,
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let most = self.pace[self.call % self.pace.len()];
+            self.call += 1;
+            if most == 0 {
+                return Poll::Pending;
+            }
+            let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).take(most).collect();
+            self.taken.extend_from_slice(&bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Writes a head and pieces through a stream of that pace; gives what came out and what was reported.
+    fn write(framing: Framing, pieces: &[Vec<u8>], pace: Vec<usize>) -> (Vec<u8>, usize) {
+        let mut io = Slow { taken: Vec::new(), pace, call: 0 };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let (mut writer, mut wire) = (Writer::default(), 0);
+        writer.out().extend_from_slice(b"head\r\n\r\n");
+        writer.begin_body(framing);
+        for piece in pieces {
+            let mut rest = piece.as_slice();
+            while !rest.is_empty() {
+                if let Poll::Ready(result) = writer.poll_send(&mut io, &mut cx, rest) {
+                    let (sent, taken) = result.unwrap();
+                    wire += sent;
+                    rest = &rest[taken..];
+                }
+            }
+        }
+        writer.end_body(b"t: 1\r\n");
+        while !writer.is_empty() {
+            if let Poll::Ready(result) = writer.poll_send(&mut io, &mut cx, &[]) {
+                wire += result.unwrap().0;
+            }
+        }
+        (io.taken, wire)
+    }
+
+    proptest! {
+        #[test]
+        fn any_pace_of_the_stream_gives_the_same_bytes(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..5),
+            pace in prop::collection::vec(0usize..9, 1..6),
+            chunked in any::<bool>(),
+        ) {
+            let framing = if chunked { Framing::Chunked } else { Framing::Close };
+            let pace = if pace.iter().all(|n| *n == 0) { vec![1] } else { pace };
+            let mut expected = b"head\r\n\r\n".to_vec();
+            for piece in &pieces {
+                if chunked {
+                    expected.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+                }
+                expected.extend_from_slice(piece);
+                if chunked {
+                    expected.extend_from_slice(b"\r\n");
+                }
+            }
+            if chunked {
+                expected.extend_from_slice(b"0\r\nt: 1\r\n\r\n");
+            }
+            let (bytes, wire) = write(framing, &pieces, pace);
+            prop_assert_eq!(wire, bytes.len());
+            prop_assert_eq!(bytes, expected);
+        }
+    }
+}
