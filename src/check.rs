@@ -106,3 +106,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let clean = batch.findings.is_empty() && broken.is_empty();
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
+
+impl From<Unassigned> for weir_config::bootstrap::Unassigned {
+    fn from(choice: Unassigned) -> Self {
+        match choice {
+            Unassigned::Refuse => Self::Refuse,
+            Unassigned::System => Self::System,
+        }
+    }
+}

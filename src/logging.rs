@@ -19,12 +19,13 @@ pub(crate) enum Format {
 
 /// Options that every long-running command has.
 #[derive(clap::Args, Debug)]
+#[group(skip)]
 pub(crate) struct Args {
     /// What to log: error, warn, info, debug, trace, or a filter such as `info,weir_proxy=debug`
-    #[arg(long, env = "WEIR_LOG", default_value = "info", global = true)]
+    #[arg(long, env = "WEIR_LOG", default_value = "info")]
     log_level: String,
     /// How to log
-    #[arg(long, value_enum, default_value_t, global = true)]
+    #[arg(long, value_enum, default_value_t)]
     log_format: Format,
 }
 

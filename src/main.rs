@@ -6,10 +6,12 @@ mod check;
 mod crds;
 mod echo;
 mod logging;
+mod proxy;
 mod render;
 mod server;
 mod status;
 mod term;
+mod up;
 
 use std::process::ExitCode;
 
@@ -32,7 +34,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Up(up::Args),
     Server(server::Args),
+    Proxy(proxy::Args),
     Check(check::Args),
     Render(render::Args),
     Status(status::Args),
@@ -50,6 +54,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let outcome = match Cli::parse().command {
+        Command::Up(args) => up::run(args),
+        Command::Proxy(args) => proxy::run(&args),
         Command::Server(args) => server::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Render(args) => render::run(&args),
@@ -64,5 +70,15 @@ fn main() -> ExitCode {
             eprintln!("weir: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_well_formed() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weir_config::FieldError;
-use weir_config::bootstrap::ServerBootstrap;
+use weir_config::bootstrap::{Address, ServerBootstrap};
 use weir_xds_server::server::run_with;
 use weir_xds_server::watch::directory::DirectorySource;
 
@@ -43,27 +43,29 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             tracing::info!("asked to end; streams are closed, proxies keep their configuration");
             stop.cancel();
         });
-        serve(&bootstrap, shutdown, &addresses).await
+        serve(bootstrap, shutdown, addresses, oneshot::channel().0).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a server until `shutdown`.
+/// Runs a server until `shutdown`. `bound` hears the xDS port's address when it is open.
 pub(crate) async fn serve(
-    bootstrap: &ServerBootstrap,
+    bootstrap: ServerBootstrap,
     shutdown: CancellationToken,
-    addresses: &Arc<Addresses>,
+    addresses: Arc<Addresses>,
+    bound: oneshot::Sender<Address>,
 ) -> anyhow::Result<()> {
     let source = DirectorySource::open(bootstrap.source.directory.clone(), Some(bootstrap.state_dir.clone()))?;
-    let (bound, heard) = oneshot::channel::<weir_xds_server::server::Addresses>();
-    let addresses = Arc::clone(addresses);
+    let (told, heard) = oneshot::channel::<weir_xds_server::server::Addresses>();
     tokio::spawn(async move {
-        if let Ok(bound) = heard.await {
-            addresses.add("xds", bound.xds.to_string());
-            addresses.add("serverAdmin", bound.admin.to_string());
+        if let Ok(both) = heard.await {
+            addresses.add("xds", both.xds.to_string());
+            addresses.add("serverAdmin", both.admin.to_string());
+            // Whoever started the server may not care.
+            let _ = bound.send(both.xds);
         }
     });
-    run_with(source, bootstrap, shutdown, bound).await
+    run_with(source, &bootstrap, shutdown, told).await
 }
 
 /// Reads a bootstrap file; every error is reported with the file's name.
