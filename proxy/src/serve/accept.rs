@@ -147,10 +147,14 @@ impl Sockets {
         let stays = |chain: &Arc<ChainTable>| {
             listeners.values().flat_map(|table| &table.chains).any(|other| Arc::ptr_eq(chain, other))
         };
+        let mut retired = false;
         for chain in self.current.values().flat_map(|table| &table.chains).filter(|chain| !stays(chain)) {
             chain.draining.store(true, Ordering::Relaxed);
+            retired = true;
         }
-        self.hub.tell(|| Command::Look);
+        if retired {
+            self.hub.tell(|| Command::Look);
+        }
     }
 
     /// Closes all sockets, once what waited in their queues is handed over.

@@ -51,6 +51,16 @@ fn a_listener_that_is_removed_finishes_what_it_began() {
 }
 
 #[test]
+fn a_caller_that_stays_silent_is_not_waited_for_beyond_the_drain_deadline() {
+    let backend = Backend::new();
+    let options = Options { drain_timeout: Duration::from_millis(200), ..Options::default() };
+    let proxy = Proxy::with(Setup { options, ..Setup::default() }, &[backend.address]);
+    let mut silent = proxy.connect();
+    proxy.remove(ResourceType::Listener, "l");
+    assert_eq!(silent.rest(), (Vec::new(), true));
+}
+
+#[test]
 fn a_listener_that_changes_keeps_its_socket_and_its_callers() {
     let backend = Backend::new();
     let proxy = Proxy::start(&backend);

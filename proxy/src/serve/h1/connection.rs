@@ -74,13 +74,13 @@ enum Next {
 
 /// Waits for the next head: as long as an idle connection may, until its first byte; from then as
 /// long as a head may take. A connection that is to end waits for no next request, but for a first
-/// one: it was accepted to be served.
+/// one: it was accepted to be served. Nothing waits beyond the drain deadline.
 async fn next_head(client: &mut Client, deadline: &mut Deadline, now: Instant, first: bool) -> Next {
     let chain = client.chain.clone();
     let http = &chain.http;
     let head_timeout = if http.request_headers_timeout.is_zero() { HEAD_TIMEOUT } else { http.request_headers_timeout };
     let idle_until = after(now, http.idle_timeout);
-    let mut started = None;
+    let (mut started, mut noticed) = (None, None);
     poll_fn(|cx| {
         let polled = client.reader.poll_head(&mut client.io, cx, http.max_head_bytes);
         let begun = !client.reader.unread().is_empty();
@@ -101,6 +101,8 @@ async fn next_head(client: &mut Client, deadline: &mut Deadline, now: Instant, f
             started = Some(Instant::now());
         }
         let until = started.map_or(idle_until, |started| after(started, head_timeout));
+        let drained = exchange::drained_at(&client.worker, &chain, &mut noticed);
+        let until = drained.map_or(until, |at| at.min(until));
         deadline.poll(cx, until).map(|()| match started {
             Some(started) => Next::Refused(started, Refused { status: 408, reason: "head_timeout" }),
             None => Next::Quiet,
