@@ -21,9 +21,21 @@ pub(super) struct Kind {
     pub(super) refused: BTreeMap<String, Version>,
     /// Names that it asked for anew and not heard of since.
     pub(super) asked_again: BTreeSet<String>,
+    /// Names that it left or asked for anew on this stream: what it refused of them may come again.
+    left: BTreeSet<String>,
     /// Requests under way to the server, in order.
     pub(super) outbox: VecDeque<Request>,
-    last_nonce: String,
+}
+
+impl Kind {
+    /// Whether it asks for this name, by itself or as a host of a RouteConfiguration.
+    pub(super) fn covers(&self, name: &str) -> bool {
+        self.wildcard || names_it(&self.names, name)
+    }
+}
+
+fn names_it(names: &BTreeSet<String>, name: &str) -> bool {
+    names.contains(name) || name.rsplit_once('/').is_some_and(|(routes, _)| names.contains(routes))
 }
 
 /// The client.
@@ -60,7 +72,7 @@ impl Client {
             state.refused.clear();
             state.asked_again.clear();
             state.absent.clear();
-            state.last_nonce.clear();
+            state.left.clear();
             state.wildcard = matches!(kind, ResourceType::Cluster | ResourceType::Listener);
             let mut request = Request::new(*kind);
             request.initial = state.held.iter().map(|(name, r)| (name.clone(), r.version.to_string())).collect();
@@ -84,11 +96,15 @@ impl Client {
             match item {
                 Item::Present(resource) => {
                     let state = self.kind(kind);
+                    if !state.covers(&resource.name) {
+                        continue;
+                    }
                     state.asked_again.remove(&*resource.name);
                     state.absent.remove(&*resource.name);
                     if resource.body.windows(3).any(|window| window == b"bad") {
                         let again = state.refused.insert(resource.name.to_string(), resource.version);
-                        assert_ne!(again, Some(resource.version), "{} was sent again after a NACK", resource.name);
+                        let asked = names_it(&state.left, &resource.name);
+                        assert!(asked || again != Some(resource.version), "{} came again after a NACK", resource.name);
                         errors.push(format!("{}: it is bad", resource.name));
                         if kind == ResourceType::Cluster {
                             self.excused.insert(resource.name.to_string());
@@ -106,7 +122,6 @@ impl Client {
         }
         let state = self.kind(kind);
         let mut answer = Request::new(kind);
-        state.last_nonce.clone_from(&response.nonce);
         answer.nonce = response.nonce;
         answer.error = (!errors.is_empty()).then(|| errors.join("; "));
         state.outbox.push_back(answer);
@@ -170,6 +185,7 @@ impl Client {
                 continue;
             }
             for name in &request.unsubscribe {
+                state.left.insert(name.clone());
                 let hosts = format!("{name}/");
                 state.held.retain(|held, _| held != name && !held.starts_with(&hosts));
                 state.refused.retain(|held, _| held != name && !held.starts_with(&hosts));
@@ -177,7 +193,6 @@ impl Client {
                 state.asked_again.remove(name);
             }
             state.names = wanted;
-            // Envoy sends the last nonce along, which may be stale when it arrives.
             state.outbox.push_back(request);
         }
     }
@@ -189,8 +204,7 @@ impl Client {
         let mut request = Request::new(kind);
         request.subscribe.push(name.clone());
         request.nonce = "stale".into();
-        // Even what it refused: that it asks for it is reason enough.
-        state.refused.remove(&name);
+        state.left.insert(name.clone());
         state.asked_again.insert(name);
         state.outbox.push_back(request);
     }
