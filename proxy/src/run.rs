@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use pingora::server::configuration::ServerConf;
@@ -116,7 +116,7 @@ impl Proxy {
             server.add_boxed_service(service.on(&self.life));
         }
         server.run(RunArgs { shutdown_signal: Box::new(self.life.signals(self.drain_timeout)) });
-        lock(&self.pipeline).finish(SystemTime::now());
+        lock(&self.pipeline).finish(Instant::now());
         self.log.flush(FLUSH);
         self.life.failure()
     }

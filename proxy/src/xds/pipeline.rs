@@ -16,6 +16,8 @@ use super::warm::Warm;
 
 /// How long additions wait before they are written, so that a burst is written once.
 const DEBOUNCE: Duration = Duration::from_secs(1);
+/// How long after a failure the store is written again.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// Makes a change visible to requests: [`crate::live::Live::apply`].
 pub type Apply = Box<dyn FnMut(&Delta) + Send>;
@@ -29,6 +31,8 @@ pub struct Pipeline {
     max_staleness: Duration,
     /// When the store must be written.
     write_at: Option<Instant>,
+    /// When a server last confirmed what is held.
+    confirmed: SystemTime,
     /// Whether a server is connected.
     connected: bool,
     /// Whether a stored configuration was found.
@@ -90,6 +94,7 @@ impl Pipeline {
             store,
             max_staleness,
             write_at: None,
+            confirmed: SystemTime::UNIX_EPOCH,
             connected: false,
             restored: false,
             counts: Counts::default(),
@@ -116,8 +121,9 @@ impl Pipeline {
     }
 
     /// The server has taken the stream.
-    pub fn opened(&mut self, now: Instant) {
+    pub fn opened(&mut self, now: Instant, wall: SystemTime) {
         self.connected = true;
+        self.confirmed = wall;
         self.counts.streams += 1;
         self.schedule(&Change::default(), now);
     }
@@ -137,6 +143,7 @@ impl Pipeline {
     ) -> Vec<DeltaDiscoveryRequest> {
         let step = self.client.receive(response);
         self.counts.responses += 1;
+        self.confirmed = wall;
         if let Some(refusal) = step.replies.iter().find_map(|reply| reply.error_detail.as_ref()) {
             self.counts.refused += 1;
             tracing::warn!(problem = refusal.message, "resources refused");
@@ -146,7 +153,7 @@ impl Pipeline {
         self.make_live(&delta);
         self.schedule(&step.change, now);
         if !step.change.removed.is_empty() {
-            self.write(wall);
+            self.write(now);
         }
         step.replies
     }
@@ -161,17 +168,19 @@ impl Pipeline {
         let received = self.client.received();
         let delta = self.warm.expire(received, now);
         self.make_live(&delta);
+        if self.connected {
+            // A stream that lives confirms what is held; keepalive ends one that does not.
+            self.confirmed = wall;
+        }
         if self.write_at.is_some_and(|at| at <= now) {
-            self.write(wall);
-            // While a server is there it confirms what is held.
-            self.write_at = self.connected.then(|| now + self.refresh());
+            self.write(now);
         }
     }
 
     /// Writes what is not written yet, at the end.
-    pub fn finish(&mut self, wall: SystemTime) {
-        if self.write_at.is_some() && self.connected {
-            self.write(wall);
+    pub fn finish(&mut self, now: Instant) {
+        if self.write_at.is_some() {
+            self.write(now);
         }
     }
 
@@ -231,15 +240,17 @@ impl Pipeline {
         (self.max_staleness / 24).max(DEBOUNCE)
     }
 
-    fn write(&mut self, wall: SystemTime) {
-        self.write_at = None;
+    /// Writes the store, and sets when it is written again: sooner after a failure, later to stay fresh.
+    fn write(&mut self, now: Instant) {
+        self.write_at = self.connected.then(|| now + self.refresh());
         let Some(store) = &self.store else { return };
         let entries = self.client.world().all().map(|resource| {
             let version = self.client.version(resource.kind(), resource.name()).unwrap_or_default().to_owned();
             (resource, version)
         });
-        if let Err(error) = store.save(entries, wall) {
+        if let Err(error) = store.save(entries, self.confirmed) {
             self.counts.store_failures += 1;
+            self.write_at = Some(now + RETRY);
             tracing::error!(%error, "the last good configuration cannot be written");
         }
     }

@@ -38,7 +38,7 @@ pub async fn run(address: Address, pipeline: Shared, mut shutdown: watch::Receiv
         () = streams(&address, &pipeline) => {}
         _ = shutdown.wait_for(|stop| *stop) => {}
     }
-    lock(&pipeline).finish(SystemTime::now());
+    lock(&pipeline).finish(Instant::now());
 }
 
 /// One stream after another.
@@ -92,7 +92,7 @@ async fn one_stream(address: &Address, pipeline: &Shared, answered: &mut bool) -
         opened = opening => opened?.into_inner(),
         never = timers(pipeline) => match never {},
     };
-    lock(pipeline).opened(Instant::now());
+    lock(pipeline).opened(Instant::now(), SystemTime::now());
     tracing::info!(server = %address, "stream to the control server is open");
     loop {
         let message = tokio::select! {

@@ -19,7 +19,7 @@ fn pipeline(dir: &std::path::Path) -> (Pipeline, Arc<Mutex<Snapshot>>) {
 
 fn serve(pipeline: &mut Pipeline, now: Instant) {
     pipeline.open();
-    pipeline.opened(now);
+    pipeline.opened(now, SystemTime::now());
     let l = listener("l", "r", &[]);
     let vh = host("r", "a.test", "c");
     let all = [
@@ -89,4 +89,30 @@ fn the_state_shows_what_is_live_what_waits_and_what_was_refused() {
     assert_eq!(state.warming, [(T::VirtualHost, "r/b.test".into())]);
     assert_eq!(state.rejected[0].1, "bad");
     assert_eq!((state.counts.responses, state.counts.refused), (7, 1));
+}
+
+#[test]
+fn what_came_in_the_last_moment_is_written_at_the_end_though_the_server_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Instant::now();
+    let (mut first, _) = pipeline(dir.path());
+    serve(&mut first, now);
+    first.close();
+    first.finish(now);
+    let (mut second, live) = pipeline(dir.path());
+    assert!(second.restore(SystemTime::now()));
+    assert!(live.lock().unwrap().listeners.contains_key("l"));
+}
+
+#[test]
+fn without_a_server_what_is_stored_does_not_look_fresher() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Instant::now();
+    let (mut first, _) = pipeline(dir.path());
+    serve(&mut first, now);
+    first.close();
+    let later = SystemTime::now() + DAY + Duration::from_secs(60);
+    first.tick(now + DAY, later);
+    let (mut second, _) = pipeline(dir.path());
+    assert!(!second.restore(later), "the server's last word is more than a day old");
 }
