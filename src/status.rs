@@ -68,13 +68,13 @@ fn show(report: &StatusReport) -> String {
     );
     section(
         &mut out,
-        "Gateways",
+        "Gateways, by listener",
         &["GATEWAY", "LISTENER", "PROGRAMMED", "ROUTES"],
         of("Gateway").iter().flat_map(|o| gateway(o)),
     );
     section(
         &mut out,
-        "Routes",
+        "Routes, by parent",
         &["ROUTE", "PARENT", "ACCEPTED", "REFERENCES"],
         of("HTTPRoute").iter().flat_map(|o| route(o)),
     );
