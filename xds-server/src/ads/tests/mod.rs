@@ -1,6 +1,7 @@
 //! Subscriptions as a specification ([`rules`]) and under random schedules ([`simulation`]).
 
 mod client;
+mod forms;
 mod rules;
 mod simulation;
 mod world;

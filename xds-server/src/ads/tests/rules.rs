@@ -18,10 +18,10 @@ impl Stream {
     /// A VHDS stream on a store with these resources.
     fn on(resources: Vec<Encoded>) -> Self {
         let now = Instant::now();
-        let stream =
-            Self { store: Store::new(), state: Subscriptions::new(Form::Vhds, now), now, seen: 1 };
-        stream.store.publish_encoded(resources, &[]);
-        stream
+        let store = Store::new();
+        store.publish_encoded(resources, &[]);
+        let seen = store.read().sequence();
+        Self { store, state: Subscriptions::new(Form::Vhds, now), now, seen }
     }
 
     fn publish(&mut self, upserts: Vec<Encoded>, removals: &[(ResourceType, &str)]) {
@@ -215,8 +215,7 @@ fn endpoints_follow_a_cluster_that_is_sent_again() {
 
 #[test]
 fn a_cluster_goes_after_the_routes_that_used_it_and_stays_while_a_refused_version_keeps_them() {
-    let mut stream =
-        Stream::on(vec![routes("rc"), cluster("c", b""), endpoints(), host("rc/a", b"1", &["c"])]);
+    let mut stream = Stream::on(vec![routes("rc"), cluster("c", b""), endpoints(), host("rc/a", b"1", &["c"])]);
     stream.subscribe(Cluster, &["*"]);
     stream.subscribe(Listener, &["*"]);
     stream.subscribe(LoadAssignment, &["e"]);

@@ -146,7 +146,7 @@ impl Simulation {
         let legacy = matches!(request.kind, ResourceType::Cluster | ResourceType::Listener);
         asked.wildcard |= legacy || request.subscribe.iter().any(|name| name == "*");
         asked.names.extend(request.subscribe.iter().cloned());
-        request.unsubscribe.iter().for_each(|name| drop(asked.names.remove(name)));
+        asked.names.retain(|name| !request.unsubscribe.contains(name));
         asked.in_flight.take_if(|nonce| *nonce == request.nonce);
     }
 
