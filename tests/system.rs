@@ -8,4 +8,5 @@ mod cases;
 mod foreign;
 mod no_failed_request;
 mod pushes;
+mod readme;
 mod support;
