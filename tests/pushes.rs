@@ -28,8 +28,11 @@ fn site() -> (Site, Process) {
 }
 
 fn start(site: &Site) -> Process {
-    let server = plane::server(site);
-    wait::until("the xDS port", || std::net::TcpStream::connect((site.ip(), XDS)).ok());
+    let mut server = plane::server(site);
+    wait::until("the xDS port", || {
+        server.assert_alive();
+        std::net::TcpStream::connect((site.ip(), XDS)).ok()
+    });
     server
 }
 
