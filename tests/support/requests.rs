@@ -153,6 +153,7 @@ impl Requests {
             };
             *counts.entry(name).or_default() += 1;
         }
+        let all = counts.clone();
         for (name, share) in &step.split {
             let (want, got) = (share * lots, counts.remove(name).unwrap_or(0));
             // Five standard deviations of lots drawn at random: one false alarm in a million runs.
@@ -160,7 +161,7 @@ impl Requests {
             let slack = if self.plane == Plane::Envoy { 5.0 * (total as f64 * p * (1.0 - p)).sqrt() } else { 0.0 };
             assert!(
                 want.abs_diff(got) as f64 <= slack,
-                "{}: of {total} requests {name} got {got}, not {want} (give or take {slack:.0})",
+                "{}: of {total} requests {name} got {got}, not {want} (give or take {slack:.0}): {all:?}",
                 self.at
             );
         }
