@@ -65,7 +65,7 @@ async fn answer(State(name): State<Arc<String>>, request: Request) -> Response {
     if let Some(delay) = parts.uri.query().and_then(delay) {
         tokio::time::sleep(delay).await;
     }
-    let status = parts.uri.path().strip_prefix("/status/").and_then(|s| s.parse().ok());
+    let status = parts.uri.path().strip_prefix("/status/").and_then(|s| s.parse::<StatusCode>().ok());
     let seen = Seen {
         name: &name,
         method: parts.method.as_str(),
@@ -75,6 +75,10 @@ async fn answer(State(name): State<Arc<String>>, request: Request) -> Response {
         headers: by_name(&parts.headers),
         body_bytes: body,
     };
+    // These have no body (RFC 9110 sections 15.3.5 and 15.4.5); axum would send one.
+    if let Some(status @ (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)) = status {
+        return status.into_response();
+    }
     let json = serde_json::to_string(&seen).unwrap_or_default() + "\n";
     (status.unwrap_or(StatusCode::OK), [(header::CONTENT_TYPE, "application/json")], json).into_response()
 }

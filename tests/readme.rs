@@ -96,7 +96,9 @@ fn each_line_of_the_demo_shows_what_it_says() {
     workplace(&site);
     let mut demo = site.process(
         "demo",
-        shell(&site, "exec config/examples/demo.sh").env("WEIR_BIN", site.path("bin/weir")).env("TMPDIR", site.path("")),
+        shell(&site, "exec config/examples/demo.sh")
+            .env("WEIR_BIN", site.path("bin/weir"))
+            .env("TMPDIR", site.path("")),
     );
     let text = wait::until("the demo to say what to try", || {
         demo.assert_alive();
@@ -120,9 +122,8 @@ fn each_line_of_the_demo_shows_what_it_says() {
     };
     assert!(canary("90", "shop") && canary("10", "shop-canary"), "not 90 and 10:\n{shown}");
     assert!(demo.terminate().success(), "{}", demo.errors());
-    let left = ["8080", "8443", "9901", "18000"].map(|port| {
-        std::net::TcpStream::connect((site.ip(), port.parse::<u16>().unwrap())).is_ok()
-    });
+    let left = ["8080", "8443", "9901", "18000"]
+        .map(|port| std::net::TcpStream::connect((site.ip(), port.parse::<u16>().unwrap())).is_ok());
     assert_eq!(left, [false; 4], "something still listens after the demo");
 }
 

@@ -60,6 +60,8 @@ pub struct Step {
     pub sees: BTreeMap<String, String>,
     /// File of the certificate that must be shown: the one issued last.
     pub shows: Option<String>,
+    /// A status that may pass on the way from the answer before to the one expected.
+    pub passing: Option<u16>,
     /// So many times, on one connection; each must satisfy.
     pub times: usize,
     /// Shares of so many requests as their sum: exact at Weir, in tolerance at Envoy.

@@ -7,7 +7,7 @@ use super::case::{Case, Certificate, Line, Send, Step};
 use super::plane::{Plane, System, wait_for_port};
 use super::process::Process;
 use super::requests::Requests;
-use super::site::{HTTP, SERVER_ADMIN, Site, repository, weir};
+use super::site::{HTTP, HTTPS, SERVER_ADMIN, Site, repository, weir};
 use super::tls::Authority;
 use super::wait;
 
@@ -71,7 +71,9 @@ impl Run {
         }
         let backends = BACKENDS.iter().map(|(name, port)| (name.to_string(), site.backend(name, *port))).collect();
         let system = System::start(&site, plane);
-        wait_for_port(&site, HTTP);
+        for port in if case.certificates.is_empty() { &[HTTP][..] } else { &[HTTP, HTTPS] } {
+            wait_for_port(&site, *port);
+        }
         Self { at: String::new(), system, site, requests, declared: case.certificates.clone(), backends }
     }
 

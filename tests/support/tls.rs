@@ -30,11 +30,13 @@ impl Authority {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from(issuer.der().to_vec())).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let client = rustls::ClientConfig::builder_with_provider(provider)
+        let mut client = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        // A resumed session would show the certificate of the session before.
+        client.resumption = rustls::client::Resumption::disabled();
         Self { issuer, client: Arc::new(client) }
     }
 

@@ -113,7 +113,11 @@ impl Client {
         let mut requests: Vec<_> = ResourceType::ALL
             .iter()
             .filter_map(|kind| {
-                let names: Vec<String> = self.refs.names(*kind).map(str::to_owned).collect();
+                // A type that is asked for as a whole is asked for by no name, or only those names would come.
+                let names: Vec<String> = match wildcard(*kind) {
+                    true => Vec::new(),
+                    false => self.refs.names(*kind).map(str::to_owned).collect(),
+                };
                 (wildcard(*kind) || !names.is_empty()).then(|| self.first(*kind, names))
             })
             .collect();
@@ -141,7 +145,7 @@ impl Client {
             if bad.contains_key(&wire.name) || !self.wanted(kind, &wire.name) {
                 continue;
             }
-            match self.read(kind, wire) {
+            match self.read(kind, wire).and_then(|resource| self.address_is_free(resource, &removed)) {
                 Ok(Some(resource)) => {
                     if self.world.get(kind, &wire.name).as_ref() != Some(&resource) {
                         change.upserts.push(resource.clone());
@@ -189,6 +193,26 @@ impl Client {
         }
         self.admit.admit(&resource)?;
         Ok(Some(resource))
+    }
+
+    /// Refuses a listener at an address that another one has, as Envoy does.
+    fn address_is_free(
+        &self,
+        resource: Option<Resource>,
+        removed: &BTreeSet<&str>,
+    ) -> Result<Option<Resource>, Vec<FieldError>> {
+        if let Some(Resource::Listener(new)) = &resource {
+            let mut others = self.world.listeners.values();
+            let taken = others
+                .find(|old| old.address == new.address && old.name != new.name && !removed.contains(old.name.as_str()));
+            if let Some(old) = taken.filter(|_| new.address.port() != 0) {
+                return Err(vec![FieldError::new(
+                    "address",
+                    format!("{} is that of listener `{}`", new.address, old.name),
+                )]);
+            }
+        }
+        Ok(resource)
     }
 
     /// Puts an accepted resource in the world.

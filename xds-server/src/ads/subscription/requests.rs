@@ -111,6 +111,10 @@ impl Subscriptions {
                 let again = state.held.contains_key(&host.name);
                 state.mark(&host.name, again, now);
             }
+            // That there is none must be said by name: other routes' hosts would not tell.
+            if resources.hosts(routes).next().is_none() {
+                state.mark(&name, true, now);
+            }
         }
     }
 

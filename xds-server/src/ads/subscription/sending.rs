@@ -128,8 +128,16 @@ impl Subscriptions {
             None if held.is_some_and(|held| held.may_have()) => Due::Remove,
             None if held.is_some() && !pending.again => Due::Settled,
             None if !self.kinds[kind as usize].names.contains(name) => Due::Settled,
-            None if kind == ResourceType::VirtualHost && self.is_routes(name, resources) => Due::Settled,
+            None if kind == ResourceType::VirtualHost && self.has_hosts(name, resources) => Due::Settled,
             None => Due::Missing,
+        }
+    }
+
+    /// Whether a VHDS name is a RouteConfiguration's whose hosts answer for it.
+    fn has_hosts(&self, name: &str, resources: &Resources) -> bool {
+        match self.form {
+            Form::Inline => self.is_routes(name, resources),
+            Form::Vhds => resources.hosts(name).next().is_some(),
         }
     }
 
