@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The demo: builds Weir, runs two tenants and their backends, says what to try. Ctrl-C ends all.
+# The demo: builds Weir (unless WEIR_BIN names a built one), runs two tenants and their backends, says what
+# to try. Ctrl-C ends all.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -27,9 +28,13 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
 fi
 
-say "${bold}Building Weir (release; some minutes the first time)${off}"
-cargo build --release --bin weir
-weir="$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/weir"
+if [ -n "${WEIR_BIN:-}" ]; then
+  weir="$WEIR_BIN"
+else
+  say "${bold}Building Weir (release; some minutes the first time)${off}"
+  cargo build --release --bin weir
+  weir="$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/weir"
+fi
 
 home="$(mktemp -d)"
 pids=()

@@ -41,13 +41,6 @@ impl Envoy {
         });
         envoy
     }
-
-    /// A figure of `/stats`; zero if there is none of that name.
-    pub fn stat(&self, name: &str) -> u64 {
-        let response = http::once(&self.admin, &Request::get("admin", &format!("/stats?filter=^{name}$"))).unwrap();
-        let text = String::from_utf8_lossy(&response.body).into_owned();
-        text.trim().rsplit_once(": ").and_then(|(_, n)| n.parse().ok()).unwrap_or(0)
-    }
 }
 
 /// Where the program is.

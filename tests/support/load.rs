@@ -54,11 +54,6 @@ impl Load {
         Self { clients: clients.collect(), stop, seen }
     }
 
-    /// Requests so far.
-    pub fn requests(&self) -> u64 {
-        self.seen.lock().unwrap().requests
-    }
-
     /// Ends the clients after their present request.
     pub fn finish(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);

@@ -95,14 +95,6 @@ impl System {
             None => {}
         }
     }
-
-    /// The Envoy, where it is one.
-    pub fn envoy(&self) -> Option<&Envoy> {
-        match &self.proxy {
-            Some(Proxy::Envoy(envoy)) => Some(envoy),
-            _ => None,
-        }
-    }
 }
 
 impl Proxy {

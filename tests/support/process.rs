@@ -40,11 +40,6 @@ impl Process {
         fs::read_to_string(&self.logs[1]).unwrap_or_default()
     }
 
-    /// Process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Fails if the program has ended.
     pub fn assert_alive(&mut self) {
         if let Ok(Some(status)) = self.child.try_wait() {

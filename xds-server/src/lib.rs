@@ -7,7 +7,9 @@
 pub mod admin;
 pub mod ads;
 pub mod index;
+pub mod metrics;
 pub mod server;
+pub mod state;
 pub mod status;
 pub mod translate;
 pub mod watch;

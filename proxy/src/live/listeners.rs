@@ -16,8 +16,7 @@ use super::routes::{Routes, RoutesSlot};
 use super::slots::Slots;
 use crate::request::limit::LimitSlot;
 use crate::request::table::{ChainTable, HttpTable, ListenerTable};
-use crate::serve;
-use crate::tls::{SecretSlot, Terminator};
+use crate::tls::{ALPN, SecretSlot, Terminator};
 
 /// Envoy's `idle_timeout` of downstream connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -125,8 +124,7 @@ impl ListenerSet {
             Some(tls) => {
                 let secrets = tls.secrets.iter().map(|name| parts.secrets.named(name, SecretSlot::default)).collect();
                 // Offered is only what the engine speaks: a client that chose another would get no answer.
-                let alpn: Vec<_> =
-                    tls.alpn.iter().filter(|name| serve::ALPN.contains(&name.as_str())).cloned().collect();
+                let alpn: Vec<_> = tls.alpn.iter().filter(|name| ALPN.contains(&name.as_str())).cloned().collect();
                 match self.terminator.config(secrets, &alpn) {
                     Ok(config) => Some(config),
                     Err(error) => {

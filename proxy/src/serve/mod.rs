@@ -41,9 +41,6 @@ use crate::live::Listeners;
 use crate::log::AccessLog;
 use crate::meter::Meter;
 
-/// Protocols that the engine speaks, by their ALPN names.
-pub const ALPN: &[&str] = &["http/1.1", "http/1.0"];
-
 /// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -12,7 +12,7 @@ use serde_json::json;
 use weir_config::model::ResourceType;
 
 use crate::ads::Form;
-use crate::server::State;
+use crate::state::State;
 
 /// Routes of the admin endpoint.
 pub fn router(state: Arc<State>) -> Router {

@@ -24,7 +24,7 @@ use super::registry::{Entry, ProxyReport, Registry};
 use super::resources::Form;
 use super::store::{InlineInterest, Store};
 use super::subscription::{Answer, Item, Request, Response, Subscriptions};
-use crate::admin::Metrics;
+use crate::metrics::Metrics;
 
 /// Bytes of a request: names and versions of all that a large proxy brings along when it reconnects.
 const MAX_REQUEST: usize = 64 << 20;

@@ -1,7 +1,6 @@
 //! The server as a whole: source, world, store, xDS port and admin endpoint.
 
 mod listen;
-mod state;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,9 +11,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::{Address, ServerBootstrap, Unassigned};
 
-pub use state::State;
-
 use crate::ads::DeltaService;
+use crate::state::State;
 use crate::translate::Settings;
 use crate::watch::Batch;
 use crate::watch::directory::DirectorySource;

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use weir_config::kinds::{Kind, ObjectKey};
 use weir_config::model::ResourceType;
 
-use crate::admin::Metrics;
 use crate::ads::{Registry, Store};
+use crate::metrics::Metrics;
 use crate::status::report::{FindingReport, ObjectReport, StatusReport};
 use crate::translate::{Settings, World};
 use crate::watch::{Batch, Event, Finding};
