@@ -6,6 +6,7 @@ mod requests;
 use proptest::prelude::*;
 use requests::{CASES, Expect};
 use weir_config::model::HeaderMutation;
+use weir_config::testing::soak;
 use weir_proxy::serve::h1::body::Body;
 use weir_proxy::serve::h1::request_head::{RequestHead, Storage};
 use weir_proxy::serve::h1::rewrite::{self, RequestContext};
@@ -122,20 +123,22 @@ fn request_like() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(std::env::var("WEIR_FUZZ_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)))]
-
-    #[test]
-    fn any_split_gives_the_same(bytes in request_like(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
+#[test]
+fn soak_any_split_gives_the_same() {
+    let cuts = prop::collection::vec(any::<prop::sample::Index>(), 0..8);
+    soak::property(&(request_like(), cuts), |(bytes, cuts)| {
         let mut ends: Vec<usize> = cuts.iter().map(|c| c.index(bytes.len())).collect();
         ends.sort_unstable();
         prop_assert_eq!(read(&bytes, &ends), read(&bytes, &[]));
-    }
+        Ok(())
+    });
+}
 
-    /// What goes on is read by the same rules as the same request, and takes exactly its bytes: nothing is
-    /// left over that a backend could take for a second one.
-    #[test]
-    fn what_goes_on_is_one_request(bytes in request_like()) {
+/// What goes on is read by the same rules as the same request, and takes exactly its bytes: nothing is
+/// left over that a backend could take for a second one.
+#[test]
+fn soak_what_goes_on_is_one_request() {
+    soak::property(&request_like(), |bytes| {
         if let Outcome::Whole(out, _) = read(&bytes, &[]) {
             let text = String::from_utf8_lossy(&out);
             if !text.contains("transfer-encoding: chunked") {
@@ -144,10 +147,14 @@ proptest! {
                 prop_assert_eq!(without_additions(&again), without_additions(&out));
             }
         }
-    }
+        Ok(())
+    });
+}
 
-    #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+#[test]
+fn soak_no_bytes_panic() {
+    soak::property(&prop::collection::vec(any::<u8>(), 0..300), |bytes| {
         read(&bytes, &[]);
-    }
+        Ok(())
+    });
 }

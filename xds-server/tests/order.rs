@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use proptest::prelude::*;
 use weir_config::kinds::{Object, ObjectKey};
 use weir_config::model::Snapshot;
+use weir_config::testing::soak;
 use weir_xds_server::translate::{Settings, World};
 use weir_xds_server::watch::Event;
 
@@ -157,15 +158,10 @@ fn check(events: &[(usize, bool)], cuts: &[usize], unassigned: bool) -> Result<(
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_order_of_events_does_not_matter(
-        events in prop::collection::vec((0usize..1000, prop::bool::weighted(0.8)), 1..60),
-        cuts in prop::collection::vec(0usize..60, 0..60),
-        unassigned: bool,
-    ) {
-        check(&events, &cuts, unassigned)?;
-    }
+#[test]
+fn soak_the_order_of_events_does_not_matter() {
+    let events = prop::collection::vec((0usize..1000, prop::bool::weighted(0.8)), 1..60);
+    let cuts = prop::collection::vec(0usize..60, 0..60);
+    let all = (events, cuts, any::<bool>());
+    soak::property(&all, |(events, cuts, unassigned)| check(events.as_slice(), cuts.as_slice(), unassigned));
 }

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use weir_config::model::{Domain, RouteSource, ServerName, VirtualHost};
+use weir_config::testing::soak;
 use weir_xds_server::translate::{Settings, World};
 
 const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
@@ -204,11 +205,7 @@ fn check(arrangement: &Arrangement) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_host_is_served_by_its_owner_and_by_nobody_else(arrangement in arrangement()) {
-        check(&arrangement)?;
-    }
+#[test]
+fn soak_a_host_is_served_by_its_owner_and_by_nobody_else() {
+    soak::property(&arrangement(), |arrangement| check(&arrangement));
 }

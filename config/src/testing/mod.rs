@@ -3,6 +3,7 @@
 
 mod listeners;
 mod routes;
+pub mod soak;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -77,3 +77,6 @@ pub fn objects(text: &str) -> Result<Vec<Arc<Object>>, Vec<Problem>> {
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! { with_snippet: false, strict_booleans: true }
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -7,6 +7,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
+use weir_config::testing::soak;
+
 use super::super::refs::references;
 use super::super::warm::{BOUND, Warm};
 use super::*;
@@ -63,8 +65,8 @@ fn consistent(warm: &Warm, applied: &Snapshot) {
 }
 
 #[test]
-fn every_order_of_arrival_ends_in_the_same_live_snapshot() {
-    for seed in 0..300 {
+fn soak_every_order_of_arrival_ends_in_the_same_live_snapshot() {
+    soak::seeds(|seed| {
         let rng = &mut StdRng::seed_from_u64(seed);
         let (mut client, mut warm, mut applied) = (new_client(), Warm::default(), Snapshot::default());
         client.open();
@@ -79,7 +81,7 @@ fn every_order_of_arrival_ends_in_the_same_live_snapshot() {
                 }
                 for piece in pieces {
                     let step = client.receive(piece);
-                    assert!(step.replies[0].error_detail.is_none(), "seed {seed}");
+                    assert!(step.replies[0].error_detail.is_none());
                     let delta = warm.receive(client.received(), &step.change, now);
                     applied.apply(&delta);
                     if step.change.removed.is_empty() && client.world() == &target {
@@ -87,16 +89,16 @@ fn every_order_of_arrival_ends_in_the_same_live_snapshot() {
                     }
                 }
             }
-            assert_eq!(warm.active(), &target, "seed {seed}");
-            assert_eq!(applied, target, "seed {seed}");
-            assert_eq!(warm.deadline(), None, "seed {seed}");
+            assert_eq!(warm.active(), &target);
+            assert_eq!(applied, target);
+            assert_eq!(warm.deadline(), None);
         }
-    }
+    });
 }
 
 #[test]
-fn a_listener_without_its_routes_is_never_live_before_the_bound() {
-    for seed in 0..100 {
+fn soak_a_listener_without_its_routes_is_never_live_before_the_bound() {
+    soak::seeds(|seed| {
         let rng = &mut StdRng::seed_from_u64(seed);
         let (mut client, mut warm) = (new_client(), Warm::default());
         client.open();
@@ -107,9 +109,9 @@ fn a_listener_without_its_routes_is_never_live_before_the_bound() {
         for piece in pieces {
             let step = client.receive(piece);
             warm.receive(client.received(), &step.change, now);
-            assert!(warm.active().listeners.is_empty(), "seed {seed}");
+            assert!(warm.active().listeners.is_empty());
         }
         warm.expire(client.received(), now + BOUND);
-        assert_eq!(warm.active().listeners, target.listeners, "seed {seed}: after the bound it goes live as it is");
-    }
+        assert_eq!(warm.active().listeners, target.listeners, "after the bound it goes live as it is");
+    });
 }

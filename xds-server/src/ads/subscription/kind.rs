@@ -104,6 +104,8 @@ pub(super) struct Kind {
     pub(super) asked: bool,
     pub(super) wildcard: bool,
     pub(super) names: BTreeSet<Arc<str>>,
+    /// Bytes of `names`.
+    pub(super) bytes: usize,
     pub(super) held: HashMap<Arc<str>, Held>,
     pub(super) pending: BTreeMap<Arc<str>, Pending>,
     pub(super) in_flight: Option<InFlight>,
@@ -205,6 +207,12 @@ impl Kind {
         if let Some(held) = self.held.remove(name) {
             release(&held, uses);
         }
+    }
+
+    /// Virtual hosts of a RouteConfiguration that the client knows or must hear of.
+    pub(super) fn hosts_of(&self, routes: &str) -> BTreeSet<Arc<str>> {
+        let of = |name: &&Arc<str>| name.strip_prefix(routes).is_some_and(|rest| rest.starts_with('/'));
+        self.held.keys().chain(self.pending.keys()).filter(of).cloned().collect()
     }
 
     /// Names that the client knows or must hear of.

@@ -67,6 +67,9 @@ pub enum Excess {
     /// Too many names of one type.
     #[error("a stream may subscribe to at most {MAX_NAMES} names of a type")]
     Names,
+    /// Names of one type that are too long together.
+    #[error("the names that a stream subscribes to may have at most {MAX_BYTES} bytes together, of each type")]
+    Bytes,
     /// A name that is too long.
     #[error("a resource name may have at most {MAX_NAME} bytes")]
     Name,
@@ -74,5 +77,7 @@ pub enum Excess {
 
 /// Names that a stream may subscribe to, of each type.
 pub const MAX_NAMES: usize = 1_000_000;
+/// Bytes of these names together: so much memory a stream can take, and no more.
+pub const MAX_BYTES: usize = 128 << 20;
 /// Bytes of a name.
 pub const MAX_NAME: usize = 4096;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use weir_config::model::ResourceType;
 
 pub use kind::Refusal;
-pub use message::{Excess, Item, MAX_NAME, MAX_NAMES, Request, Response};
+pub use message::{Excess, Item, MAX_BYTES, MAX_NAME, MAX_NAMES, Request, Response};
 pub use requests::Answer;
 
 use super::registry::{Rejection, TypeReport};
@@ -35,6 +35,9 @@ use kind::{Kind, Uses};
 pub const HOLD: Duration = Duration::from_secs(5);
 /// Bytes of resources in a response, unless one alone has more. gRPC clients take 4 MiB by default.
 pub const MAX_RESPONSE: usize = 1 << 20;
+
+/// Refused resources of a type that a report names; what is behind the first hundred has the same cause.
+const MAX_REPORTED: usize = 100;
 
 /// The state of a stream.
 #[derive(Debug)]
@@ -93,7 +96,7 @@ impl Subscriptions {
 
 impl Kind {
     fn report(&self, kind: ResourceType) -> TypeReport {
-        let rejections = self.refused.iter().map(|(name, refusal)| Rejection {
+        let rejections = self.refused.iter().take(MAX_REPORTED).map(|(name, refusal)| Rejection {
             name: name.to_string(),
             version: refusal.version.to_string(),
             message: refusal.text.to_string(),

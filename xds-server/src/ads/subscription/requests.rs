@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use weir_config::model::ResourceType;
 
-use super::message::{Excess, MAX_NAME, MAX_NAMES, Request};
+use super::message::{Excess, MAX_BYTES, MAX_NAME, MAX_NAMES, Request};
 use super::{Form, Resources, Subscriptions};
 use crate::ads::encoded::Version;
 
@@ -13,6 +13,8 @@ use crate::ads::encoded::Version;
 const WILDCARD: &str = "*";
 /// Bytes of a client's complaint that are kept.
 const MAX_TEXT: usize = 2048;
+/// Bytes of a complaint in which names are looked for.
+const MAX_READ: usize = 64 << 10;
 
 /// What a request was, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +40,11 @@ impl Subscriptions {
         if names.clone().any(|name| name.len() > MAX_NAME) {
             return Err(Excess::Name);
         }
-        if state.names.len() + names.count() > MAX_NAMES {
+        if state.names.len() + names.clone().count() > MAX_NAMES || request.unsubscribe.len() > MAX_NAMES {
             return Err(Excess::Names);
+        }
+        if state.bytes + names.map(String::len).sum::<usize>() > MAX_BYTES {
+            return Err(Excess::Bytes);
         }
         let first = !std::mem::replace(&mut state.asked, true);
         for name in &request.subscribe {
@@ -74,7 +79,7 @@ impl Subscriptions {
         // A NACK is of a whole response, though the client uses what was good in it (gRFC A46).
         // Both Envoy and Weir name what was not; where nothing is named, all is taken as refused.
         let text: Arc<str> = error[..error.floor_char_boundary(MAX_TEXT)].into();
-        let named = |name: &Arc<str>| error.contains(&**name);
+        let named = |name: &Arc<str>| error.len() <= MAX_READ && error.contains(&**name);
         let some_named = response.names.iter().any(named);
         for name in &response.names {
             if !some_named || named(name) {
@@ -99,7 +104,9 @@ impl Subscriptions {
             return;
         }
         let name: Arc<str> = name.into();
-        state.names.insert(Arc::clone(&name));
+        if state.names.insert(Arc::clone(&name)) {
+            state.bytes += name.len();
+        }
         let Some(routes) = hosts_of else {
             let again = state.held.contains_key(&name);
             state.mark(&name, again, now);
@@ -133,10 +140,12 @@ impl Subscriptions {
             state.wildcard = false;
             state.known().into_iter().collect()
         } else {
-            state.names.remove(name);
-            let prefix = if kind == ResourceType::VirtualHost { format!("{name}/") } else { String::new() };
-            let hosts = |known: &Arc<str>| !prefix.is_empty() && known.starts_with(&prefix);
-            state.known().into_iter().filter(|known| &**known == name || hosts(known)).collect()
+            if state.names.remove(name) {
+                state.bytes -= name.len();
+            }
+            // A client drops many at once: each is looked up, and only a RouteConfiguration's hosts are searched for.
+            let hosts = (kind == ResourceType::VirtualHost).then(|| state.hosts_of(name)).into_iter().flatten();
+            hosts.chain([Arc::from(name)]).collect()
         };
         for affected in affected {
             if !state.covers(kind, form, &affected) {

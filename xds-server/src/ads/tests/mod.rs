@@ -2,6 +2,7 @@
 
 mod client;
 mod forms;
+mod hostile;
 mod rules;
 mod simulation;
 mod world;

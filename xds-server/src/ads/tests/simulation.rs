@@ -1,4 +1,4 @@
-//! Thousands of random schedules of one stream between a store and a model client.
+//! Random schedules of one stream between a store and a model client.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use weir_config::model::ResourceType;
+use weir_config::testing::soak;
 
 use super::client::Client;
 use super::world::{Key, World};
@@ -205,16 +206,13 @@ impl Simulation {
 }
 
 #[test]
-fn a_client_always_converges_and_never_has_a_route_without_its_cluster() {
-    for seed in 0..2000 {
-        let run = std::panic::catch_unwind(|| {
-            let mut simulation = Simulation::new(seed);
-            let steps = simulation.rng.random_range(20..300);
-            for _ in 0..steps {
-                simulation.step();
-            }
-            simulation.finish();
-        });
-        assert!(run.is_ok(), "seed {seed}");
-    }
+fn soak_a_client_always_converges_and_never_has_a_route_without_its_cluster() {
+    soak::seeds(|seed| {
+        let mut simulation = Simulation::new(seed);
+        let steps = simulation.rng.random_range(20..300);
+        for _ in 0..steps {
+            simulation.step();
+        }
+        simulation.finish();
+    });
 }

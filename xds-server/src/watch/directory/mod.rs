@@ -238,4 +238,6 @@ fn now() -> Instant {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,145 @@
+//! A client that means no good, or is broken: nonsense in any order ends the stream or is borne,
+//! and what the stream keeps stays within bounds.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use weir_config::model::ResourceType;
+use weir_config::testing::soak;
+
+use super::world::World;
+use crate::ads::subscription::{Excess, MAX_BYTES, MAX_NAME, MAX_NAMES, Request, Subscriptions};
+use crate::ads::{Form, Store};
+
+/// A name: of something that is there, of something like it, or nonsense.
+fn name(rng: &mut StdRng) -> String {
+    match rng.random_range(0..12) {
+        0 => "*".into(),
+        1 => String::new(),
+        2 => "x".repeat(rng.random_range(0..=MAX_NAME)),
+        3 => "/".repeat(rng.random_range(1..4)),
+        4 => format!("rc{}/", rng.random_range(0..3)),
+        5 => format!("rc{}/h{}/h0", rng.random_range(0..3), rng.random_range(0..4)),
+        6 => format!("rc{}/h{}", rng.random_range(0..3), rng.random_range(0..4)),
+        7 => format!("rc{}", rng.random_range(0..3)),
+        8 => format!("c{}", rng.random_range(0..8)),
+        9 => format!("e{}", rng.random_range(0..4)),
+        10 => format!("l{}", rng.random_range(0..3)),
+        _ => format!("\u{0}é\n{}", rng.random_range(0..5)),
+    }
+}
+
+fn names(rng: &mut StdRng) -> Vec<String> {
+    let count = if rng.random_bool(0.05) { 500 } else { rng.random_range(0..4) };
+    (0..count).map(|_| name(rng)).collect()
+}
+
+fn request(rng: &mut StdRng, last: &str) -> Request {
+    let kind = ResourceType::ALL[rng.random_range(0..ResourceType::ALL.len())];
+    let versions = ["", "0", "zz", "0123456789abcdef", "\u{0}"];
+    let initial = names(rng).into_iter().map(|name| (name, versions[rng.random_range(0..versions.len())].to_owned()));
+    Request {
+        initial: initial.collect(),
+        subscribe: names(rng),
+        unsubscribe: names(rng),
+        nonce: match rng.random_range(0..6) {
+            0..=2 => last.to_owned(),
+            3 => String::new(),
+            4 => "18446744073709551616".into(),
+            _ => rng.random_range(0..20u32).to_string(),
+        },
+        error: rng.random_bool(0.3).then(|| name(rng)),
+        kind,
+    }
+}
+
+#[test]
+fn soak_nonsense_is_borne() {
+    soak::seeds(|seed| {
+        let rng = &mut StdRng::seed_from_u64(seed);
+        let form = if rng.random_bool(0.5) { Form::Vhds } else { Form::Inline };
+        let store = std::sync::Arc::new(Store::new());
+        let _inline = (form == Form::Inline).then(|| store.want_inline());
+        let (mut world, mut published) = (World::new(), Default::default());
+        let mut now = Instant::now();
+        let mut stream = Subscriptions::new(form, now);
+        let (mut seen, mut last) = (store.read().sequence(), String::new());
+        for _ in 0..rng.random_range(1..120) {
+            now += Duration::from_millis(rng.random_range(0..2000));
+            if rng.random_bool(0.2) {
+                world.edit(rng, true);
+                world.publish(&published, &store);
+                published = world.resources();
+            }
+            let resources = store.read();
+            match resources.since(seen) {
+                Some(changes) => changes.iter().for_each(|changes| stream.changed(changes, now)),
+                None => stream.compare(&resources, now),
+            }
+            seen = resources.sequence();
+            stream.request(&request(rng, &last), &resources, now).unwrap();
+            for _ in 0..rng.random_range(0..4) {
+                let Some(response) = stream.poll(&resources, now) else { break };
+                assert!(response.items.len() + response.removed.len() <= 20_000);
+                last = response.nonce;
+            }
+            assert!(stream.deadline(now).is_none_or(|at| at > now), "it would spin");
+            drop(stream.report());
+        }
+    });
+}
+
+#[test]
+fn what_is_too_much_ends_the_stream() {
+    let (store, now) = (Store::new(), Instant::now());
+    let ask = |subscribe: Vec<String>| {
+        let mut stream = Subscriptions::new(Form::Vhds, now);
+        let request = Request { subscribe, ..Request::new(ResourceType::LoadAssignment) };
+        stream.request(&request, &store.read(), now)
+    };
+    assert_eq!(ask(vec!["x".repeat(MAX_NAME + 1)]), Err(Excess::Name));
+    assert_eq!(ask(vec![String::new(); MAX_NAMES + 1]), Err(Excess::Names));
+    assert_eq!(ask(vec!["x".repeat(MAX_NAME); MAX_BYTES / MAX_NAME + 1]), Err(Excess::Bytes));
+
+    let mut stream = Subscriptions::new(Form::Vhds, now);
+    let unsubscribe = vec![String::new(); MAX_NAMES + 1];
+    let request = Request { unsubscribe, ..Request::new(ResourceType::Cluster) };
+    assert_eq!(stream.request(&request, &store.read(), now), Err(Excess::Names));
+}
+
+/// Bytes are counted over requests, and given back.
+#[test]
+fn names_that_are_left_make_room() {
+    let (store, now) = (Store::new(), Instant::now());
+    let mut stream = Subscriptions::new(Form::Vhds, now);
+    let names = |from: usize| (0..8000).map(|n| format!("{:0>4000}", from + n)).collect::<Vec<_>>();
+    let mut send = |subscribe, unsubscribe| {
+        let request = Request { subscribe, unsubscribe, ..Request::new(ResourceType::LoadAssignment) };
+        stream.request(&request, &store.read(), now)
+    };
+    for round in 0..8 {
+        send(names(round * 8000), Vec::new()).unwrap();
+        send(Vec::new(), names(round * 8000)).unwrap();
+    }
+    for round in 0..4 {
+        send(names(round * 8000), Vec::new()).unwrap();
+    }
+    assert_eq!(send(names(4 * 8000), Vec::new()), Err(Excess::Bytes));
+}
+
+/// An Envoy that loses many clusters leaves their endpoints in one request.
+#[test]
+fn many_names_are_left_at_once_in_good_time() {
+    let (store, now) = (Store::new(), Instant::now());
+    let mut stream = Subscriptions::new(Form::Vhds, now);
+    for kind in [ResourceType::LoadAssignment, ResourceType::Secret] {
+        let names: Vec<_> = (0..100_000).map(|n| n.to_string()).collect();
+        let mut request = Request { subscribe: names.clone(), ..Request::new(kind) };
+        stream.request(&request, &store.read(), now).unwrap();
+        (request.subscribe, request.unsubscribe) = (Vec::new(), names);
+        let begun = Instant::now();
+        stream.request(&request, &store.read(), now).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+}
