@@ -17,7 +17,7 @@ pub struct Entry<'a> {
     pub method: &'a str,
     /// `authority`: Host, as it came.
     pub authority: Option<&'a str>,
-    /// `path`, with its query, as it came.
+    /// `path`, with its query, as it was judged and sent on.
     pub path: &'a str,
     /// `protocol`: `HTTP/1.1`
     pub protocol: &'a str,

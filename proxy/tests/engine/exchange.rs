@@ -1,8 +1,10 @@
 //! What one connection can do.
 
+use std::time::Duration;
+
 use weir_config::model::{HeaderMutation, HeaderOp, RouteAction};
 
-use crate::support::{Backend, Proxy, Setup, get, http, ok, route, status};
+use crate::support::{Backend, Proxy, Setup, cluster, get, http, ok, route, status};
 
 #[test]
 fn a_connection_serves_request_after_request() {
@@ -264,4 +266,20 @@ fn headers_say_where_a_request_came_from_and_what_the_route_wants() {
     upstream.send("HTTP/1.1 200 OK\r\nserver: s\r\nx-d: 0\r\ncontent-length: 0\r\n\r\n");
     assert_eq!(client.head(), "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-d: 1\r\n\r\n");
     assert_eq!(proxy.logged()["request_id"], id);
+}
+
+#[test]
+fn routes_are_chosen_by_the_path_that_the_backend_resolves() {
+    let (public, admin) = (Backend::new(), Backend::new());
+    let setup = Setup { routes: vec![route("/public", "c"), route("/admin", "admin")], ..Setup::default() };
+    let proxy = Proxy::with(setup, &[public.address]);
+    proxy.apply(vec![cluster("admin", Duration::from_secs(5), &[admin.address]).into()]);
+    let mut client = proxy.connect();
+    client.send(get("/public/%2e%2e\\admin?x=/../public"));
+    let mut upstream = admin.accept();
+    assert!(upstream.head().starts_with("GET /admin?x=/../public HTTP/1.1\r\n"));
+    upstream.send(ok(""));
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(proxy.logged()["path"], "/admin?x=/../public");
+    assert!(public.pending().is_none());
 }

@@ -5,6 +5,7 @@ pub mod classify;
 mod client;
 pub(crate) mod connection;
 pub(crate) mod note;
+pub mod path;
 pub(crate) mod reader;
 pub mod reply;
 pub mod request_head;

@@ -12,7 +12,7 @@ const MAX: usize = 2048;
 pub(crate) struct Note {
     /// Method.
     pub(crate) method: String,
-    /// Path and query, as they came.
+    /// Path and query, as they go on.
     pub(crate) path: String,
     /// Host, as it came.
     pub(crate) host: String,

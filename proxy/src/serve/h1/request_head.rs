@@ -13,11 +13,17 @@ use super::{Framing, MAX_HEADERS, Refused};
 pub struct Storage<'b> {
     pub(super) headers: [MaybeUninit<Header<'b>>; MAX_HEADERS],
     pub(super) kinds: [Kind; MAX_HEADERS],
+    /// A target whose path had to be rewritten.
+    target: String,
 }
 
 impl Default for Storage<'_> {
     fn default() -> Self {
-        Self { headers: [const { MaybeUninit::uninit() }; MAX_HEADERS], kinds: [Kind::Other; MAX_HEADERS] }
+        Self {
+            headers: [const { MaybeUninit::uninit() }; MAX_HEADERS],
+            kinds: [Kind::Other; MAX_HEADERS],
+            target: String::new(),
+        }
     }
 }
 
@@ -45,12 +51,12 @@ pub struct RequestFacts {
 pub struct RequestHead<'h, 'b> {
     /// Method.
     pub method: &'b str,
-    /// Target.
-    pub target: Target<'b>,
+    /// Target, its path in normal form.
+    pub target: Target<'h>,
     /// The authority that is served, as it came: Host, or an absolute target's own.
-    pub authority: &'b str,
+    pub authority: &'h str,
     /// The same without port.
-    pub host: &'b str,
+    pub host: &'h str,
     /// Fields, in order.
     pub headers: &'h [Header<'b>],
     /// Their kinds.
@@ -83,7 +89,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
             return Err(Refused::malformed("head"));
         };
         let headers: &'h [Header<'b>] = request.headers;
-        let target = Target::parse(method, text)?;
+        let target = Target::parse(method, text, &mut storage.target)?;
         let mut fields = Fields::default();
         let kinds = storage.kinds.get_mut(..headers.len()).ok_or(Refused::too_large("too_many_headers"))?;
         for (header, kind) in headers.iter().zip(kinds.iter_mut()) {

@@ -1,6 +1,6 @@
 //! Request targets and hosts (RFC 9112 section 3.2, RFC 9110 section 7.2).
 
-use super::Refused;
+use super::{Refused, path};
 
 /// Most bytes of a host with its port.
 pub const MAX_HOST: usize = 261;
@@ -11,7 +11,7 @@ pub struct Target<'b> {
     /// What goes on: path and query, or `*`. An absolute target without a path gives an empty text
     /// here and `/` in `path`; see [`Target::origin_form`].
     pub origin: &'b str,
-    /// Path, without query.
+    /// Path, without query, in the form that [`path::normalise`] gives.
     pub path: &'b str,
     /// Query, without `?`.
     pub query: Option<&'b str>,
@@ -20,20 +20,17 @@ pub struct Target<'b> {
 }
 
 impl<'b> Target<'b> {
-    /// Reads the target of `method`.
+    /// Reads the target of `method`; `space` takes a path that has to be rewritten.
     ///
     /// # Errors
     /// 400 for a form that RFC 9112 does not allow with this method, a fragment, user information,
-    /// or bytes that are not visible ASCII; 501 for CONNECT.
-    pub fn parse(method: &str, text: &'b str) -> Result<Self, Refused> {
+    /// bytes that are not visible ASCII, or a path that has no normal form; 501 for CONNECT.
+    pub fn parse(method: &str, text: &'b str, space: &'b mut String) -> Result<Self, Refused> {
         if method == "CONNECT" {
             return Err(Refused::unimplemented("connect"));
         }
-        if text.bytes().any(|b| !b.is_ascii_graphic() || b == b'#') {
-            return Err(Refused::malformed("request_target"));
-        }
         if text.starts_with('/') {
-            return Ok(Self::origin(text, None));
+            return Self::origin(text, None, space);
         }
         if text == "*" {
             return match method {
@@ -44,15 +41,20 @@ impl<'b> Target<'b> {
         let rest = strip_scheme(text).ok_or(Refused::malformed("request_target"))?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, origin) = rest.split_at(end);
-        Ok(Self::origin(origin, Some(authority)))
+        Self::origin(origin, Some(authority), space)
     }
 
-    fn origin(origin: &'b str, authority: Option<&'b str>) -> Self {
-        let (path, query) = match origin.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (origin, None),
-        };
-        Self { origin, path: if path.is_empty() { "/" } else { path }, query, authority }
+    fn origin(mut origin: &'b str, authority: Option<&'b str>, space: &'b mut String) -> Result<Self, Refused> {
+        let (mut end, normal) = path::scan(origin.as_bytes())?;
+        if !normal {
+            let (path, query) = origin.split_at(end);
+            path::normalise(path, space)?;
+            end = space.len();
+            space.push_str(query);
+            origin = space;
+        }
+        let (path, query) = origin.split_at(end);
+        Ok(Self { origin, path: if path.is_empty() { "/" } else { path }, query: query.get(1..), authority })
     }
 
     /// The parts of the target that goes on, to be written one after the other.
@@ -129,25 +131,40 @@ pub fn lower<'a>(host: &'a str, space: &'a mut [u8; MAX_HOST]) -> &'a str {
 mod tests {
     use super::*;
 
+    fn parse(method: &str, text: &str) -> Result<Target<'static>, Refused> {
+        Target::parse(method, text.to_owned().leak(), Box::leak(Box::default()))
+    }
+
     #[test]
     fn origin_and_absolute_forms() {
-        let target = Target::parse("GET", "/a?b=c?d").unwrap();
+        let target = parse("GET", "/a?b=c?d").unwrap();
         assert_eq!((target.path, target.query, target.authority), ("/a", Some("b=c?d"), None));
-        let target = Target::parse("GET", "HTTP://h:81/a?b").unwrap();
+        let target = parse("GET", "HTTP://h:81/a?b").unwrap();
         assert_eq!((target.path, target.query, target.authority), ("/a", Some("b"), Some("h:81")));
-        let target = Target::parse("GET", "http://h?b").unwrap();
+        let target = parse("GET", "http://h?b").unwrap();
         assert_eq!((target.path, target.origin_form().concat().as_str()), ("/", "/?b"));
+        for text in ["/a/../b?c=/../d%2e", "http://h/./b?c=/../d%2e"] {
+            let target = parse("GET", text).unwrap();
+            assert_eq!((target.path, target.query, target.origin), ("/b", Some("c=/../d%2e"), "/b?c=/../d%2e"));
+        }
     }
 
     #[test]
     fn what_is_no_target() {
-        for (method, text) in
-            [("GET", "a"), ("GET", "*"), ("GET", "/#f"), ("GET", "ftp://h/"), ("GET", "h:80"), ("GET", "/\u{e4}")]
-        {
-            assert_eq!(Target::parse(method, text).unwrap_err().status, 400, "{method} {text}");
+        for (method, text) in [
+            ("GET", "a"),
+            ("GET", "*"),
+            ("GET", "/#f"),
+            ("GET", "ftp://h/"),
+            ("GET", "h:80"),
+            ("GET", "/\u{e4}"),
+            ("GET", "/?#"),
+            ("GET", "/%00"),
+        ] {
+            assert_eq!(parse(method, text).unwrap_err().status, 400, "{method} {text}");
         }
-        assert_eq!(Target::parse("CONNECT", "h:80").unwrap_err().status, 501);
-        assert_eq!(Target::parse("OPTIONS", "*").unwrap().path, "*");
+        assert_eq!(parse("CONNECT", "h:80").unwrap_err().status, 501);
+        assert_eq!(parse("OPTIONS", "*").unwrap().path, "*");
     }
 
     #[test]
