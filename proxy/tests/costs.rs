@@ -45,7 +45,7 @@ fn tenant(n: usize) -> Vec<Resource> {
         request_headers: Default::default(),
         response_headers: Default::default(),
     };
-    let forward = |split| RouteAction::Forward { split, timeout: None };
+    let forward = |split| RouteAction::Forward { split, timeout: None, missing: 503 };
     let weighted =
         [("web", 90), ("api", 10)].map(|(which, weight)| WeightedCluster { cluster: cluster(which), weight });
     let host = VirtualHost {

@@ -34,6 +34,10 @@ pub fn cluster(tenant: &str, namespace: &str, service: &str, port: u16) -> Strin
     format!("{tenant}/{namespace}/{service}/{port}")
 }
 
+/// A cluster that no server ever sends: the share of backends that are not valid goes there, and is
+/// answered as the route says (`cluster_not_found_response_code`).
+pub const NO_CLUSTER: &str = "weir.dev/no-cluster";
+
 /// EDS `service_name` of a port of a Service; all tenants' Clusters of it share the endpoints.
 pub fn endpoints(namespace: &str, service: &str, port: u16) -> String {
     format!("{namespace}/{service}/{port}")

@@ -138,6 +138,8 @@ pub enum RouteAction {
         split: Split,
         /// `timeout`: from the whole request to the whole response; `None`: Envoy's 15 s; zero: none.
         timeout: Option<Duration>,
+        /// `cluster_not_found_response_code`: 503, 404 or 500, the answer where the cluster chosen does not exist.
+        missing: u16,
     },
     /// `direct_response`, with an empty body.
     Direct {

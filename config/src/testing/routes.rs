@@ -79,8 +79,12 @@ fn expression() -> impl Strategy<Value = String> {
 
 fn action() -> impl Strategy<Value = RouteAction> {
     prop_oneof![
-        (split(), option::of(prop_oneof![duration(), Just(std::time::Duration::ZERO)]))
-            .prop_map(|(split, timeout)| RouteAction::Forward { split, timeout }),
+        (
+            split(),
+            option::of(prop_oneof![duration(), Just(std::time::Duration::ZERO)]),
+            prop_oneof![Just(503), Just(404), Just(500)],
+        )
+            .prop_map(|(split, timeout, missing)| RouteAction::Forward { split, timeout, missing }),
         (200u16..600).prop_map(|status| RouteAction::Direct { status }),
     ]
 }

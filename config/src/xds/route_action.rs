@@ -2,7 +2,7 @@
 
 use xds_api::pb::envoy::config::core::v3::data_source::Specifier;
 use xds_api::pb::envoy::config::route::v3::route::Action;
-use xds_api::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use xds_api::pb::envoy::config::route::v3::route_action::{ClusterNotFoundResponseCode, ClusterSpecifier};
 use xds_api::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use xds_api::pb::envoy::config::route::v3::{
     DirectResponseAction, RouteAction as ProtoAction, WeightedCluster as Weights,
@@ -14,7 +14,8 @@ use crate::model::{RouteAction, Split, WeightedCluster};
 
 pub(super) fn write(value: &RouteAction) -> Action {
     match value {
-        RouteAction::Forward { split, timeout } => Action::Route(ProtoAction {
+        RouteAction::Forward { split, timeout, missing } => Action::Route(ProtoAction {
+            cluster_not_found_response_code: write_missing(*missing) as i32,
             timeout: timeout.map(scalar::duration),
             cluster_specifier: Some(match split {
                 Split::One(cluster) => ClusterSpecifier::Cluster(cluster.clone()),
@@ -28,6 +29,15 @@ pub(super) fn write(value: &RouteAction) -> Action {
         RouteAction::Direct { status } => {
             Action::DirectResponse(DirectResponseAction { status: u32::from(*status), ..Default::default() })
         }
+    }
+}
+
+/// A status that Envoy has no name for is its default.
+fn write_missing(status: u16) -> ClusterNotFoundResponseCode {
+    match status {
+        404 => ClusterNotFoundResponseCode::NotFound,
+        500 => ClusterNotFoundResponseCode::InternalServerError,
+        _ => ClusterNotFoundResponseCode::ServiceUnavailable,
     }
 }
 
@@ -54,24 +64,33 @@ pub(super) fn read(action: Option<Action>, at: &At<'_>, problems: &mut Problems)
 
 fn read_forward(message: ProtoAction, at: &At<'_>, problems: &mut Problems) -> Option<RouteAction> {
     fields!(message => ProtoAction, at, problems;
-        read cluster_specifier timeout;
-        refuse cluster_not_found_response_code metadata_match prefix_rewrite regex_rewrite path_rewrite_policy
+        read cluster_specifier timeout cluster_not_found_response_code;
+        refuse metadata_match prefix_rewrite regex_rewrite path_rewrite_policy
             append_x_forwarded_host idle_timeout retry_policy retry_policy_typed_config request_mirror_policies priority
             rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs internal_redirect_policy
             internal_redirect_action max_internal_redirects hedge_policy max_stream_duration host_rewrite_specifier;
         pass include_vh_rate_limits early_data_policy;);
     let timeout = scalar::read_duration(timeout, &at.field("timeout"), problems);
+    let missing = match ClusterNotFoundResponseCode::try_from(cluster_not_found_response_code) {
+        Ok(ClusterNotFoundResponseCode::ServiceUnavailable) => 503,
+        Ok(ClusterNotFoundResponseCode::NotFound) => 404,
+        Ok(ClusterNotFoundResponseCode::InternalServerError) => 500,
+        Err(_) => {
+            problems.add(&at.field("cluster_not_found_response_code"), "is not a value of its enumeration");
+            return None;
+        }
+    };
     let unsupported = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(cluster)) if cluster.is_empty() => {
             problems.add(&at.field("cluster"), "must not be empty");
             return None;
         }
         Some(ClusterSpecifier::Cluster(cluster)) => {
-            return Some(RouteAction::Forward { split: Split::One(cluster), timeout });
+            return Some(RouteAction::Forward { split: Split::One(cluster), timeout, missing });
         }
         Some(ClusterSpecifier::WeightedClusters(weights)) => {
             let split = read_weights(weights, &at.field("weighted_clusters"), problems)?;
-            return Some(RouteAction::Forward { split, timeout });
+            return Some(RouteAction::Forward { split, timeout, missing });
         }
         Some(ClusterSpecifier::ClusterHeader(_)) => "cluster_header",
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => "cluster_specifier_plugin",

@@ -58,9 +58,11 @@ impl Compiler<'_> {
     fn route(&mut self, model: &Route, matcher: Matcher, old: Option<&RouteTable>) -> RouteTable {
         let tenant = self.tenant(model.owner.as_ref());
         let plan = model.owner.as_ref().and_then(|owner| owner.plan.as_deref());
-        let (action, timeout) = match &model.action {
-            RouteAction::Direct { status } => (ActionTable::Direct(*status), None),
-            RouteAction::Forward { split, timeout } => (self.split(split, old), timeout.or(Some(ROUTE_TIMEOUT))),
+        let (action, timeout, missing) = match &model.action {
+            RouteAction::Direct { status } => (ActionTable::Direct(*status), None, *status),
+            RouteAction::Forward { split, timeout, missing } => {
+                (self.split(split, old), timeout.or(Some(ROUTE_TIMEOUT)), *missing)
+            }
         };
         RouteTable {
             name: model.name.as_str().into(),
@@ -68,6 +70,7 @@ impl Compiler<'_> {
             owner: plan.map(|plan| self.limits.owner(tenant, plan)),
             matcher,
             action,
+            missing,
             timeout: timeout.filter(|t| !t.is_zero()),
             request_headers: mutation(&model.request_headers),
             response_headers: mutation(&model.response_headers),

@@ -95,6 +95,8 @@ pub struct RouteTable {
     pub matcher: Matcher,
     /// What happens to them.
     pub action: ActionTable,
+    /// Status where the cluster chosen is not known.
+    pub missing: u16,
     /// From the whole request to the whole response; none: no limit.
     pub timeout: Option<Duration>,
     /// Changes to the request's headers.
@@ -150,7 +152,7 @@ impl ClusterSlot {
 /// Settings and endpoints of a cluster. The default is one that nobody has sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ClusterTable {
-    /// False: a route names it, nobody has sent it. It answers 503 (`NC`).
+    /// False: a route names it, nobody has sent it. It answers as the route says (`NC`).
     pub known: bool,
     /// Limit of a connect.
     pub connect_timeout: Duration,

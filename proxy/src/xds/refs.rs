@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_config::model::name::NO_CLUSTER;
 use weir_config::model::{
     EndpointSource, FilterChain, HttpFilter, Listener, Resource, ResourceType, RouteAction, RouteConfiguration,
     RouteSource, VirtualHost,
@@ -55,7 +56,9 @@ fn of_routes(routes: &RouteConfiguration, keys: &mut Vec<Key>) {
 fn of_host(host: &VirtualHost, keys: &mut Vec<Key>) {
     for route in &host.routes {
         if let RouteAction::Forward { split, .. } = &route.action {
-            keys.extend(split.clusters().map(|name| (ResourceType::Cluster, name.to_owned())));
+            // What never exists is not waited for.
+            let clusters = split.clusters().filter(|name| *name != NO_CLUSTER);
+            keys.extend(clusters.map(|name| (ResourceType::Cluster, name.to_owned())));
         }
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn route(prefix: &str, cluster: &str) -> Route {
             headers: Vec::new(),
             query: Vec::new(),
         },
-        action: RouteAction::Forward { split: Split::One(cluster.into()), timeout: None },
+        action: RouteAction::Forward { split: Split::One(cluster.into()), timeout: None, missing: 503 },
         request_headers: HeaderMutation::default(),
         response_headers: HeaderMutation::default(),
     }

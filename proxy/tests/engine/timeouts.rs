@@ -90,7 +90,7 @@ fn bytes_that_move_keep_an_exchange_alive() {
 fn a_route_says_how_long_a_response_may_take() {
     let backend = Backend::new();
     let mut limited = route("/", "c");
-    limited.action = RouteAction::Forward { split: Split::One("c".into()), timeout: Some(SHORT) };
+    limited.action = RouteAction::Forward { split: Split::One("c".into()), timeout: Some(SHORT), missing: 503 };
     let proxy = Proxy::with(Setup { routes: vec![limited], ..Setup::default() }, &[backend.address]);
     let mut client = proxy.connect();
     client.send(get("/1"));

@@ -53,7 +53,7 @@ fn host(domain: &str, cluster: &str, path: PathMatch) -> Resource {
         name: format!("{domain} to {cluster}"),
         owner: Some(Owner { tenant: "acme".into(), plan: None }),
         matches: RouteMatch { path, method: None, headers: vec![], query: vec![] },
-        action: RouteAction::Forward { split: Split::One(cluster.into()), timeout: None },
+        action: RouteAction::Forward { split: Split::One(cluster.into()), timeout: None, missing: 503 },
         request_headers: HeaderMutation::default(),
         response_headers: HeaderMutation::default(),
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_config::kinds::Kind;
 use weir_config::kinds::gateway::{BackendObjectReference, HttpBackendRef};
-use weir_config::model::{Cluster, EndpointSource, LoadAssignment, Route, RouteAction, Split, WeightedCluster, name};
+use weir_config::model::{Cluster, EndpointSource, Route, RouteAction, Split, WeightedCluster, name};
 
 use super::facts::Facts;
 use crate::index::NsName;
@@ -35,8 +35,8 @@ impl Backends {
     /// The split of a rule's backends for a tenant; none where there is nothing to send to, and
     /// the answer is 500. What is wrong with a backend is added to `problems`.
     ///
-    /// The share of a backend that is not valid goes to a cluster without endpoints, beside the
-    /// others, so that it fails and theirs does not grow.
+    /// The share of a backend that is not valid goes to a cluster that does not exist, beside the
+    /// others, so that it is answered with 500 (the route says so) and theirs does not grow.
     pub(crate) fn split(
         &mut self,
         facts: &Facts,
@@ -65,8 +65,7 @@ impl Backends {
             return None;
         }
         if broken > 0 {
-            let cluster = self.unreachable(tenant);
-            shares.push(WeightedCluster { cluster, weight: broken });
+            shares.push(WeightedCluster { cluster: name::NO_CLUSTER.to_owned(), weight: broken });
         }
         match shares.as_slice() {
             [one] => Some(Split::One(one.cluster.clone())),
@@ -120,15 +119,6 @@ impl Backends {
         let endpoints = (target.to_owned(), backend.name.clone(), port);
         self.keep(Cluster { name: cluster.clone(), endpoints: source, connect_timeout: None }, Some(endpoints));
         Ok(cluster)
-    }
-
-    /// A cluster without endpoints. No namespace is called `-`, so the name is nobody else's.
-    fn unreachable(&mut self, tenant: &str) -> String {
-        let cluster = name::cluster(tenant, "-", "invalid", 0);
-        let none = LoadAssignment { name: cluster.clone(), localities: Vec::new() };
-        let source = EndpointSource::Static(none);
-        self.keep(Cluster { name: cluster.clone(), endpoints: source, connect_timeout: None }, None);
-        cluster
     }
 
     fn keep(&mut self, cluster: Cluster, endpoints: Option<ServicePort>) {

@@ -5,6 +5,7 @@
 
 use weir_config::FieldError;
 use weir_config::kinds::gateway::{HTTPRoute, HttpRouteMatch, HttpRouteRule};
+use weir_config::model::name::NO_CLUSTER;
 use weir_config::model::{Owner, Route, RouteAction};
 
 use super::backends::{Backends, Unresolved};
@@ -77,8 +78,10 @@ fn one(
     }
     // Last, so that a rule that is dropped asks for no cluster.
     if let Some(split) = backends.split(facts, &owner.tenant, &age.namespace, &rule.backend_refs, unresolved) {
+        // A cluster that is merely not there yet is unavailable, not an error of the route.
+        let missing = if split.clusters().any(|cluster| cluster == NO_CLUSTER) { 500 } else { 503 };
         for (_, route) in &mut routes {
-            route.action = RouteAction::Forward { split: split.clone(), timeout };
+            route.action = RouteAction::Forward { split: split.clone(), timeout, missing };
         }
     }
     Ok(routes)

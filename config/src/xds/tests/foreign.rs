@@ -142,7 +142,7 @@ fn a_route_says_its_defaults_or_leaves_them_out() {
         panic!("not a virtual host")
     };
     assert_eq!(host.domains, [Domain::Any, Domain::Suffix("b.test".into())]);
-    let RouteAction::Forward { split: Split::Weighted(clusters), timeout } = &host.routes[0].action else {
+    let RouteAction::Forward { split: Split::Weighted(clusters), timeout, .. } = &host.routes[0].action else {
         panic!("not weighted")
     };
     assert_eq!((clusters.len(), *timeout), (2, Some(Duration::ZERO)));

@@ -94,12 +94,12 @@ fn route(name: &str, path: &str, owner: Option<Owner>, action: RouteAction) -> R
 }
 
 fn to(cluster: &str) -> RouteAction {
-    RouteAction::Forward { split: Split::One(cluster.into()), timeout: None }
+    RouteAction::Forward { split: Split::One(cluster.into()), timeout: None, missing: 503 }
 }
 
 fn split(weights: &[(&str, u32)]) -> RouteAction {
     let list = weights.iter().map(|(cluster, weight)| WeightedCluster { cluster: (*cluster).into(), weight: *weight });
-    RouteAction::Forward { split: Split::Weighted(list.collect()), timeout: None }
+    RouteAction::Forward { split: Split::Weighted(list.collect()), timeout: None, missing: 503 }
 }
 
 /// `r/<domain>`, owned by `tenant` on plan `gold`, everything to `action`.

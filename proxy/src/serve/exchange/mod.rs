@@ -151,7 +151,11 @@ async fn forward<D: Downstream>(
     loop {
         let mut up = match upstreams.acquire(cluster, &mut tried, again).await {
             Ok(up) => up,
-            Err(flag) => return refuse(down, 503, Outcome::new(503, flag), around).await,
+            Err(flag) => {
+                let route = plan.route.as_ref().filter(|_| flag == Flag::NoCluster);
+                let status = route.map_or(503, |route| route.missing);
+                return refuse(down, status, Outcome::new(status, flag), around).await;
+            }
         };
         up.writer.reset();
         std::mem::swap(up.writer.out(), down.request_head());

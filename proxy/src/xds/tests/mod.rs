@@ -57,7 +57,7 @@ fn host(routes: &str, domain: &str, cluster: &str) -> Resource {
         name: "r".into(),
         owner: None,
         matches: RouteMatch { path: PathMatch::Prefix("/".into()), method: None, headers: vec![], query: vec![] },
-        action: RouteAction::Forward { split: Split::One(cluster.into()), timeout: None },
+        action: RouteAction::Forward { split: Split::One(cluster.into()), timeout: None, missing: 503 },
         request_headers: HeaderMutation::default(),
         response_headers: HeaderMutation::default(),
     };
