@@ -11,8 +11,6 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weir_config::FieldError;
 use weir_config::bootstrap::{Address, ServerBootstrap};
-use weir_xds_server::server::run_with;
-use weir_xds_server::watch::directory::DirectorySource;
 
 use crate::addresses::Addresses;
 use crate::logging;
@@ -55,7 +53,6 @@ pub(crate) async fn serve(
     addresses: Arc<Addresses>,
     bound: oneshot::Sender<Address>,
 ) -> anyhow::Result<()> {
-    let source = DirectorySource::open(bootstrap.source.directory.clone(), Some(bootstrap.state_dir.clone()))?;
     let (told, heard) = oneshot::channel::<weir_xds_server::server::Addresses>();
     tokio::spawn(async move {
         if let Ok(both) = heard.await {
@@ -65,7 +62,7 @@ pub(crate) async fn serve(
             let _ = bound.send(both.xds);
         }
     });
-    run_with(source, &bootstrap, shutdown, told).await
+    weir_xds_server::server::run(&bootstrap, shutdown, told).await
 }
 
 /// Reads a bootstrap file; every error is reported with the file's name.
