@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::head::{Head, Headers};
 use super::limit;
+pub use super::limit::Budget;
 use super::table::{ActionTable, ClusterSlot, HostTable, HttpTable, RouteTable, SplitTable};
 use crate::meter::TenantId;
 
@@ -51,20 +52,6 @@ pub enum Refusal {
     NoRoute,
     /// 429, `RL`: the budget is spent.
     RateLimited,
-}
-
-/// State of a budget after this request (`x-ratelimit-limit`, `-remaining`, `-reset`: plain numbers, as
-/// Envoy's `DRAFT_VERSION_03` of `local_ratelimit` writes them). `retry-after` is `reset`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Tokens a full bucket has.
-    pub limit: u32,
-    /// Tokens left.
-    pub remaining: u32,
-    /// Seconds until the next token (rounded up), at least 1; 0 while tokens are left.
-    pub reset: u32,
-    /// Whether the filter asks for the `x-ratelimit` headers.
-    pub headers: bool,
 }
 
 /// Decides. `now` is [`crate::clock::now`]. Allocates nothing, and its cost does not grow with the

@@ -9,11 +9,24 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 use weir_config::model::TokenBucket;
 
-use super::decide::Budget;
 use crate::meter::TenantId;
 
 /// Finest fraction of a nanosecond in which buckets reckon (as a shift): 1/8 ns.
 const FINEST: i32 = 3;
+
+/// State of a budget after this request (`x-ratelimit-limit`, `-remaining`, `-reset`: plain numbers, as
+/// Envoy's `DRAFT_VERSION_03` of `local_ratelimit` writes them). `retry-after` is `reset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Tokens a full bucket has.
+    pub limit: u32,
+    /// Tokens left.
+    pub remaining: u32,
+    /// Seconds until the next token (rounded up), at least 1; 0 while tokens are left.
+    pub reset: u32,
+    /// Whether the filter asks for the `x-ratelimit` headers.
+    pub headers: bool,
+}
 
 /// How fast a bucket fills, and how much it holds. Equal rates are the same bucket to a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -30,7 +30,20 @@ pub struct ListenerTable {
     /// Chains.
     pub chains: Vec<Arc<ChainTable>>,
     /// Which SNI goes to which; see [`ListenerTable::chain`].
-    pub(super) sni: SniIndex,
+    sni: SniIndex,
+}
+
+impl ListenerTable {
+    /// A listener with its chains.
+    pub fn new(name: String, address: SocketAddr, chains: Vec<Arc<ChainTable>>) -> Self {
+        let sni = SniIndex::new(chains.iter().map(|chain| chain.server_names.as_slice()));
+        Self { name, address, chains, sni }
+    }
+
+    /// The chain that takes a connection with this SNI (lower case; none: none was sent, or plain text).
+    pub fn chain(&self, sni: Option<&str>) -> Option<&Arc<ChainTable>> {
+        self.chains.get(self.sni.find(sni)?)
+    }
 }
 
 /// A filter chain.

@@ -3,8 +3,8 @@
 use weir_config::kinds::gateway::{GATEWAY_GROUP, ParentReference};
 
 use super::facts::Facts;
-use super::listeners::{ListenerFact, Ports, RoutesFrom};
-use crate::index::{Belongs, NsName, selector};
+use super::port_plan::{ListenerFact, Ports, RoutesFrom};
+use crate::index::{NsName, selector};
 
 /// What becomes of one `parentRef`.
 pub(crate) enum Attachment<'a> {
@@ -34,7 +34,7 @@ pub(crate) fn attach<'a>(facts: &Facts, ports: &'a Ports, namespace: &str, paren
     if facts.own_gateway(&gateway.0, &gateway.1).is_none() {
         return Attachment::NotOurs;
     }
-    if let Some((reason, message)) = without_tenant(facts, namespace) {
+    if let Some((reason, message)) = facts.without_tenant(namespace) {
         return Attachment::Refused(reason, message);
     }
     let named: Vec<&ListenerFact> = ports
@@ -59,23 +59,6 @@ pub(crate) fn attach<'a>(facts: &Facts, ports: &'a Ports, namespace: &str, paren
         return Attachment::Refused("NoMatchingParent", message);
     }
     Attachment::To(accepted)
-}
-
-/// Why a namespace is not served, if it is not: a reason and a sentence.
-pub(crate) fn without_tenant(facts: &Facts, namespace: &str) -> Option<(&'static str, String)> {
-    match facts.tenancy.of(namespace) {
-        Belongs::Nobody => Some((
-            "NoTenant",
-            format!(
-                "namespace {namespace} belongs to no tenant: label it `weir.dev/tenant=<name>`, or let a Tenant select it"
-            ),
-        )),
-        Belongs::Conflict(tenants) => Some((
-            "TenantConflict",
-            format!("namespace {namespace} is selected by several Tenants ({}), so none has it", tenants.join(", ")),
-        )),
-        Belongs::System | Belongs::Unassigned | Belongs::Tenant(_) => None,
-    }
 }
 
 fn allows(facts: &Facts, gateway: &str, namespace: &str, listener: &ListenerFact) -> bool {

@@ -9,7 +9,7 @@ use weir_config::model::{ResourceType, VirtualHost, name};
 
 use super::facts::Facts;
 use super::ledger::Ledger;
-use super::listeners::{ListenerId, Ports, Table};
+use super::port_plan::{ListenerId, Ports, Table};
 use super::unit::{Group, Maker};
 use crate::index::Pattern;
 

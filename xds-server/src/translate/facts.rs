@@ -9,7 +9,7 @@ use weir_config::kinds::{CONTROLLER_NAME, Kind, Object, ObjectKey, SYSTEM_TENANT
 use weir_config::model::Secret;
 
 use super::{Settings, secrets};
-use crate::index::{Age, Names, NsName, Objects, Pattern, Tenancy};
+use crate::index::{Age, Belongs, Names, NsName, Objects, Pattern, Tenancy};
 
 /// Objects, and what follows from them for all.
 #[derive(Debug, Default)]
@@ -45,6 +45,26 @@ impl Facts {
     pub(crate) fn new(settings: Settings) -> Self {
         let tenancy = Tenancy::new(&settings.system_namespaces, settings.unassigned_is_system);
         Self { settings, tenancy, ..Self::default() }
+    }
+
+    /// Why a namespace is not served, if it is not: a reason and a sentence.
+    pub(crate) fn without_tenant(&self, namespace: &str) -> Option<(&'static str, String)> {
+        match self.tenancy.of(namespace) {
+            Belongs::Nobody => Some((
+                "NoTenant",
+                format!(
+                    "namespace {namespace} belongs to no tenant: label it `weir.dev/tenant=<name>`, or let a Tenant select it"
+                ),
+            )),
+            Belongs::Conflict(tenants) => Some((
+                "TenantConflict",
+                format!(
+                    "namespace {namespace} is selected by several Tenants ({}), so none has it",
+                    tenants.join(", ")
+                ),
+            )),
+            Belongs::System | Belongs::Unassigned | Belongs::Tenant(_) => None,
+        }
     }
 
     /// Takes an object in (`None`: out) of which the store already knows.

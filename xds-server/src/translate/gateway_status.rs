@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use weir_config::kinds::CONTROLLER_NAME;
 use weir_config::kinds::gateway::{Gateway, GatewayClass};
 
-use super::attach::without_tenant;
 use super::facts::Facts;
-use super::listeners::{ListenerFact, ListenerId, Ports, addresses};
+use super::listeners::addresses;
+use super::port_plan::{ListenerFact, ListenerId, Ports};
 use crate::index::NsName;
 use crate::status::{Condition, ListenerStatus, ObjectStatus};
 
@@ -60,7 +60,7 @@ fn accepted(facts: &Facts, id: &NsName, gateway: &Gateway, listeners: &[&Listene
             unsupported.push(field);
         }
     }
-    if let Some((reason, message)) = without_tenant(facts, &id.0) {
+    if let Some((reason, message)) = facts.without_tenant(&id.0) {
         Condition::fails("Accepted", reason, message)
     } else if good.is_empty() || !bad.is_empty() {
         Condition::fails("Accepted", "UnsupportedAddress", bad.join("; "))

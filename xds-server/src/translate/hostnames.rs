@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::facts::Facts;
-use super::listeners::{ListenerFact, ListenerId, Ports};
+use super::port_plan::{ListenerFact, ListenerId, Ports};
 use super::unit::Group;
 use crate::index::Pattern;
 

@@ -3,9 +3,8 @@
 use weir_config::kinds::Kind;
 use weir_config::kinds::gateway::{GATEWAY_GROUP, Gateway, GatewayListener, SecretObjectReference};
 
-use super::attach::without_tenant;
 use super::facts::Facts;
-use super::listeners::{ListenerFact, ListenerId, PortPlan, RoutesFrom};
+use super::port_plan::{ListenerFact, ListenerId, PortPlan, RoutesFrom};
 use super::unit::Group;
 use crate::index::references::{Party, permitted};
 use crate::index::{NsName, Pattern};
@@ -33,7 +32,7 @@ pub(crate) fn check(
     plan: &mut PortPlan,
 ) -> Checked {
     let tls = listener.protocol == "HTTPS";
-    let mut refused = unsupported(gateway, listener).or_else(|| without_tenant(facts, &id.0));
+    let mut refused = unsupported(gateway, listener).or_else(|| facts.without_tenant(&id.0));
     let hosts = match hosts(facts, owner, listener, plan) {
         Ok(hosts) => hosts,
         Err(problem) => {

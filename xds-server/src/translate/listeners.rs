@@ -4,116 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use weir_config::model::{
-    DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, Resource, RouteConfiguration, RouteSource, name,
+    DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, RouteConfiguration, RouteSource, name,
 };
 
 use super::facts::Facts;
 use super::listener_checks::{Checked, check};
+use super::port_plan::{Bind, ListenerId, PortPlan, Table};
 use super::sni;
 use super::unit::Group;
 use crate::index::{Age, NsName, Pattern};
-use crate::status::Condition;
-
-/// A Gateway's listener.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ListenerId {
-    pub(crate) gateway: NsName,
-    pub(crate) listener: String,
-}
-
-/// From which namespaces a listener takes routes.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum RoutesFrom {
-    All,
-    Same,
-    Selector(LabelSelector),
-}
-
-/// An address that a listener is bound to.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Bind {
-    pub(crate) address: IpAddr,
-    /// Its RouteConfiguration there; none while the listener is not programmed.
-    pub(crate) routes: Option<String>,
-}
-
-/// What routes, and people, must know of a listener.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ListenerFact {
-    pub(crate) id: ListenerId,
-    /// Place among the Gateway's listeners.
-    pub(crate) index: usize,
-    pub(crate) port: u16,
-    pub(crate) hosts: Vec<Pattern>,
-    pub(crate) binds: Vec<Bind>,
-    pub(crate) accepted: bool,
-    pub(crate) takes_http_routes: bool,
-    pub(crate) from: RoutesFrom,
-    pub(crate) supported_kinds: Vec<String>,
-    pub(crate) conditions: Vec<Condition>,
-}
-
-impl ListenerFact {
-    /// Whether routes see no difference.
-    pub(crate) fn same_to_routes(&self, other: &Self) -> bool {
-        let cut = |fact: &Self| Self { conditions: Vec::new(), supported_kinds: Vec::new(), index: 0, ..fact.clone() };
-        cut(self) == cut(other)
-    }
-
-    pub(crate) fn programmed(&self) -> bool {
-        self.binds.iter().any(|bind| bind.routes.is_some())
-    }
-}
-
-/// Listeners of one address by hostname, each with whose Gateway it is of.
-pub(crate) type Table = BTreeMap<Pattern, (ListenerId, Group)>;
-
-/// What the Gateways make of one port.
-#[derive(Debug, Default)]
-pub(crate) struct PortPlan {
-    pub(crate) gateways: BTreeMap<NsName, Vec<ListenerFact>>,
-    pub(crate) tables: BTreeMap<IpAddr, Table>,
-    /// RouteConfigurations, with the address of each.
-    pub(crate) routes: BTreeMap<String, IpAddr>,
-    pub(crate) resources: Vec<Resource>,
-    /// Secrets that are referred to, and those that are used.
-    pub(crate) referred: BTreeSet<NsName>,
-    pub(crate) secrets: BTreeSet<NsName>,
-    pub(crate) grants: BTreeSet<String>,
-    /// Hostnames whose owner decides.
-    pub(crate) names: BTreeSet<Pattern>,
-    /// Wildcards below which every owner matters.
-    pub(crate) wildcards: BTreeSet<Pattern>,
-}
-
-/// All ports.
-#[derive(Debug, Default)]
-pub(crate) struct Ports(pub(crate) BTreeMap<u16, PortPlan>);
-
-impl Ports {
-    /// A Gateway's listeners.
-    pub(crate) fn listeners(&self, gateway: &NsName) -> impl Iterator<Item = &ListenerFact> {
-        self.0.values().filter_map(move |plan| plan.gateways.get(gateway)).flatten()
-    }
-
-    /// The listener that has `host` most specifically, as far as it may matter to `group`: a
-    /// tenant's own listeners take nothing from another tenant.
-    pub(crate) fn most_specific(
-        &self,
-        port: u16,
-        address: IpAddr,
-        host: &Pattern,
-        group: &Group,
-    ) -> Option<&ListenerId> {
-        let table = self.0.get(&port)?.tables.get(&address)?;
-        let matters = |pattern: &Pattern| {
-            table.get(pattern).filter(|(_, owner)| owner == group || *owner == Group::System).map(|(id, _)| id)
-        };
-        matters(host).or_else(|| host.wider().find_map(|wider| matters(&wider)))
-    }
-}
 
 /// A listener with what decides whether it comes first.
 struct Candidate {

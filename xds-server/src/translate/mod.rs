@@ -28,6 +28,7 @@ mod limits;
 mod listener_checks;
 mod listeners;
 mod matches;
+mod port_plan;
 mod precedence;
 mod routes;
 mod secrets;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_config::model::FilterChain;
 
 use super::facts::Facts;
-use super::listeners::{ListenerId, Table};
+use super::port_plan::{ListenerId, Table};
 use super::unit::Group;
 use crate::index::Pattern;
 

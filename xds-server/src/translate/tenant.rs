@@ -13,7 +13,7 @@ use super::backends::{Backends, ServicePort};
 use super::facts::{Facts, Standing};
 use super::hostnames::{Served, serve};
 use super::limits;
-use super::listeners::{ListenerId, Ports};
+use super::port_plan::{ListenerId, Ports};
 use super::precedence::Precedence;
 use super::routes::{self, Rules};
 use super::unit::Group;
