@@ -237,6 +237,22 @@ fn answers_of_our_own_leave_the_connection_open() {
 }
 
 #[test]
+fn a_client_cannot_take_away_what_the_proxy_says_of_it() {
+    let backend = Backend::new();
+    let setup =
+        Setup { http: weir_config::model::HttpOptions { use_remote_address: true, ..http() }, ..Setup::default() };
+    let proxy = Proxy::with(setup, &[backend.address]);
+    let mut client = proxy.connect();
+    client.send(
+        "GET / HTTP/1.1\r\nhost: a\r\nconnection: x-forwarded-for, X-Forwarded-Proto, x-request-id, x-a\r\n\
+         x-forwarded-for: 192.0.2.1\r\nx-forwarded-proto: https\r\nx-request-id: mine\r\nx-a: 1\r\n\r\n",
+    );
+    let head = backend.accept().head();
+    assert!(head.contains("\r\nx-forwarded-for: 192.0.2.1, 127.0.0.1\r\nx-forwarded-proto: http\r\n"), "{head}");
+    assert!(head.contains("\r\nx-request-id: ") && !head.contains("mine") && !head.contains("x-a"), "{head}");
+}
+
+#[test]
 fn headers_say_where_a_request_came_from_and_what_the_route_wants() {
     let backend = Backend::new();
     let mut changed = route("/", "c");

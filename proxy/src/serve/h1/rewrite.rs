@@ -44,6 +44,7 @@ pub fn request(head: &RequestHead<'_, '_>, context: &RequestContext<'_>, out: &m
                 continue;
             }
             Kind::ForwardedFor | Kind::ForwardedProto if context.use_remote_address => continue,
+            Kind::ForwardedProto | Kind::RequestId if edit.is_named(header.name) => continue,
             Kind::ForwardedProto => forwarded_proto = true,
             Kind::RequestId => request_id = true,
             // An HTTP/1.0 client does not understand the 100 that it would get.
@@ -57,14 +58,15 @@ pub fn request(head: &RequestHead<'_, '_>, context: &RequestContext<'_>, out: &m
     if head.facts.body == Framing::Chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
-    if context.use_remote_address && edit.keeps("x-forwarded-for") {
+    // What the proxy itself says of a request is not for a client to take away by naming it in `Connection`.
+    if context.use_remote_address && !edit.removes("x-forwarded-for") {
         forwarded_for(head, context.peer, out);
     }
-    if !forwarded_proto && edit.keeps("x-forwarded-proto") {
+    if !forwarded_proto && !edit.removes("x-forwarded-proto") {
         let proto: &[u8] = if context.tls { b"https" } else { b"http" };
         put(out, &[b"x-forwarded-proto: ", proto, b"\r\n"]);
     }
-    if !request_id && edit.keeps("x-request-id") {
+    if !request_id && !edit.removes("x-request-id") {
         put(out, &[b"x-request-id: ", context.request_id.as_bytes(), b"\r\n"]);
     }
     match (head.facts.upgrade, head.te_trailers) {
