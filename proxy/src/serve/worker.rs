@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,6 +36,9 @@ pub(super) enum Command {
     Look,
     /// Finish by then.
     Drain(Instant),
+    /// Panic.
+    #[cfg(test)]
+    Panic,
 }
 
 /// An accepted connection.
@@ -80,9 +84,20 @@ impl Handle {
         let (commands, received) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
-            let worker = Rc::new(Worker::new(index, options, meter, log));
-            // The set is dropped first: connections that are left end here.
-            LocalSet::new().block_on(&runtime, worker.run(received));
+            let mut received = received;
+            // A panic within a connection ends that connection. One outside ends those of this worker, which
+            // then begins anew: a worker that is gone would go on being handed connections.
+            loop {
+                let worker = Rc::new(Worker::new(index, options.clone(), meter.clone(), log.clone()));
+                // The set is dropped first: connections that are left end here.
+                let serve = || LocalSet::new().block_on(&runtime, worker.run(&mut received));
+                match catch_unwind(AssertUnwindSafe(serve)) {
+                    Ok(()) => return,
+                    Err(_) => {
+                        tracing::error!(worker = index, "a worker panicked; its connections ended, and it begins anew")
+                    }
+                }
+            }
         };
         let thread = Builder::new().name(format!("worker-{index}")).spawn(run)?;
         Ok(Self { commands, load: Arc::default(), thread })
@@ -140,7 +155,7 @@ impl Worker {
         }
     }
 
-    async fn run(self: Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    async fn run(self: Rc<Self>, commands: &mut mpsc::UnboundedReceiver<Command>) {
         let mut told_all = false;
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -159,6 +174,8 @@ impl Worker {
                 command = commands.recv(), if !told_all => match command {
                     Some(Command::Connection(arrived)) => self.serve(arrived),
                     Some(Command::Look) => self.wake(),
+                    #[cfg(test)]
+                    Some(Command::Panic) => panic!("a test asked for it"),
                     Some(Command::Drain(at)) => {
                         self.drain_deadline.set(Some(at));
                         self.wake();
@@ -280,5 +297,37 @@ impl Drop for Entered {
     fn drop(&mut self) {
         self.worker.connections.borrow_mut().remove(&self.id);
         self.worker.ended.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever comes after a panic is served: here, with the end of the connection that no chain takes.
+    #[test]
+    fn a_worker_that_panicked_begins_anew() {
+        let meter = Arc::new(Meter::new(1));
+        let worker = Handle::start(0, Arc::default(), meter, None).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let table = Arc::new(ListenerTable::new("l".into(), listener.local_addr().unwrap(), Vec::new()));
+        let permits = Arc::new(Semaphore::new(1));
+        for _ in 0..3 {
+            worker.commands.send(Command::Panic).unwrap();
+            let mut client = std::net::TcpStream::connect(table.address).unwrap();
+            let (io, peer) = listener.accept().unwrap();
+            let permit = permits.clone().try_acquire_owned().unwrap();
+            worker.load.fetch_add(1, Ordering::Relaxed);
+            let place = Place { _permit: permit, load: worker.load.clone() };
+            let arrived = Arrived { io, peer, listener: table.clone(), _place: place };
+            worker.commands.send(Command::Connection(arrived)).unwrap();
+            assert_eq!(std::io::Read::read(&mut client, &mut [0]).unwrap(), 0, "it is closed");
+            while permits.available_permits() == 0 {
+                std::thread::yield_now();
+            }
+        }
+        assert_eq!(worker.load.load(Ordering::Relaxed), 0);
+        worker.commands.send(Command::Drain(Instant::now())).unwrap();
+        worker.join();
     }
 }
