@@ -11,5 +11,6 @@ pub mod metrics;
 pub mod server;
 pub mod state;
 pub mod status;
+mod steady;
 pub mod translate;
 pub mod watch;

@@ -1,28 +1,29 @@
 //! What the server's parts share: the world, its resources, and what is to be told of them.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::watch;
-use weir_config::kinds::{Kind, ObjectKey};
+use weir_config::FieldError;
 use weir_config::model::ResourceType;
 
 use crate::ads::{Registry, Store};
 use crate::metrics::Metrics;
 use crate::status::report::{FindingReport, ObjectReport, StatusReport};
-use crate::translate::{Settings, World};
+use crate::steady::Steady;
+use crate::translate::Settings;
 use crate::watch::{Batch, Event, Finding};
 
 /// The server's state.
 #[derive(Debug)]
 pub struct State {
-    world: RwLock<World>,
+    world: RwLock<Steady>,
     store: Arc<Store>,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
-    findings: Mutex<Vec<Finding>>,
-    objects: Mutex<Vec<HashSet<ObjectKey>>>,
+    findings: Mutex<BTreeSet<Finding>>,
     ready: watch::Sender<bool>,
 }
 
@@ -33,12 +34,11 @@ impl State {
     /// Metrics that cannot be made.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
         Ok(Self {
-            world: RwLock::new(World::new(settings)),
+            world: RwLock::new(Steady::new(settings)),
             store: Arc::default(),
             registry: Arc::default(),
             metrics: Arc::new(Metrics::new()?),
             findings: Mutex::default(),
-            objects: Mutex::new(vec![HashSet::new(); Kind::ALL.len()]),
             ready: watch::Sender::new(false),
         })
     }
@@ -71,32 +71,34 @@ impl State {
     /// Takes a batch in: objects, then resources, then word of what is wrong. Batches come one at a time.
     pub fn apply(&self, batch: &Batch) {
         let begun = Instant::now();
-        let delta = self.world.write().unwrap_or_else(PoisonError::into_inner).apply(&batch.events);
+        let delta = {
+            let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
+            let delta = world.apply(&batch.events, &self.store.read());
+            self.count(&batch.events, &world);
+            delta
+        };
         self.metrics.translated(begun.elapsed());
+        let Some(delta) = delta else {
+            let mut findings = batch.findings.clone();
+            findings.push(fault());
+            return self.note(&findings);
+        };
         if self.store.publish(&delta) {
             for kind in ResourceType::ALL {
                 self.metrics.set_resources(*kind, self.store.count(*kind));
             }
         }
-        self.count(&batch.events);
         self.note(&batch.findings);
         self.ready.send_replace(true);
     }
 
-    fn count(&self, events: &[Event]) {
-        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        for event in events {
-            let kind = match event {
-                Event::Apply(object) => {
-                    objects[object.kind() as usize].insert(object.key());
-                    object.kind()
-                }
-                Event::Delete(key) => {
-                    objects[key.kind as usize].remove(key);
-                    key.kind
-                }
-            };
-            self.metrics.set_objects(kind, objects[kind as usize].len());
+    fn count(&self, events: &[Event], world: &Steady) {
+        let kind = |event: &Event| match event {
+            Event::Apply(object) => object.kind(),
+            Event::Delete(key) => key.kind,
+        };
+        for kind in events.iter().map(kind).collect::<BTreeSet<_>>() {
+            self.metrics.set_objects(kind, world.count(kind));
         }
     }
 
@@ -110,14 +112,14 @@ impl State {
         }
         self.metrics.set_findings(findings.len());
         known.clear();
-        known.extend_from_slice(findings);
+        known.extend(findings.iter().cloned());
     }
 
     /// Everything there is to tell.
     pub fn status(&self) -> StatusReport {
         let objects = {
             let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
-            world.statuses().iter().map(|(key, status)| ObjectReport::new(key, status)).collect()
+            world.world().statuses().iter().map(|(key, status)| ObjectReport::new(key, status)).collect()
         };
         let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         StatusReport {
@@ -132,4 +134,11 @@ impl State {
             proxies: self.registry.proxies(),
         }
     }
+}
+
+/// What people are told where translation itself failed.
+fn fault() -> Finding {
+    let problem = "a fault in Weir keeps the newest changes from taking effect; what was served before is served on";
+    let error = FieldError::new("", problem).hint("the log has its place; please report it");
+    Finding { file: PathBuf::new(), line: 1, object: None, error }
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use envoy_types::pb::envoy::config::core::v3::{ControlPlane, Node, node::UserAgentVersionType};
+use envoy_types::pb::envoy::config::core::v3::{BuildVersion, ControlPlane, Node, node::UserAgentVersionType};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
@@ -28,6 +28,10 @@ use crate::metrics::Metrics;
 
 /// Bytes of a request: names and versions of all that a large proxy brings along when it reconnects.
 const MAX_REQUEST: usize = 64 << 20;
+/// Bytes that are kept of each text by which a node describes itself.
+const MAX_NODE_TEXT: usize = 256;
+/// Bytes of an unknown type's URL that are kept.
+const MAX_URL: usize = 256;
 /// Responses that wait for the connection: one of each type may be under way.
 const QUEUE: usize = ResourceType::ALL.len() + 1;
 
@@ -155,7 +159,7 @@ struct Connection {
 
 impl Connection {
     fn open(service: &DeltaService, peer: String, node: Option<&Node>) -> Self {
-        let node = node.cloned().unwrap_or_default();
+        let node = node.map(bounded).unwrap_or_default();
         let vhds = node.client_features.iter().any(|feature| feature == FEATURE_VHDS);
         let form = if vhds { Form::Vhds } else { Form::Inline };
         let inline = (!vhds).then(|| service.store.want_inline());
@@ -211,7 +215,9 @@ impl Connection {
     }
 
     /// A type that this server does not have: it is never answered, and said once.
-    fn note_unknown(&mut self, url: String) {
+    fn note_unknown(&mut self, mut url: String) {
+        url.truncate(url.floor_char_boundary(MAX_URL));
+        url.shrink_to_fit();
         if self.unknown.len() < 16 && !self.unknown.contains(&url) {
             tracing::debug!(node = self.node, url, "a proxy asks for a type of which there is nothing");
             self.unknown.push(url);
@@ -268,6 +274,31 @@ fn message(response: Response) -> DeltaDiscoveryResponse {
     }
 }
 
+/// What of a node is read, with its texts cut: they are kept and logged, and are whatever the client sends.
+fn bounded(node: &Node) -> Node {
+    let cut = |text: &str| text[..text.floor_char_boundary(MAX_NODE_TEXT)].to_owned();
+    Node {
+        id: cut(&node.id),
+        cluster: cut(&node.cluster),
+        user_agent_name: cut(&node.user_agent_name),
+        user_agent_version_type: node.user_agent_version_type.as_ref().map(|version| match version {
+            UserAgentVersionType::UserAgentVersion(text) => UserAgentVersionType::UserAgentVersion(cut(text)),
+            UserAgentVersionType::UserAgentBuildVersion(build) => {
+                let version = build.version;
+                UserAgentVersionType::UserAgentBuildVersion(BuildVersion { version, ..BuildVersion::default() })
+            }
+        }),
+        client_features: node
+            .client_features
+            .iter()
+            .filter(|feature| *feature == FEATURE_VHDS)
+            .take(1)
+            .cloned()
+            .collect(),
+        ..Node::default()
+    }
+}
+
 fn agent(node: &Node) -> String {
     let version = match &node.user_agent_version_type {
         Some(UserAgentVersionType::UserAgentVersion(text)) => text.clone(),
@@ -279,4 +310,27 @@ fn agent(node: &Node) -> String {
         None => String::new(),
     };
     format!("{} {version}", node.user_agent_name).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_says_of_itself_is_cut() {
+        let long = "é".repeat(1 << 20);
+        let version = Some(UserAgentVersionType::UserAgentVersion(long.clone()));
+        let node = Node {
+            id: format!("x{long}"),
+            cluster: long.clone(),
+            user_agent_name: long.clone(),
+            user_agent_version_type: version,
+            client_features: vec![long.clone(), FEATURE_VHDS.into(), FEATURE_VHDS.into()],
+            ..Node::default()
+        };
+        let kept = bounded(&node);
+        assert_eq!((kept.id.len(), kept.cluster.len()), (MAX_NODE_TEXT - 1, MAX_NODE_TEXT));
+        assert!(agent(&kept).len() <= 2 * MAX_NODE_TEXT + 1);
+        assert_eq!(kept.client_features, [FEATURE_VHDS]);
+    }
 }

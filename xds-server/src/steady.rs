@@ -1,0 +1,125 @@
+//! The world, guarded: a panic in translation is a bug of ours, and must cost nobody what is served.
+//!
+//! After one, what was published stays, the world is made anew from all objects, and if that fails too
+//! it is tried again with each change. A process that ended instead would come back to the same
+//! objects, and as `weir up` would take the proxy along.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use weir_config::kinds::{Kind, Object, ObjectKey};
+use weir_config::model::{Delta, ResourceType};
+
+use crate::ads::{Form, Resources};
+use crate::translate::{Settings, World};
+use crate::watch::Event;
+
+/// A world that survives its own faults.
+#[derive(Debug)]
+pub(crate) struct Steady {
+    settings: Settings,
+    objects: Vec<HashMap<ObjectKey, Arc<Object>>>,
+    world: World,
+    /// False after a panic, until the world was made anew.
+    whole: bool,
+    apply: Apply,
+}
+
+type Apply = fn(&mut World, &[Event]) -> Delta;
+
+impl Steady {
+    /// An empty world.
+    pub(crate) fn new(settings: Settings) -> Self {
+        let world = World::new(settings.clone());
+        Self { settings, objects: vec![HashMap::new(); Kind::ALL.len()], world, whole: true, apply: World::apply }
+    }
+
+    /// The world; after a fault as it was left by it.
+    pub(crate) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Number of objects of a kind.
+    pub(crate) fn count(&self, kind: Kind) -> usize {
+        self.objects[kind as usize].len()
+    }
+
+    /// Takes changes in and says what they change in `published`; none where translation fails.
+    pub(crate) fn apply(&mut self, events: &[Event], published: &Resources) -> Option<Delta> {
+        for event in events {
+            match event {
+                Event::Apply(object) => {
+                    self.objects[object.kind() as usize].insert(object.key(), Arc::clone(object));
+                }
+                Event::Delete(key) => {
+                    self.objects[key.kind as usize].remove(key);
+                }
+            }
+        }
+        if self.whole {
+            let (world, apply) = (&mut self.world, self.apply);
+            if let Ok(delta) = catch_unwind(AssertUnwindSafe(|| apply(world, events))) {
+                return Some(delta);
+            }
+            self.whole = false;
+            tracing::error!(
+                "translation panicked, which is a bug: what was served is served on; trying anew with all objects"
+            );
+        }
+        let (mut fresh, apply) = (World::new(self.settings.clone()), self.apply);
+        let all: Vec<Event> = self.objects.iter().flat_map(HashMap::values).cloned().map(Event::Apply).collect();
+        let Ok(mut delta) = catch_unwind(AssertUnwindSafe(|| apply(&mut fresh, &all))) else {
+            tracing::error!("translation of all objects panicked too: changes are not in effect until one mends it");
+            return None;
+        };
+        for kind in ResourceType::ALL {
+            let gone = published.of(*kind, Form::Vhds).filter(|old| fresh.snapshot().get(*kind, &old.name).is_none());
+            delta.removals.extend(gone.map(|old| (*kind, old.name.to_string())));
+        }
+        (self.world, self.whole) = (fresh, true);
+        Some(delta)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_config::kinds::plan::{Plan, PlanSpec, RequestRate};
+    use weir_config::kinds::tenant::{Tenant, TenantSpec};
+
+    use super::*;
+    use crate::ads::Store;
+
+    /// As the world, but for a fault: it cannot bear a Plan called `bad`, once it has taken it in half.
+    fn faulty(world: &mut World, events: &[Event]) -> Delta {
+        let delta = world.apply(events);
+        let bad =
+            |event: &Event| matches!(event, Event::Apply(object) if object.metadata().name.as_deref() == Some("bad"));
+        assert!(!events.iter().any(bad), "a bug");
+        delta
+    }
+
+    fn plan(name: &str, per_second: u32) -> Event {
+        let spec = PlanSpec { requests: Some(RequestRate { per_second, burst: None }), ..PlanSpec::default() };
+        Event::Apply(Arc::new(Plan::new(name, spec).into()))
+    }
+
+    #[test]
+    fn a_fault_leaves_what_is_served_and_goes_with_its_cause() {
+        let store = Store::new();
+        let mut steady = Steady { apply: faulty, ..Steady::new(Settings::default()) };
+        let mut apply = |events: &[Event]| {
+            let delta = steady.apply(events, &store.read());
+            delta.map(|delta| (store.publish(&delta), steady.world().snapshot().clone()))
+        };
+        let spec = TenantSpec { plan: "pro".into(), ..TenantSpec::default() };
+        apply(&[plan("pro", 1), Event::Apply(Arc::new(Tenant::new("acme", spec).into()))]).unwrap();
+        assert!(apply(&[plan("bad", 1)]).is_none());
+        assert!(apply(&[plan("pro", 2)]).is_none(), "the cause is still there");
+        let (changed, snapshot) = apply(&[Event::Delete(ObjectKey::new(Kind::Plan, "", "bad"))]).unwrap();
+        assert!(changed, "what came meanwhile is in effect");
+        let rates = |snapshot: &weir_config::model::Snapshot| format!("{:?}", snapshot.filters);
+        assert!(rates(&snapshot).contains("tokens_per_fill: 2"), "{}", rates(&snapshot));
+        assert!(apply(&[plan("pro", 3)]).unwrap().0, "and it goes on as before");
+    }
+}
