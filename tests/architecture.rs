@@ -240,7 +240,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) {
                 collect(&entry, files);
             }
         }
-    } else if path.is_file() && name.ends_with(".rs") && !name.ends_with("tests.rs") {
+    } else if path.is_file() && name.ends_with(".rs") && !name.ends_with("tests.rs") && name != "fuzz.rs" {
         files.push(path.to_path_buf());
     }
 }

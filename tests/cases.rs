@@ -20,8 +20,8 @@ macro_rules! table {
 }
 
 table! {
-    envoy(Plane::Envoy): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies;
-    weir(Plane::Weir): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies last_good;
+    envoy(Plane::Envoy): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port;
+    weir(Plane::Weir): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port last_good;
     up(Plane::Up): hosts weights tls edits typo;
 }
 

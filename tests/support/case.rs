@@ -64,6 +64,8 @@ pub struct Step {
     pub passing: Option<u16>,
     /// So many times, on one connection; each must satisfy.
     pub times: usize,
+    /// Of `times` at most so many are answered as expected.
+    pub at_most: Option<usize>,
     /// Shares of so many requests as their sum: exact at Weir, in tolerance at Envoy.
     pub split: BTreeMap<String, u64>,
     /// Each request of `split` on a connection of its own.

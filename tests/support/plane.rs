@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::envoy::{self, Envoy};
+use super::envoy::Envoy;
 use super::process::Process;
 use super::site::{PROXY_ADMIN, SERVER_ADMIN, Site, XDS, weir};
 use super::wait;
@@ -70,7 +70,7 @@ impl System {
     /// Starts the data plane, where it is a process of its own.
     pub fn start_proxy(&mut self, site: &Site) {
         self.proxy = match self.plane {
-            Plane::Envoy => Some(Proxy::Envoy(Envoy::start(site, &envoy::bootstrap(site)))),
+            Plane::Envoy => Some(Proxy::Envoy(Envoy::start(site, &envoy_bootstrap(site)))),
             Plane::Weir => Some(Proxy::Weir(proxy(site))),
             Plane::Up => None,
         };
@@ -139,6 +139,15 @@ pub fn proxy(site: &Site) -> Process {
     let file = site.path("proxy.yaml");
     fs::write(&file, bootstrap.to_string()).unwrap();
     site.process("weir-proxy", weir().arg("proxy").arg("--config").arg(&file))
+}
+
+/// What `weir bootstrap envoy` prints.
+fn envoy_bootstrap(site: &Site) -> serde_json::Value {
+    let address = |port: u16| format!("{}:{port}", site.ip());
+    let output =
+        weir().args(["bootstrap", "envoy", "--xds", &address(XDS), "--admin", &address(PROXY_ADMIN)]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Starts `weir up`.

@@ -57,6 +57,11 @@ impl Requests {
         if send.soon {
             self.soon(step, send, expect);
         }
+        if let Some(most) = step.at_most {
+            let right = (0..step.times).filter(|_| self.satisfies(step, send, expect).1.is_ok()).count();
+            assert!(right <= most, "{}: {right} of {}, not at most {most}", self.at, step.times);
+            return;
+        }
         let times = if send.soon { STEADY } else { step.times.max(1) };
         for n in 0..times {
             if let Err(why) = self.satisfies(step, send, expect).1 {
