@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -93,9 +95,21 @@ fn weir_run(weir: &Path, tenants: u32, requests: u32, out: &Path) -> anyhow::Res
     for host in &hosts {
         client::ready(listen, host)?;
     }
+    // What it writes down once belongs to no request.
+    settled(&dir.path().join("proxy/last-good.xds"))?;
     client::run(listen, &hosts, requests)?;
     proxy.stop()?;
     total(out)
+}
+
+/// Waits until a file is there: it is renamed into its place whole.
+fn settled(file: &Path) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !file.exists() {
+        anyhow::ensure!(Instant::now() < deadline, "{} never came", file.display());
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// One run of nginx; its instructions.

@@ -5,7 +5,12 @@ use std::time::Instant;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
+/// The same of a time that was read before.
+pub fn at(time: Instant) -> u64 {
+    u64::try_from(time.saturating_duration_since(*START).as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Nanoseconds since this was first asked. Every bucket and every worker must use the same origin.
 pub fn now() -> u64 {
-    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    at(Instant::now())
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use super::json::Object;
+use super::json::{Object, key};
 
 /// What is said of an exchange. Names in the log are those of Envoy's command operators, in lower
 /// case; what is not known is `null`. Texts are cut at 2 KiB.
@@ -52,26 +52,26 @@ pub struct Entry<'a> {
 impl Entry<'_> {
     /// Appends the line, with its end.
     pub(super) fn format(&self, out: &mut Vec<u8>) {
-        let mut object = Object::new(out);
-        object.time("start_time", self.start);
-        object.text("method", Some(self.method));
-        object.text("authority", self.authority);
-        object.text("path", Some(self.path));
-        object.text("protocol", Some(self.protocol));
-        object.number("response_code", self.response_code.into());
-        object.text("response_flags", Some(if self.response_flags.is_empty() { "-" } else { self.response_flags }));
-        object.text("response_code_details", self.response_code_details);
-        object.number("bytes_received", self.bytes_received);
-        object.number("bytes_sent", self.bytes_sent);
-        object.number("duration", u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX));
-        object.text("tenant", Some(self.tenant));
-        object.text("route_name", self.route_name);
-        object.text("upstream_cluster", self.upstream_cluster);
-        object.address("upstream_host", self.upstream_host);
-        object.address("downstream_remote_address", self.downstream_remote_address);
-        object.text("requested_server_name", self.requested_server_name);
-        object.text("request_id", self.request_id);
-        object.text("user_agent", self.user_agent);
+        let mut object = Object::new(out, self.start);
+        object.text(key!("method"), Some(self.method));
+        object.text(key!("authority"), self.authority);
+        object.text(key!("path"), Some(self.path));
+        object.text(key!("protocol"), Some(self.protocol));
+        object.number(key!("response_code"), self.response_code.into());
+        object
+            .text(key!("response_flags"), Some(if self.response_flags.is_empty() { "-" } else { self.response_flags }));
+        object.text(key!("response_code_details"), self.response_code_details);
+        object.number(key!("bytes_received"), self.bytes_received);
+        object.number(key!("bytes_sent"), self.bytes_sent);
+        object.number(key!("duration"), u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX));
+        object.text(key!("tenant"), Some(self.tenant));
+        object.text(key!("route_name"), self.route_name);
+        object.text(key!("upstream_cluster"), self.upstream_cluster);
+        object.address(key!("upstream_host"), self.upstream_host);
+        object.address(key!("downstream_remote_address"), self.downstream_remote_address);
+        object.text(key!("requested_server_name"), self.requested_server_name);
+        object.text(key!("request_id"), self.request_id);
+        object.text(key!("user_agent"), self.user_agent);
         object.end();
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -47,6 +47,9 @@ pub(super) struct Hub {
     pub(super) workers: Vec<Handle>,
     pub(super) connections: Arc<Semaphore>,
     pub(super) statuses: watch::Sender<Statuses>,
+    /// The proxy ends: set before the sockets close, so that who sees them closed is told on every
+    /// connection.
+    pub(super) ending: Arc<AtomicBool>,
 }
 
 impl Hub {

@@ -27,6 +27,7 @@ mod worker;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -91,11 +92,12 @@ impl Engine {
         options: Options,
     ) -> io::Result<Self> {
         let options = Arc::new(options);
+        let ending = Arc::<AtomicBool>::default();
         let workers = (0..options.workers.max(1))
-            .map(|index| Handle::start(index, options.clone(), meter.clone(), log.clone()))
+            .map(|index| Handle::start(index, options.clone(), meter.clone(), log.clone(), ending.clone()))
             .collect::<io::Result<_>>()?;
         let connections = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-        let hub = Hub { workers, connections, statuses: watch::Sender::default() };
+        let hub = Hub { workers, connections, statuses: watch::Sender::default(), ending };
         Ok(Self { listeners, hub: Arc::new(hub), options })
     }
 
@@ -139,6 +141,7 @@ impl Engine {
     }
 
     async fn drain(&self, sockets: Option<Sockets>) {
+        self.hub.ending.store(true, Ordering::Relaxed);
         if let Some(sockets) = sockets {
             sockets.close().await;
         }

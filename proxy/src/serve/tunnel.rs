@@ -38,12 +38,12 @@ struct Moved {
 pub(super) async fn run(
     mut client: ClientStream,
     from_client: Reader,
-    up: Upstream,
+    up: Box<Upstream>,
     worker: &Worker,
     chain: &ChainTable,
     tenant: TenantId,
 ) {
-    let Upstream { io: mut upstream, reader: from_upstream, .. } = up;
+    let Upstream { io: mut upstream, reader: from_upstream, .. } = *up;
     let mut request = Half { buffer: from_client.into_buffer(), ended: false, shut: false };
     let mut response = Half { buffer: from_upstream.into_buffer(), ended: false, shut: false };
     worker.count(tenant, Metric::TunnelRequestBytes, request.buffer.unread().len() as u64);
@@ -61,12 +61,13 @@ pub(super) async fn run(
         if results.iter().any(Result::is_err) || (request.shut && response.shut) {
             return Poll::Ready(());
         }
+        let now = Instant::now();
         if moved.iter().any(|m| m.any) {
-            last = Instant::now();
+            last = now;
         }
         let idle = after(last, chain.http.stream_idle_timeout);
         let until = drained_at(worker, chain, &mut noticed).map_or(idle, |at| at.min(idle));
-        deadline.poll(cx, until)
+        deadline.poll(cx, until, now)
     })
     .await;
 }

@@ -7,12 +7,12 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -80,20 +80,26 @@ impl Handle {
         options: Arc<Options>,
         meter: Arc<Meter>,
         log: Option<Arc<AccessLog>>,
+        ending: Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let (commands, received) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
-            let mut received = received;
+            let received = Rc::new(Mutex::new(received));
             // A panic within a connection ends that connection. One outside ends those of this worker, which
             // then begins anew: a worker that is gone would go on being handed connections.
             loop {
-                let worker = Rc::new(Worker::new(index, options.clone(), meter.clone(), log.clone()));
-                // The set is dropped first: connections that are left end here.
-                let serve = || LocalSet::new().block_on(&runtime, worker.run(&mut received));
+                let worker = Rc::new(Worker::new(index, options.clone(), meter.clone(), log.clone(), ending.clone()));
+                // The set is dropped first: connections that are left end here. As a task of the set the
+                // worker is polled when it was woken, not whenever a connection was.
+                let serve = || {
+                    let set = LocalSet::new();
+                    let run = set.spawn_local(worker.run(received.clone()));
+                    set.block_on(&runtime, run)
+                };
                 match catch_unwind(AssertUnwindSafe(serve)) {
-                    Ok(()) => return,
-                    Err(_) => {
+                    Ok(Ok(())) => return,
+                    _ => {
                         tracing::error!(worker = index, "a worker panicked; its connections ended, and it begins anew")
                     }
                 }
@@ -130,6 +136,7 @@ pub(crate) struct Worker {
     connections: RefCell<HashMap<u64, Waker>>,
     next_connection: Cell<u64>,
     ended: Notify,
+    ending: Arc<AtomicBool>,
     drain_deadline: Cell<Option<Instant>>,
     random: Cell<u64>,
     date: RefCell<(u64, Rc<str>)>,
@@ -137,7 +144,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn new(index: usize, options: Arc<Options>, meter: Arc<Meter>, log: Option<Arc<AccessLog>>) -> Self {
+    fn new(
+        index: usize,
+        options: Arc<Options>,
+        meter: Arc<Meter>,
+        log: Option<Arc<AccessLog>>,
+        ending: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             index,
             meter,
@@ -148,6 +161,7 @@ impl Worker {
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             ended: Notify::new(),
+            ending,
             drain_deadline: Cell::new(None),
             random: Cell::new(rand::random()),
             date: RefCell::new((0, "".into())),
@@ -155,7 +169,8 @@ impl Worker {
         }
     }
 
-    async fn run(self: Rc<Self>, commands: &mut mpsc::UnboundedReceiver<Command>) {
+    async fn run(self: Rc<Self>, commands: Rc<Mutex<mpsc::UnboundedReceiver<Command>>>) {
+        let mut commands = commands.lock().await;
         let mut told_all = false;
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -217,7 +232,7 @@ impl Worker {
 
     /// Whether connections of `chain` end after the exchange under way.
     pub(crate) fn is_ending(&self, chain: &ChainTable) -> bool {
-        self.drain_deadline.get().is_some() || chain.draining.load(Ordering::Relaxed)
+        self.ending.load(Ordering::Relaxed) || chain.draining.load(Ordering::Relaxed)
     }
 
     /// Counts.
@@ -243,15 +258,13 @@ impl Worker {
     /// small generator (splitmix64, seeded by the system) serves.
     pub(crate) fn request_id(&self) -> [u8; 36] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
+        const PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
         let bits = u128::from(self.random()) << 64 | u128::from(self.random());
         let bits = bits & !(0xf << 76) & !(0x3 << 62) | 4 << 76 | 2 << 62;
         let mut id = [b'-'; 36];
-        let mut shift = 128;
-        for (place, to) in id.iter_mut().enumerate() {
-            if !matches!(place, 8 | 13 | 18 | 23) {
-                shift -= 4;
-                *to = HEX[(bits >> shift) as usize & 15];
-            }
+        for (place, byte) in PLACES.into_iter().zip(bits.to_be_bytes()) {
+            id[place] = HEX[usize::from(byte >> 4)];
+            id[place + 1] = HEX[usize::from(byte & 15)];
         }
         id
     }
@@ -308,7 +321,7 @@ mod tests {
     #[test]
     fn a_worker_that_panicked_begins_anew() {
         let meter = Arc::new(Meter::new(1));
-        let worker = Handle::start(0, Arc::default(), meter, None).unwrap();
+        let worker = Handle::start(0, Arc::default(), meter, None, Arc::default()).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let table = Arc::new(ListenerTable::new("l".into(), listener.local_addr().unwrap(), Vec::new()));
         let permits = Arc::new(Semaphore::new(1));

@@ -17,9 +17,10 @@ pub(crate) use plan::{Action, Plan};
 use relay::{End, Relay};
 
 use super::deadline::{Deadline, after};
+use super::h1::Framing;
 use super::h1::reader::{ReadError, Ready};
 use super::h1::response_head::ResponseHead;
-use super::upstream::Upstream;
+use super::upstream::{Reuse, Upstream};
 use super::worker::Worker;
 use crate::request::decide::Budget;
 use crate::request::table::{ChainTable, ClusterSlot, RouteTable};
@@ -30,7 +31,7 @@ pub(crate) trait Downstream {
     /// The request's head, as the upstream gets it. The upstream's buffer is swapped with it.
     fn request_head(&mut self) -> &mut Vec<u8>;
     /// Framing of the request's body toward the upstream.
-    fn request_framing(&self) -> super::h1::Framing;
+    fn request_framing(&self) -> Framing;
     /// Whether the method is HEAD.
     fn is_head(&self) -> bool;
     /// Whether the request may be sent again (RFC 9110 section 9.2.2).
@@ -92,7 +93,7 @@ pub(crate) struct Outcome {
     /// The response was written to its last byte.
     pub(crate) complete: bool,
     /// The connection now speaks another protocol.
-    pub(crate) upgraded: Option<Upstream>,
+    pub(crate) upgraded: Option<Box<Upstream>>,
 }
 
 impl Outcome {
@@ -111,6 +112,10 @@ pub(crate) struct Surroundings<'s> {
     pub(crate) chain: &'s ChainTable,
     /// The connection's timer.
     pub(crate) deadline: &'s mut Deadline,
+    /// When the exchange, or this try of it, began.
+    pub(crate) now: Instant,
+    /// When the exchange ended, where the clock was read then.
+    pub(crate) ended: Option<Instant>,
 }
 
 /// Carries out `plan`.
@@ -147,9 +152,10 @@ async fn forward<D: Downstream>(
 ) -> Outcome {
     let upstreams = &around.worker.upstreams;
     let mut tried = Vec::new();
-    let mut again = false;
+    let repeatable = down.is_idempotent() && down.request_framing() == Framing::None;
+    let mut reuse = if repeatable { Reuse::Any } else { Reuse::Checked };
     loop {
-        let mut up = match upstreams.acquire(cluster, &mut tried, again).await {
+        let mut up = match upstreams.acquire(cluster, &mut tried, reuse).await {
             Ok(up) => up,
             Err(flag) => {
                 let route = plan.route.as_ref().filter(|_| flag == Flag::NoCluster);
@@ -157,6 +163,10 @@ async fn forward<D: Downstream>(
                 return refuse(down, status, Outcome::new(status, flag), around).await;
             }
         };
+        if !up.reused {
+            // The connect took its time.
+            around.now = Instant::now();
+        }
         up.writer.reset();
         std::mem::swap(up.writer.out(), down.request_head());
         up.writer.begin_body(down.request_framing());
@@ -166,8 +176,9 @@ async fn forward<D: Downstream>(
         let mut outcome = Outcome { endpoint: Some(up.address), ..Outcome::new(status, Flag::None) };
         match end {
             End::Complete { reusable } => {
+                let now = *around.ended.insert(Instant::now());
                 if reusable {
-                    upstreams.release(cluster, up, Instant::now());
+                    upstreams.release(cluster, up, now);
                 }
                 outcome.complete = true;
                 return outcome;
@@ -179,8 +190,8 @@ async fn forward<D: Downstream>(
             }
             // The endpoint closed an idle connection just when it was used again: what may be sent
             // twice is sent once more, on a connection that cannot be stale.
-            End::UpstreamClosed if up.reused && !again && untouched && down.is_idempotent() && down.rewind(plan) => {
-                again = true;
+            End::UpstreamClosed if up.reused && untouched && down.is_idempotent() && down.rewind(plan) => {
+                reuse = Reuse::Never;
             }
             End::UpstreamClosed | End::UpstreamRefused(_) | End::RouteTimeout | End::Idle | End::RequestRefused(_)
                 if status == 0 =>

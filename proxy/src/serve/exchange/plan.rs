@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::clock;
 use crate::meter::TenantId;
 use crate::request::decide::{Budget, Decision, Refusal, decide};
 use crate::request::table::{ClusterSlot, HttpTable, RouteTable};
@@ -37,10 +36,10 @@ pub(crate) enum Action {
 }
 
 impl Plan {
-    /// Asks [`decide`], against the routes that are current.
-    pub(crate) fn make<H: Headers + ?Sized>(http: &HttpTable, head: &Head<'_, H>) -> Self {
+    /// Asks [`decide`], against the routes that are current. `now` is [`crate::clock::now`].
+    pub(crate) fn make<H: Headers + ?Sized>(http: &HttpTable, head: &Head<'_, H>, now: u64) -> Self {
         let hosts = http.routes.load();
-        match decide(http, &hosts, head, clock::now()) {
+        match decide(http, &hosts, head, now) {
             Decision::Forward { route, cluster, budget } => Self {
                 tenant: route.tenant,
                 route: Some(route.clone()),

@@ -72,14 +72,20 @@ pub(super) struct Relay<'r, 's, D> {
     status: u16,
     interim: u8,
     reusable: bool,
+    /// When a byte moved last; before the first, when the exchange began.
     moved: Instant,
-    whole: Option<Instant>,
+    /// Whether `moved` is now.
+    fresh: bool,
+    /// The request was read to its last byte; and when.
+    whole: bool,
+    whole_at: Option<Instant>,
     drain_noticed: Option<Instant>,
 }
 
 impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
     /// Begins. The head is in the upstream's writer.
     pub(super) fn new(down: &'r mut D, up: &'r mut Upstream, plan: &'r Plan, around: &'r mut Surroundings<'s>) -> Self {
+        let moved = around.now;
         Self {
             down,
             up,
@@ -90,8 +96,10 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
             status: 0,
             interim: 0,
             reusable: false,
-            moved: Instant::now(),
-            whole: None,
+            moved,
+            fresh: true,
+            whole: false,
+            whole_at: None,
             drain_noticed: None,
         }
     }
@@ -108,24 +116,24 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
 
     /// Whether the request was read to its last byte.
     pub(super) fn is_request_whole(&self) -> bool {
-        self.whole.is_some()
+        self.whole
     }
 
-    /// Moves what can be moved.
+    /// Moves what can be moved: each direction until it must wait for a socket, never for the other.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let mut any = false;
-        loop {
-            let moved = match self.poll_request(cx).and_then(|sent| Ok(self.poll_response(cx)? | sent)) {
-                Ok(moved) => moved,
-                Err(end) => return Poll::Ready(end),
-            };
-            any |= moved;
-            if !moved {
-                break;
-            }
+        match self.poll_request(cx).and_then(|sent| Ok(self.poll_response(cx)? | sent)) {
+            Ok(true) if !self.fresh => (self.moved, self.fresh) = (Instant::now(), true),
+            Ok(_) => {}
+            Err(end) => return Poll::Ready(end),
         }
-        if any {
-            self.moved = Instant::now();
+        // A client that sends more than its request is not read; one that closes is noticed. Asked
+        // last, since most responses end before it matters.
+        if self.whole && matches!(self.request, Request::Sent | Request::Stopped) && self.down.poll_gone(cx).is_ready()
+        {
+            return Poll::Ready(End::ClientGone);
+        }
+        if self.whole && self.whole_at.is_none() {
+            self.whole_at = Some(self.moved);
         }
         self.poll_deadlines(cx)
     }
@@ -145,7 +153,7 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
                     }
                     Poll::Ready(Ok(Ready::End)) => {
                         self.up.writer.end_body(self.down.request_trailers());
-                        self.whole = Some(Instant::now());
+                        self.whole = true;
                         self.request = Request::Flushing;
                     }
                     Poll::Ready(Err(ReadError::Closed)) => return Err(End::ClientGone),
@@ -162,13 +170,7 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
                         return Ok(moved);
                     }
                 }
-                Request::Sent | Request::Stopped => {
-                    // A client that sends more than its request is not read; one that closes is noticed.
-                    if self.whole.is_some() && self.down.poll_gone(cx).is_ready() {
-                        return Err(End::ClientGone);
-                    }
-                    return Ok(moved);
-                }
+                Request::Sent | Request::Stopped => return Ok(moved),
             }
             moved = true;
         }
@@ -238,7 +240,7 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
         let bytes = self.up.reader.unread().get(range.clone()).unwrap_or_default();
         let head = ResponseHead::parse(bytes, &mut storage, self.down.is_head()).map_err(End::UpstreamRefused)?;
         let framing = match head.status {
-            101 if self.down.wants_upgrade() && self.whole.is_some() => {
+            101 if self.down.wants_upgrade() && self.whole => {
                 self.response = Response::Upgrading;
                 self.down.respond(&head, self.plan.route.as_deref(), self.plan.budget);
                 self.status = 101;
@@ -277,7 +279,7 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let chain = self.around.chain;
         let mut first = (after(self.moved, chain.http.stream_idle_timeout), End::Idle);
-        if let (Some(whole), Some(timeout)) = (self.whole, self.plan.route.as_ref().and_then(|r| r.timeout)) {
+        if let (Some(whole), Some(timeout)) = (self.whole_at, self.plan.route.as_ref().and_then(|r| r.timeout)) {
             let at = after(whole, timeout);
             if at < first.0 {
                 first = (at, End::RouteTimeout);
@@ -288,7 +290,9 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
         {
             first = (at, End::Drained);
         }
-        self.around.deadline.poll(cx, first.0).map(|()| first.1)
+        // A wake in which nothing moved may be the timer's.
+        let now = if std::mem::take(&mut self.fresh) { self.moved } else { Instant::now() };
+        self.around.deadline.poll(cx, first.0, now).map(|()| first.1)
     }
 }
 

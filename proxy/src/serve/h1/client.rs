@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 use weir_config::model::HeaderMutation;
 
 use super::note::Note;
@@ -19,6 +20,7 @@ use super::rewrite::{self, Persistence, RequestContext, ResponseContext};
 use super::target::{self, MAX_HOST};
 use super::writer::Writer;
 use super::{Framing, Refused};
+use crate::clock;
 use crate::meter::{Metric, TenantId};
 use crate::request::Head;
 use crate::request::decide::Budget;
@@ -94,10 +96,10 @@ impl Client {
     }
 
     /// Reads the head at `range`, decides, and writes the outgoing head.
-    pub(super) fn begin(&mut self, range: Range<usize>) -> Result<Plan, Refused> {
+    pub(super) fn begin(&mut self, range: Range<usize>, now: Instant) -> Result<Plan, Refused> {
         self.id = self.worker.request_id();
         let end = range.end;
-        let result = self.compose(range, None);
+        let result = self.compose(range, Step::Decide(clock::at(now.into_std())));
         if let Ok(Some(plan)) = &result {
             self.bill = Bill::new(plan.tenant);
             self.worker.count(plan.tenant, Metric::Requests, 1);
@@ -109,16 +111,16 @@ impl Client {
     }
 
     /// Parses a head and writes the outgoing one; decides unless that is already done.
-    fn compose(&mut self, range: Range<usize>, planned: Option<&Plan>) -> Result<Option<Plan>, Refused> {
+    fn compose(&mut self, range: Range<usize>, step: Step<'_>) -> Result<Option<Plan>, Refused> {
         let bytes = self.reader.unread().get(range).unwrap_or_default();
         let mut storage = Storage::default();
         let head = RequestHead::parse(bytes, &mut storage)?;
         self.facts = head.facts;
         let http = &self.chain.http;
         let id = std::str::from_utf8(&self.id).unwrap_or_default();
-        let made = match planned {
-            Some(_) => None,
-            None => {
+        let (made, planned) = match step {
+            Step::Again(plan) => (None, Some(plan)),
+            Step::Decide(now) => {
                 if http.access_log {
                     self.note.take(&head, id);
                 }
@@ -130,7 +132,7 @@ impl Client {
                     query: head.target.query,
                     headers: head.headers,
                 };
-                Some(Plan::make(http, &view))
+                (Some(Plan::make(http, &view, now)), None)
             }
         };
         let plan = made.as_ref().or(planned);
@@ -163,6 +165,14 @@ impl Client {
             (false, _) => Persistence::Close,
         }
     }
+}
+
+/// What a head is read for.
+enum Step<'p> {
+    /// To decide, at this time of [`clock`].
+    Decide(u64),
+    /// To be sent again as it was decided.
+    Again(&'p Plan),
 }
 
 /// Before a head was read.
@@ -223,7 +233,7 @@ impl Downstream for Client {
         let mut scanner = super::scan::Scanner::default();
         let Ok(Some(range)) = scanner.scan(self.reader.unread()) else { return false };
         let end = range.end;
-        let composed = self.compose(range, Some(plan)).is_ok();
+        let composed = self.compose(range, Step::Again(plan)).is_ok();
         self.reader.begin_body(end, self.facts.body, false);
         composed
     }

@@ -32,25 +32,26 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(io: ClientStream, worker: Rc<Worker>, chain: Arc<ChainTable>, peer: Peer) {
-    let mut client = Client::new(io, worker, chain, peer);
+    let mut client = Client::new(io, worker.clone(), chain.clone(), peer);
     let mut deadline = Deadline::new();
     let mut now = Instant::now();
     let mut first = true;
     loop {
-        let (started, head) = match next_head(&mut client, &mut deadline, now, first).await {
-            Next::Head(started, range) => (started, client.begin(range)),
+        let (started, head) = match next_head(&mut client, &mut deadline, &chain, &mut now, first).await {
+            Next::Head(started, range) => (started, client.begin(range, now)),
             Next::Refused(started, refused) => {
-                client.bill.receive(&client.worker, client.reader.unread().len() as u64);
+                client.bill.receive(&worker, client.reader.unread().len() as u64);
                 (started, Err(refused))
             }
             Next::Quiet => break,
         };
         first = false;
-        let (plan, mut outcome) = exchange(&mut client, &mut deadline, head).await;
-        now = Instant::now();
+        let mut around = Surroundings { worker: &worker, chain: &chain, deadline: &mut deadline, now, ended: None };
+        let (plan, mut outcome) = exchange(&mut client, &mut around, head).await;
+        now = around.ended.unwrap_or_else(Instant::now);
         finish(&client, plan.as_ref(), &outcome, started, now);
         if let Some(up) = outcome.upgraded.take() {
-            return tunnel::run(client.io, client.reader, up, &client.worker, &client.chain, client.bill.tenant).await;
+            return tunnel::run(client.io, client.reader, up, &worker, &chain, client.bill.tenant).await;
         }
         if !outcome.complete {
             return cut(client, outcome.status);
@@ -74,36 +75,44 @@ enum Next {
 
 /// Waits for the next head: as long as an idle connection may, until its first byte; from then as
 /// long as a head may take. A connection that is to end waits for no next request, but for a first
-/// one: it was accepted to be served. Nothing waits beyond the drain deadline.
-async fn next_head(client: &mut Client, deadline: &mut Deadline, now: Instant, first: bool) -> Next {
-    let chain = client.chain.clone();
+/// one: it was accepted to be served. Nothing waits beyond the drain deadline. `now` is kept up.
+async fn next_head(
+    client: &mut Client,
+    deadline: &mut Deadline,
+    chain: &ChainTable,
+    now: &mut Instant,
+    first: bool,
+) -> Next {
     let http = &chain.http;
     let head_timeout = if http.request_headers_timeout.is_zero() { HEAD_TIMEOUT } else { http.request_headers_timeout };
-    let idle_until = after(now, http.idle_timeout);
-    let (mut started, mut noticed) = (None, None);
+    let idle_until = after(*now, http.idle_timeout);
+    let (mut started, mut noticed, mut woken) = (None, None, false);
     poll_fn(|cx| {
+        if std::mem::replace(&mut woken, true) {
+            *now = Instant::now();
+        }
         let polled = client.reader.poll_head(&mut client.io, cx, http.max_head_bytes);
         let begun = !client.reader.unread().is_empty();
         match polled {
             Poll::Ready(Ok(range)) => {
-                return Poll::Ready(Next::Head(started.unwrap_or_else(Instant::now), range));
+                return Poll::Ready(Next::Head(started.unwrap_or(*now), range));
             }
             Poll::Ready(Err(ReadError::Refused(refused))) => {
-                return Poll::Ready(Next::Refused(started.unwrap_or_else(Instant::now), refused));
+                return Poll::Ready(Next::Refused(started.unwrap_or(*now), refused));
             }
             Poll::Ready(Err(ReadError::Closed)) => return Poll::Ready(Next::Quiet),
-            Poll::Pending if !begun && !first && client.worker.is_ending(&chain) => {
+            Poll::Pending if !begun && !first && client.worker.is_ending(chain) => {
                 return Poll::Ready(Next::Quiet);
             }
             Poll::Pending => {}
         }
         if begun && started.is_none() {
-            started = Some(Instant::now());
+            started = Some(*now);
         }
         let until = started.map_or(idle_until, |started| after(started, head_timeout));
-        let drained = exchange::drained_at(&client.worker, &chain, &mut noticed);
+        let drained = exchange::drained_at(&client.worker, chain, &mut noticed);
         let until = drained.map_or(until, |at| at.min(until));
-        deadline.poll(cx, until).map(|()| match started {
+        deadline.poll(cx, until, *now).map(|()| match started {
             Some(started) => Next::Refused(started, Refused { status: 408, reason: "head_timeout" }),
             None => Next::Quiet,
         })
@@ -113,21 +122,19 @@ async fn next_head(client: &mut Client, deadline: &mut Deadline, now: Instant, f
 
 async fn exchange(
     client: &mut Client,
-    deadline: &mut Deadline,
+    around: &mut Surroundings<'_>,
     head: Result<Plan, Refused>,
 ) -> (Option<Plan>, Outcome) {
-    let (worker, chain) = (client.worker.clone(), client.chain.clone());
-    let mut around = Surroundings { worker: &worker, chain: &chain, deadline };
     match head {
         Ok(plan) => {
-            let outcome = exchange::run(client, &plan, &mut around).await;
+            let outcome = exchange::run(client, &plan, around).await;
             (Some(plan), outcome)
         }
         Err(Refused { status, reason }) => {
             let answer = Answer { status, retry_after: None, budget: None, route: None, close: true };
             let flag = if status == 408 { Flag::StreamIdleTimeout } else { Flag::DownstreamProtocolError };
             let outcome = Outcome { details: reason, ..Outcome::new(status, flag) };
-            (None, exchange::answer(client, answer, outcome, &mut around).await)
+            (None, exchange::answer(client, answer, outcome, around).await)
         }
     }
 }

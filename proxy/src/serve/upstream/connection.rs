@@ -42,9 +42,14 @@ impl Upstream {
         Ok(Self { io, reader: Reader::default(), writer: Writer::default(), address, reused: false })
     }
 
+    /// The same as [`Self::is_alive`] as far as the runtime has heard, which may be a turn of its
+    /// loop old; without a system call. For what can be sent again.
+    pub(crate) fn seems_alive(&self) -> bool {
+        matches!(self.io.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Whether the peer has neither closed the connection nor said anything unasked. One system
-    /// call, so that what has reached this machine is known before the first byte goes out; the
-    /// runtime's own notion of readiness may be a turn of its loop old.
+    /// call, so that what has reached this machine is known before the first byte goes out.
     pub(crate) fn is_alive(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
         matches!(SockRef::from(&self.io).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)

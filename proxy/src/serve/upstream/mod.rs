@@ -37,10 +37,22 @@ impl Default for PoolLimits {
     }
 }
 
+/// Whether an idle connection will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// One that may turn out to be closed: the request can be sent again.
+    Any,
+    /// One that was asked just now.
+    Checked,
+    /// None: a new connection.
+    Never,
+}
+
 /// The upstream side of a worker.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
-    pool: RefCell<Pool<Upstream>>,
+    /// Boxed, since they are moved often and are large.
+    pool: RefCell<Pool<Box<Upstream>>>,
 }
 
 impl Upstreams {
@@ -50,8 +62,7 @@ impl Upstreams {
     }
 
     /// A connection to an endpoint of `slot` whose turn it is. Where a connect fails another
-    /// endpoint is tried, since nothing was sent; `tried` collects those that failed. `fresh` asks
-    /// for a new connection.
+    /// endpoint is tried, since nothing was sent; `tried` collects those that failed.
     ///
     /// # Errors
     /// `NC` if the cluster is not known, `UH` if it has no endpoint, `UF` if none could be reached.
@@ -59,8 +70,8 @@ impl Upstreams {
         &self,
         slot: &Arc<ClusterSlot>,
         tried: &mut Vec<SocketAddr>,
-        fresh: bool,
-    ) -> Result<Upstream, Flag> {
+        reuse: Reuse,
+    ) -> Result<Box<Upstream>, Flag> {
         loop {
             let (address, timeout) = {
                 let table = slot.state.load();
@@ -73,11 +84,13 @@ impl Upstreams {
                     _ => return Err(Flag::UpstreamConnectionFailure),
                 }
             };
-            if !fresh && let Some(upstream) = self.idle(slot.id, address) {
+            if reuse != Reuse::Never
+                && let Some(upstream) = self.idle(slot.id, address, reuse == Reuse::Checked)
+            {
                 return Ok(upstream);
             }
             match Upstream::connect(address, timeout).await {
-                Ok(upstream) => return Ok(upstream),
+                Ok(upstream) => return Ok(Box::new(upstream)),
                 Err(error) => {
                     tracing::debug!(cluster = %slot.name, %address, %error, "connect failed");
                     tried.push(address);
@@ -86,11 +99,11 @@ impl Upstreams {
         }
     }
 
-    fn idle(&self, cluster: u64, address: SocketAddr) -> Option<Upstream> {
+    fn idle(&self, cluster: u64, address: SocketAddr, check: bool) -> Option<Box<Upstream>> {
         let mut pool = self.pool.borrow_mut();
         loop {
             let mut upstream = pool.take(Key { cluster, address })?;
-            if upstream.is_alive() {
+            if upstream.seems_alive() && (!check || upstream.is_alive()) {
                 upstream.reused = true;
                 return Some(upstream);
             }
@@ -98,7 +111,7 @@ impl Upstreams {
     }
 
     /// Takes back a connection whose exchange ended well, unless its endpoint is gone.
-    pub(crate) fn release(&self, slot: &Arc<ClusterSlot>, mut upstream: Upstream, now: Instant) {
+    pub(crate) fn release(&self, slot: &Arc<ClusterSlot>, mut upstream: Box<Upstream>, now: Instant) {
         if slot.state.load().endpoints.iter().any(|e| e.address == upstream.address) && upstream.rest() {
             let key = Key { cluster: slot.id, address: upstream.address };
             self.pool.borrow_mut().put(key, slot, upstream, now);

@@ -1,5 +1,8 @@
-//! What a decision, an edit and a tenant cost, counted by the allocator. One test, because the
-//! count is the process's.
+//! What a decision, an exchange, an edit and a tenant cost, counted by the allocator. One test,
+//! because the count is the process's.
+
+#[cfg(test)]
+mod exchange;
 
 use std::alloc::System;
 use std::net::SocketAddr;
@@ -200,4 +203,5 @@ fn decisions_allocate_nothing_edits_little_and_tenants_are_small() {
     (0..50).for_each(|_| round());
     let change = region.change();
     assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
+    exchange::exchanges_allocate_nothing();
 }
