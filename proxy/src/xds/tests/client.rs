@@ -144,3 +144,34 @@ fn a_repeated_resource_changes_nothing() {
     assert!(step.change.upserts.is_empty());
     assert_eq!(said(&step.replies), ["Cluster ACK"]);
 }
+
+#[test]
+fn a_reconnect_asks_for_all_clusters_again_not_for_those_it_knows() {
+    let mut client = new_client();
+    client.open();
+    client.receive(response(T::Listener, &[&listener("l", "r", &[])], &[]));
+    client.receive(response(T::RouteConfiguration, &[&routes("r", true)], &[]));
+    client.receive(response(T::VirtualHost, &[&host("r", "a.test", "c")], &[]));
+    client.receive(response(T::Cluster, &[&cluster("c")], &[]));
+    let requests = client.open();
+    let asked = requests.iter().find(|r| r.type_url == T::Cluster.url()).unwrap();
+    assert!(asked.resource_names_subscribe.is_empty(), "{asked:?}");
+    assert_eq!(asked.initial_resource_versions.len(), 1);
+}
+
+#[test]
+fn a_second_listener_at_an_address_is_refused_unless_the_first_goes() {
+    let mut client = new_client();
+    client.open();
+    let at = |name: &str| {
+        let Resource::Listener(mut listener) = listener(name, "r", &[]) else { unreachable!() };
+        Arc::make_mut(&mut listener).address = "127.0.0.1:8080".parse().unwrap();
+        Resource::Listener(listener)
+    };
+    client.receive(response(T::Listener, &[&at("first")], &[]));
+    let step = client.receive(response(T::Listener, &[&at("second")], &[]));
+    let message = &step.replies[0].error_detail.as_ref().unwrap().message;
+    assert!(message.contains("address: 127.0.0.1:8080 is that of listener `first`"), "{message}");
+    let step = client.receive(response(T::Listener, &[&at("second")], &["first"]));
+    assert!(step.replies[0].error_detail.is_none());
+}
