@@ -93,6 +93,7 @@ impl Proxy {
             meter,
             listeners,
             statuses: engine.statuses(),
+            engine: engine.stats(),
             drain: life.draining(),
             stop: life.stopping(),
             set_filter: hooks.set_filter,

@@ -36,7 +36,7 @@ use weir_config::bootstrap::Address;
 
 use crate::live::Listeners;
 use crate::meter::Meter;
-use crate::serve::Statuses;
+use crate::serve::{Stats, Statuses};
 use crate::xds::stream::{Shared, lock};
 
 pub use ready::Readiness;
@@ -54,6 +54,8 @@ pub struct Admin {
     pub listeners: watch::Receiver<Arc<Listeners>>,
     /// What became of each.
     pub statuses: watch::Receiver<Statuses>,
+    /// The engine's counters of itself.
+    pub engine: Arc<Stats>,
     /// Turns true when listeners are to be drained.
     pub drain: watch::Sender<bool>,
     /// Turns true when the process is asked to end.

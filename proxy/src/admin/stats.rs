@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::Admin;
 use crate::meter::Metric;
+use crate::serve::Totals;
 use crate::xds::stream::lock;
 
 /// Tenants with series of their own. What is above is added up under [`OTHERS`], so that a scrape
@@ -22,6 +23,7 @@ pub(super) fn render(admin: &Admin) -> String {
     with_local_recorder(&recorder, || {
         tenants(admin.meter.totals());
         listeners(admin);
+        engine(admin.engine.totals());
         configuration(admin);
     });
     handle.render()
@@ -61,6 +63,17 @@ fn listeners(admin: &Admin) {
     let bound = statuses.values().filter(|status| status.bound.is_some()).count();
     gauge!("weir_listeners_bound").set(bound as f64);
     gauge!("weir_listeners_failed").set((statuses.len() - bound) as f64);
+}
+
+fn engine(totals: Totals) {
+    counter!("weir_downstream_connections_total").absolute(totals.connections);
+    gauge!("weir_downstream_connections_active").set(totals.active as f64);
+    counter!("weir_downstream_connections_refused_total").absolute(totals.refused);
+    counter!("weir_upstream_connections_total").absolute(totals.upstream_connections);
+    counter!("weir_upstream_connect_failures_total").absolute(totals.upstream_connect_failures);
+    for (class, flag, count) in totals.responses {
+        counter!("weir_responses_total", "class" => class, "flag" => flag).absolute(count);
+    }
 }
 
 fn configuration(admin: &Admin) {

@@ -65,6 +65,7 @@ impl Rig {
             meter: Arc::clone(&meter),
             listeners,
             statuses: statuses_seen,
+            engine: Arc::new(crate::serve::Stats::new(1)),
             drain: drain_sender,
             stop: stop_seen,
             set_filter: Arc::new(move |text| {

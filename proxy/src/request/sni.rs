@@ -13,11 +13,11 @@ pub struct SniIndex {
 }
 
 impl SniIndex {
-    /// An index over the names of each chain, in order. Of two chains that claim one name the first
-    /// has it; a chain without names takes what no other does.
-    pub fn new<'n>(chains: impl Iterator<Item = &'n [ServerName]>) -> Self {
+    /// An index over the places and names of chains. Of two chains that claim one name the first has
+    /// it; a chain without names takes what no other does.
+    pub fn new<'n>(chains: impl Iterator<Item = (usize, &'n [ServerName])>) -> Self {
         let mut index = Self::default();
-        for (at, chain) in chains.enumerate() {
+        for (at, chain) in chains {
             if chain.is_empty() {
                 index.rest.get_or_insert(at);
             }

@@ -29,20 +29,30 @@ pub struct ListenerTable {
     pub address: SocketAddr,
     /// Chains.
     pub chains: Vec<Arc<ChainTable>>,
-    /// Which SNI goes to which; see [`ListenerTable::chain`].
-    sni: SniIndex,
+    /// Which of those with TLS takes which SNI; see [`ListenerTable::chain`].
+    tls: SniIndex,
+    /// The same for those in plain text: there is one at most that matters.
+    plain: SniIndex,
 }
 
 impl ListenerTable {
     /// A listener with its chains.
     pub fn new(name: String, address: SocketAddr, chains: Vec<Arc<ChainTable>>) -> Self {
-        let sni = SniIndex::new(chains.iter().map(|chain| chain.server_names.as_slice()));
-        Self { name, address, chains, sni }
+        let index = |tls: bool| {
+            let places = chains.iter().enumerate().filter(|(_, chain)| chain.tls.is_some() == tls);
+            SniIndex::new(places.map(|(at, chain)| (at, chain.server_names.as_slice())))
+        };
+        Self { tls: index(true), plain: index(false), name, address, chains }
     }
 
-    /// The chain that takes a connection with this SNI (lower case; none: none was sent, or plain text).
+    /// The chain that takes a TLS connection with this SNI (lower case; none: none was sent).
     pub fn chain(&self, sni: Option<&str>) -> Option<&Arc<ChainTable>> {
-        self.chains.get(self.sni.find(sni)?)
+        self.chains.get(self.tls.find(sni)?)
+    }
+
+    /// The chain that takes a connection in plain text.
+    pub fn plain_chain(&self) -> Option<&Arc<ChainTable>> {
+        self.chains.get(self.plain.find(None)?)
     }
 }
 

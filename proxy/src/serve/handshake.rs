@@ -8,7 +8,6 @@ use std::sync::Arc;
 use rustls::server::Acceptor;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
-use weir_config::model::ServerName;
 
 use super::h1::connection::{self, Peer};
 use super::stream::ClientStream;
@@ -33,14 +32,15 @@ pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         }
-        Ok(io) => choose(&listener, None, false)
-            .map(|chain| (ClientStream::Plain(io), chain))
-            .ok_or_else(|| io::ErrorKind::NotFound.into()),
+        Ok(io) => plain(io, &listener),
         Err(error) => Err(error),
     };
     match accepted {
         Ok((io, chain)) => connection::serve(io, worker.clone(), chain, peer).await,
-        Err(error) => tracing::debug!(listener = %listener.name, peer = %address, %error, "connection refused"),
+        Err(error) => {
+            worker.stats().connection_refused();
+            tracing::debug!(listener = %listener.name, peer = %address, %error, "connection refused");
+        }
     }
 }
 
@@ -53,67 +53,26 @@ fn prepare(io: std::net::TcpStream) -> io::Result<TcpStream> {
 
 /// Opens a connection to a listener that has TLS chains.
 async fn open(io: TcpStream, listener: &ListenerTable, peer: &mut Peer) -> io::Result<(ClientStream, Arc<ChainTable>)> {
-    let no_chain = || io::Error::new(io::ErrorKind::NotFound, "no filter chain matches");
     if listener.chains.iter().any(|chain| chain.tls.is_none()) {
         let mut first = [0];
         if io.peek(&mut first).await? == 1 && first != [TLS_HANDSHAKE] {
-            let chain = choose(listener, None, false).ok_or_else(no_chain)?;
-            return Ok((ClientStream::Plain(io), chain));
+            return plain(io, listener);
         }
     }
     let start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
     peer.tls = true;
-    peer.sni = start.client_hello().server_name().map(str::to_owned);
-    let chain = choose(listener, peer.sni.as_deref(), true).ok_or_else(no_chain)?;
+    peer.sni = start.client_hello().server_name().map(str::to_ascii_lowercase);
+    let chain = listener.chain(peer.sni.as_deref()).ok_or_else(no_chain)?;
     let config = chain.tls.clone().ok_or_else(no_chain)?;
     let stream = start.into_stream(config).await?;
-    Ok((ClientStream::Tls(Box::new(stream)), chain))
+    Ok((ClientStream::Tls(Box::new(stream)), chain.clone()))
 }
 
-/// The chain whose server names match most specifically: exact, then the longest suffix, then
-/// the chain without names. SNI comes in lower case.
-fn choose(listener: &ListenerTable, sni: Option<&str>, tls: bool) -> Option<Arc<ChainTable>> {
-    let rank = |chain: &ChainTable| -> Option<usize> {
-        if chain.server_names.is_empty() {
-            return Some(0);
-        }
-        let sni = sni?;
-        chain.server_names.iter().filter_map(|name| specificity(name, sni)).max()
-    };
-    listener
-        .chains
-        .iter()
-        .filter(|chain| chain.tls.is_some() == tls)
-        .filter_map(|chain| rank(chain).map(|rank| (rank, chain)))
-        .max_by_key(|(rank, _)| *rank)
-        .map(|(_, chain)| chain.clone())
+fn plain(io: TcpStream, listener: &ListenerTable) -> io::Result<(ClientStream, Arc<ChainTable>)> {
+    let chain = listener.plain_chain().ok_or_else(no_chain)?;
+    Ok((ClientStream::Plain(io), chain.clone()))
 }
 
-fn specificity(name: &ServerName, sni: &str) -> Option<usize> {
-    match name {
-        ServerName::Exact(exact) => exact.eq_ignore_ascii_case(sni).then_some(usize::MAX),
-        ServerName::Suffix(suffix) => {
-            let at = sni.len().checked_sub(suffix.len())?;
-            let matches = at > 1
-                && sni.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
-                && sni.as_bytes().get(at - 1) == Some(&b'.');
-            matches.then_some(suffix.len())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_most_specific_name_wins() {
-        let suffix = |text: &str| ServerName::Suffix(text.into());
-        let exact = ServerName::Exact("a.acme.com".into());
-        assert!(specificity(&exact, "A.acme.com") > specificity(&suffix("acme.com"), "a.acme.com"));
-        assert!(specificity(&suffix("b.acme.com"), "a.b.acme.com") > specificity(&suffix("acme.com"), "a.b.acme.com"));
-        for foreign in ["acme.com", ".acme.com", "xacme.com", "com", ""] {
-            assert_eq!(specificity(&suffix("acme.com"), foreign), None, "{foreign}");
-        }
-    }
+fn no_chain() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "no filter chain matches")
 }

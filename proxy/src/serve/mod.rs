@@ -20,6 +20,7 @@ mod exchange;
 pub mod h1;
 mod handshake;
 mod record;
+mod stats;
 mod stream;
 mod tunnel;
 mod upstream;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 pub use accept::{ListenerStatus, Statuses};
+pub use stats::{Stats, Totals};
 pub use upstream::PoolLimits;
 
 use accept::{Hub, Sockets};
@@ -78,6 +80,7 @@ pub struct Engine {
     listeners: watch::Receiver<Arc<Listeners>>,
     hub: Arc<Hub>,
     options: Arc<Options>,
+    stats: Arc<Stats>,
 }
 
 impl Engine {
@@ -92,18 +95,26 @@ impl Engine {
         options: Options,
     ) -> io::Result<Self> {
         let options = Arc::new(options);
+        let stats = Arc::new(Stats::new(options.workers.max(1)));
         let ending = Arc::<AtomicBool>::default();
         let workers = (0..options.workers.max(1))
-            .map(|index| Handle::start(index, options.clone(), meter.clone(), log.clone(), ending.clone()))
+            .map(|index| {
+                Handle::start(index, options.clone(), meter.clone(), log.clone(), ending.clone(), stats.clone())
+            })
             .collect::<io::Result<_>>()?;
         let connections = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         let hub = Hub { workers, connections, statuses: watch::Sender::default(), ending };
-        Ok(Self { listeners, hub: Arc::new(hub), options })
+        Ok(Self { listeners, hub: Arc::new(hub), options, stats })
     }
 
     /// What became of each listener: bound where, or why not. For `/listeners` and readiness.
     pub fn statuses(&self) -> watch::Receiver<Statuses> {
         self.hub.statuses.subscribe()
+    }
+
+    /// The engine's counters of itself.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.stats.clone()
     }
 
     /// Serves until `shutdown` turns true and all exchanges have ended, or the drain timeout has

@@ -1,4 +1,4 @@
-//! An exchange's line in the access log.
+//! What is written down of an exchange: a count by status and flag, and its line in the access log.
 
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +24,7 @@ pub(super) fn exchange(
     outcome: &Outcome,
     duration: Duration,
 ) {
+    worker.stats().response(outcome.status, outcome.flag);
     let Some(log) = &worker.log else { return };
     let cluster = match plan.map(|plan| &plan.action) {
         Some(Action::Forward(cluster)) => Some(&*cluster.name),

@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::stats::{Cells, Stats};
 use super::upstream::Upstreams;
 use super::{Options, handshake};
 use crate::log::AccessLog;
@@ -81,6 +82,7 @@ impl Handle {
         meter: Arc<Meter>,
         log: Option<Arc<AccessLog>>,
         ending: Arc<AtomicBool>,
+        stats: Arc<Stats>,
     ) -> io::Result<Self> {
         let (commands, received) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -89,7 +91,14 @@ impl Handle {
             // A panic within a connection ends that connection. One outside ends those of this worker, which
             // then begins anew: a worker that is gone would go on being handed connections.
             loop {
-                let worker = Rc::new(Worker::new(index, options.clone(), meter.clone(), log.clone(), ending.clone()));
+                let worker = Rc::new(Worker::new(
+                    index,
+                    options.clone(),
+                    meter.clone(),
+                    log.clone(),
+                    ending.clone(),
+                    stats.clone(),
+                ));
                 // The set is dropped first: connections that are left end here. As a task of the set the
                 // worker is polled when it was woken, not whenever a connection was.
                 let serve = || {
@@ -133,6 +142,7 @@ pub(crate) struct Worker {
     pub(crate) handshakes: Semaphore,
     /// Access log.
     pub(crate) log: Option<Arc<AccessLog>>,
+    stats: Arc<Stats>,
     connections: RefCell<HashMap<u64, Waker>>,
     next_connection: Cell<u64>,
     ended: Notify,
@@ -150,6 +160,7 @@ impl Worker {
         meter: Arc<Meter>,
         log: Option<Arc<AccessLog>>,
         ending: Arc<AtomicBool>,
+        stats: Arc<Stats>,
     ) -> Self {
         Self {
             index,
@@ -158,6 +169,7 @@ impl Worker {
             handshakes: Semaphore::new(options.max_handshakes.max(1)),
             options,
             log,
+            stats,
             connections: RefCell::default(),
             next_connection: Cell::new(0),
             ended: Notify::new(),
@@ -212,6 +224,7 @@ impl Worker {
         let id = self.next_connection.get();
         self.next_connection.set(id + 1);
         self.connections.borrow_mut().insert(id, Waker::noop().clone());
+        self.stats().connection();
         let entered = Entered { worker: self.clone(), id };
         tokio::task::spawn_local(async move {
             entered.remember_waker().await;
@@ -233,6 +246,12 @@ impl Worker {
     /// Whether connections of `chain` end after the exchange under way.
     pub(crate) fn is_ending(&self, chain: &ChainTable) -> bool {
         self.ending.load(Ordering::Relaxed) || chain.draining.load(Ordering::Relaxed)
+    }
+
+    /// The worker's cells of the engine's counters.
+    #[inline]
+    pub(crate) fn stats(&self) -> &Cells {
+        self.stats.of(self.index)
     }
 
     /// Counts.
@@ -309,6 +328,7 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         self.worker.connections.borrow_mut().remove(&self.id);
+        self.worker.stats().connection_ended();
         self.worker.ended.notify_one();
     }
 }
@@ -321,7 +341,7 @@ mod tests {
     #[test]
     fn a_worker_that_panicked_begins_anew() {
         let meter = Arc::new(Meter::new(1));
-        let worker = Handle::start(0, Arc::default(), meter, None, Arc::default()).unwrap();
+        let worker = Handle::start(0, Arc::default(), meter, None, Arc::default(), Arc::new(Stats::new(1))).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let table = Arc::new(ListenerTable::new("l".into(), listener.local_addr().unwrap(), Vec::new()));
         let permits = Arc::new(Semaphore::new(1));

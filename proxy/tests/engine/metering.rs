@@ -81,3 +81,23 @@ fn what_is_nobodys_is_billed_to_nobody() {
     assert_eq!((nobody(Metric::RequestBytes), nobody(Metric::ResponseBytes)), (malformed.len(), answer));
     assert_eq!(nobody(Metric::Requests), 0, "no head was parsed");
 }
+
+#[test]
+fn the_engine_counts_its_connections_and_answers() {
+    let backend = Backend::new();
+    let proxy = Proxy::start(&backend);
+    let mut client = proxy.connect();
+    client.send(get("/"));
+    let mut upstream = backend.accept();
+    upstream.head();
+    upstream.send(ok("hello"));
+    client.head();
+    client.exactly(5);
+    let seen = proxy.stats.totals();
+    assert_eq!((seen.connections, seen.active, seen.upstream_connections), (1, 1, 1));
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    client.head();
+    drop(client);
+    let seen = eventually("the connection's end", || Some(proxy.stats.totals()).filter(|t| t.active == 0));
+    assert_eq!(seen.responses, [("2xx", "-", 1), ("4xx", "DPE", 1)]);
+}

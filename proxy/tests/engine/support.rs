@@ -15,7 +15,7 @@ use weir_config::model::{
 use weir_proxy::live::Live;
 use weir_proxy::log::AccessLog;
 use weir_proxy::meter::{Meter, Metric};
-use weir_proxy::serve::{Engine, Options, Statuses};
+use weir_proxy::serve::{Engine, Options, Stats, Statuses};
 
 /// Longest wait for anything that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -102,6 +102,7 @@ pub(crate) struct Proxy {
     log: Arc<AccessLog>,
     lines: Lines,
     statuses: Mutex<watch::Receiver<Statuses>>,
+    pub(crate) stats: Arc<Stats>,
     shutdown: watch::Sender<bool>,
     pub(crate) drain: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
@@ -122,13 +123,15 @@ impl Proxy {
         let live = Live::new(meter.clone()).unwrap();
         let engine = Engine::new(live.listeners(), meter.clone(), Some(log.clone()), setup.options).unwrap();
         let statuses = Mutex::new(engine.statuses());
+        let stats = engine.stats();
         let (shutdown, stop) = watch::channel(false);
         let (drain, draining) = watch::channel(false);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(engine.run(stop, draining));
         });
-        let proxy = Self { live: Mutex::new(live), meter, log, lines, statuses, shutdown, drain, thread: Some(thread) };
+        let proxy =
+            Self { live: Mutex::new(live), meter, log, lines, statuses, stats, shutdown, drain, thread: Some(thread) };
         proxy.apply(vec![
             cluster("c", setup.connect_timeout, endpoints).into(),
             listener("l", setup.http).into(),

@@ -33,6 +33,23 @@ pub(crate) enum Flag {
 }
 
 impl Flag {
+    /// Every flag, in the order of this enumeration.
+    pub(crate) const ALL: [Flag; 13] = [
+        Flag::None,
+        Flag::NoRoute,
+        Flag::RateLimited,
+        Flag::NoCluster,
+        Flag::NoHealthyUpstream,
+        Flag::UpstreamConnectionFailure,
+        Flag::UpstreamConnectionTermination,
+        Flag::UpstreamProtocolError,
+        Flag::UpstreamRequestTimeout,
+        Flag::StreamIdleTimeout,
+        Flag::DownstreamConnectionTermination,
+        Flag::DownstreamProtocolError,
+        Flag::Drained,
+    ];
+
     /// Envoy's name.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

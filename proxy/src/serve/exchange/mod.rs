@@ -155,7 +155,7 @@ async fn forward<D: Downstream>(
     let repeatable = down.is_idempotent() && down.request_framing() == Framing::None;
     let mut reuse = if repeatable { Reuse::Any } else { Reuse::Checked };
     loop {
-        let mut up = match upstreams.acquire(cluster, &mut tried, reuse).await {
+        let mut up = match upstreams.acquire(cluster, &mut tried, reuse, around.worker.stats()).await {
             Ok(up) => up,
             Err(flag) => {
                 let route = plan.route.as_ref().filter(|_| flag == Flag::NoCluster);

@@ -16,6 +16,7 @@ use pool::{Key, Pool};
 use crate::balance;
 use crate::request::table::ClusterSlot;
 use crate::serve::exchange::Flag;
+use crate::serve::stats::Cells;
 
 /// Endpoints that one exchange tries to connect to.
 const ATTEMPTS: usize = 3;
@@ -71,6 +72,7 @@ impl Upstreams {
         slot: &Arc<ClusterSlot>,
         tried: &mut Vec<SocketAddr>,
         reuse: Reuse,
+        stats: &Cells,
     ) -> Result<Box<Upstream>, Flag> {
         loop {
             let (address, timeout) = {
@@ -89,7 +91,9 @@ impl Upstreams {
             {
                 return Ok(upstream);
             }
-            match Upstream::connect(address, timeout).await {
+            let connected = Upstream::connect(address, timeout).await;
+            stats.upstream_connect(connected.is_ok());
+            match connected {
                 Ok(upstream) => return Ok(Box::new(upstream)),
                 Err(error) => {
                     tracing::debug!(cluster = %slot.name, %address, %error, "connect failed");

@@ -1,0 +1,140 @@
+//! What the engine counts of itself: connections, and responses by class and flag. Each worker has
+//! cells of its own, which no other thread writes; a scrape adds them up.
+
+use std::array;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::exchange::Flag;
+
+/// Classes of status codes, by their first digit; the first is for exchanges that got no answer.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Counters of a process.
+#[derive(Debug)]
+pub struct Stats(Box<[Cells]>);
+
+/// Counters of a worker. Aligned, so that no two workers write to one cache line.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Cells {
+    connections: AtomicU64,
+    ended: AtomicU64,
+    refused: AtomicU64,
+    connects: AtomicU64,
+    connect_failures: AtomicU64,
+    responses: [[AtomicU64; CLASSES.len()]; Flag::ALL.len()],
+}
+
+/// Sums over all workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Connections of clients that were accepted.
+    pub connections: u64,
+    /// Those of them that are open.
+    pub active: u64,
+    /// Those that got no further than their TLS handshake, or that no filter chain takes.
+    pub refused: u64,
+    /// Connections to endpoints that were opened.
+    pub upstream_connections: u64,
+    /// Connects to endpoints that failed.
+    pub upstream_connect_failures: u64,
+    /// Exchanges by class of their status (`2xx`) and Envoy's response flag (`-` for none).
+    pub responses: Vec<(&'static str, &'static str, u64)>,
+}
+
+impl Stats {
+    /// For so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| Cells::new()).collect())
+    }
+
+    /// A worker's cells.
+    pub(crate) fn of(&self, worker: usize) -> &Cells {
+        &self.0[worker]
+    }
+
+    /// Sums over all workers.
+    pub fn totals(&self) -> Totals {
+        let sum = |cell: fn(&Cells) -> &AtomicU64| self.0.iter().map(|cells| cell(cells).load(Relaxed)).sum::<u64>();
+        let mut responses = Vec::new();
+        for (flag, name) in Flag::ALL.iter().enumerate() {
+            for (class, class_name) in CLASSES.iter().enumerate() {
+                let count = self.0.iter().map(|cells| cells.responses[flag][class].load(Relaxed)).sum();
+                if count > 0 {
+                    responses.push((*class_name, name.as_str(), count));
+                }
+            }
+        }
+        // Ended first: a connection that ends meanwhile is then still counted as open, never twice as ended.
+        let ended = sum(|cells| &cells.ended);
+        let connections = sum(|cells| &cells.connections);
+        Totals {
+            connections,
+            active: connections.saturating_sub(ended),
+            refused: sum(|cells| &cells.refused),
+            upstream_connections: sum(|cells| &cells.connects),
+            upstream_connect_failures: sum(|cells| &cells.connect_failures),
+            responses,
+        }
+    }
+}
+
+impl Cells {
+    fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            connections: zero(),
+            ended: zero(),
+            refused: zero(),
+            connects: zero(),
+            connect_failures: zero(),
+            responses: array::from_fn(|_| array::from_fn(|_| zero())),
+        }
+    }
+
+    /// One more, by the only thread that writes.
+    fn add(cell: &AtomicU64) {
+        cell.store(cell.load(Relaxed) + 1, Relaxed);
+    }
+
+    pub(crate) fn connection(&self) {
+        Self::add(&self.connections);
+    }
+
+    pub(crate) fn connection_ended(&self) {
+        Self::add(&self.ended);
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        Self::add(&self.refused);
+    }
+
+    pub(crate) fn upstream_connect(&self, well: bool) {
+        Self::add(if well { &self.connects } else { &self.connect_failures });
+    }
+
+    pub(crate) fn response(&self, status: u16, flag: Flag) {
+        let class = usize::from(status / 100).min(CLASSES.len() - 1);
+        Self::add(&self.responses[flag as usize][class]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_added_up() {
+        let stats = Stats::new(2);
+        stats.of(0).connection();
+        stats.of(1).connection();
+        stats.of(1).connection_ended();
+        stats.of(0).response(200, Flag::None);
+        stats.of(1).response(204, Flag::None);
+        stats.of(1).response(429, Flag::RateLimited);
+        stats.of(1).response(0, Flag::DownstreamConnectionTermination);
+        let totals = stats.totals();
+        assert_eq!((totals.connections, totals.active), (2, 1));
+        assert_eq!(totals.responses, [("2xx", "-", 2), ("4xx", "RL", 1), ("none", "DC", 1)]);
+    }
+}
