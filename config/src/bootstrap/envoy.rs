@@ -28,6 +28,9 @@ pub fn envoy_bootstrap(node_id: &str, cluster: &str, xds: SocketAddr, admin: Soc
             "lds_config": ads(),
         },
         "static_resources": {"clusters": [server(xds)]},
+        // Envoy refuses a whole RouteConfiguration, every tenant's, for one expression above 100 RE2
+        // instructions. Weir bounds each expression itself, well below this.
+        "layered_runtime": {"layers": [{"name": "weir", "static_layer": {"re2.max_program_size.error_level": 32768}}]},
     })
 }
 

@@ -1,12 +1,25 @@
 //! Regular expressions: one meaning for the server that accepts them, the codec that checks them and the
 //! proxy that matches with them.
+//!
+//! An expression is a tenant's and its cost is everybody's, so it is bounded, and compiled once however
+//! many hosts and routes it stands in. It must mean the same to RE2, with which a stock Envoy reads it:
+//! one that Envoy refuses would cost every tenant its updates there.
+
+mod re2;
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::FieldError;
 
 /// Largest compiled form of one expression, in bytes. It bounds what a route costs to hold and to match.
-const MOST_BYTES: usize = 256 * 1024;
+const MOST_BYTES: usize = 64 * 1024;
+/// Expressions that are kept for the next host they stand in.
+const MOST_KEPT: usize = 2048;
+
+static KEPT: LazyLock<Mutex<HashMap<String, Arc<Regex>>>> = LazyLock::new(Mutex::default);
 
 /// Compiles an expression that must match the whole text (RE2's full match, as Envoy asks for).
 ///
@@ -14,21 +27,44 @@ const MOST_BYTES: usize = 256 * 1024;
 /// (`\pL`, a class of letters beyond ASCII) is compiled so.
 ///
 /// # Errors
-/// At no field of its own: it is empty, does not parse, or grows too large.
-pub fn regex(pattern: &str) -> Result<Regex, FieldError> {
+/// At no field of its own: it is empty, does not parse, is none to RE2, or grows too large.
+pub fn regex(pattern: &str) -> Result<Arc<Regex>, FieldError> {
+    if let Some(known) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).get(pattern) {
+        return Ok(Arc::clone(known));
+    }
+    let compiled = Arc::new(compile(pattern)?);
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() >= MOST_KEPT {
+        kept.clear();
+    }
+    kept.insert(pattern.to_owned(), Arc::clone(&compiled));
+    Ok(compiled)
+}
+
+fn compile(pattern: &str) -> Result<Regex, FieldError> {
     if pattern.is_empty() {
         return Err(FieldError::new("", "must not be empty"));
     }
-    let build = |text: &str, unicode| RegexBuilder::new(text).unicode(unicode).size_limit(MOST_BYTES).build();
-    // Alone first: `a)|(b` must not close the group that is put around it.
-    let unicode = build(pattern, false).is_err();
-    build(pattern, unicode).and_then(|_| build(&format!(r"\A(?:{pattern})\z"), unicode)).map_err(|error| match error {
+    // Alone, so that `a)|(b` does not close the group that is put around it.
+    re2::check(pattern)?;
+    let whole = format!(r"\A(?:{pattern})\z");
+    let build = |unicode| {
+        RegexBuilder::new(&whole).unicode(unicode).size_limit(MOST_BYTES).dfa_size_limit(4 * MOST_BYTES).build()
+    };
+    let compiled = match build(false) {
+        Err(regex::Error::Syntax(_)) => build(true),
+        other => other,
+    };
+    compiled.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => {
             FieldError::new("", "is too large a regular expression").hint("shorten its repetitions")
         }
-        other => FieldError::new("", format!("is not a regular expression: {}", last_line(&other.to_string())))
-            .hint("RE2 syntax"),
+        other => not_an_expression(&other.to_string()),
     })
+}
+
+fn not_an_expression(error: &str) -> FieldError {
+    FieldError::new("", format!("is not a regular expression: {}", last_line(error))).hint("RE2 syntax")
 }
 
 /// What the compiler says after it has drawn the place of the error.
@@ -55,8 +91,14 @@ mod tests {
 
     #[test]
     fn what_does_not_compile_is_refused() {
-        for pattern in ["", "(", "a)|(b", "(a{1000}){1000}"] {
+        for pattern in ["", "(", "a)|(b", "(a{1000}){1000}", "[^a]{900}b{900}\\pL{900}"] {
             assert!(regex(pattern).is_err(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn one_expression_is_compiled_once() {
+        let first = regex("/once/[a-z]+").unwrap();
+        assert!(std::sync::Arc::ptr_eq(&first, &regex("/once/[a-z]+").unwrap()));
     }
 }

@@ -1,5 +1,7 @@
 //! Whether a request matches a route: path, method, headers, query. Compiled from the model.
 
+use std::sync::Arc;
+
 use regex::bytes::Regex;
 use weir_config::FieldError;
 use weir_config::model::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch, pattern};
@@ -19,7 +21,7 @@ enum Path {
     Exact(Box<str>),
     Prefix(Box<str>),
     SegmentPrefix(Box<str>),
-    Regex(Box<Regex>),
+    Regex(Arc<Regex>),
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +50,7 @@ enum Text {
     Prefix(Box<str>),
     Suffix(Box<str>),
     Contains(Box<str>),
-    Regex(Box<Regex>),
+    Regex(Arc<Regex>),
 }
 
 impl Matcher {
@@ -96,7 +98,7 @@ impl Path {
             PathMatch::Exact(path) => Path::Exact(path.as_str().into()),
             PathMatch::Prefix(path) => Path::Prefix(path.as_str().into()),
             PathMatch::SegmentPrefix(path) => Path::SegmentPrefix(path.as_str().into()),
-            PathMatch::Regex(pattern) => Path::Regex(Box::new(regex(pattern).map_err(|e| e.within("safe_regex"))?)),
+            PathMatch::Regex(pattern) => Path::Regex(regex(pattern).map_err(|e| e.within("safe_regex"))?),
         })
     }
 
@@ -166,7 +168,7 @@ impl Text {
             StringMatch::Prefix(text) => Text::Prefix(text.as_str().into()),
             StringMatch::Suffix(text) => Text::Suffix(text.as_str().into()),
             StringMatch::Contains(text) => Text::Contains(text.as_str().into()),
-            StringMatch::Regex(pattern) => Text::Regex(Box::new(regex(pattern).map_err(|e| e.within("safe_regex"))?)),
+            StringMatch::Regex(pattern) => Text::Regex(regex(pattern).map_err(|e| e.within("safe_regex"))?),
         })
     }
 
@@ -189,6 +191,6 @@ fn contains(value: &[u8], part: &[u8]) -> bool {
 ///
 /// # Errors
 /// It does not parse, or grows too large.
-pub fn regex(text: &str) -> Result<Regex, FieldError> {
+pub fn regex(text: &str) -> Result<Arc<Regex>, FieldError> {
     pattern::regex(text).map_err(|error| error.within("regex"))
 }
