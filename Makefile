@@ -31,4 +31,4 @@ soak: ## long fuzzing and chaos: SECONDS_EACH=600 for each test
 
 .PHONY: golden
 golden: ## rewrite golden files from what the code does now; review the diff
-	WEIR_REGENERATE=1 cargo nextest run --workspace -E 'test(/golden|crds|descriptors/)'
+	WEIR_REGENERATE=1 cargo nextest run --workspace -E 'binary(golden) or test(/crds|descriptors/)'

@@ -96,7 +96,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                     condition.message
                 );
             }
-            if batch.findings.is_empty() && broken.is_empty() {
+            if batch.findings.is_empty() && broken.is_empty() && batch.events.is_empty() {
+                let _ = writeln!(
+                    out,
+                    "{} nothing in {} is of a kind that Weir reads",
+                    paint(Colour::Green, "ok"),
+                    args.dir.display()
+                );
+            } else if batch.findings.is_empty() && broken.is_empty() {
                 let _ =
                     writeln!(out, "{} {} objects, nothing to report", paint(Colour::Green, "ok"), batch.events.len());
             }

@@ -28,7 +28,12 @@ pub(crate) fn gateway_of(namespace: &str, parent: &ParentReference) -> Option<Ns
 pub(crate) fn attach<'a>(facts: &Facts, ports: &'a Ports, namespace: &str, parent: &ParentReference) -> Attachment<'a> {
     let Some(gateway) = gateway_of(namespace, parent) else { return Attachment::NotOurs };
     if facts.objects.gateway(&gateway.0, &gateway.1).is_none() {
-        let message = format!("there is no Gateway {}/{}", gateway.0, gateway.1);
+        // The commonest slip of all.
+        let hint = match parent.namespace {
+            Some(_) => "",
+            None => " (a parentRef without `namespace` means a Gateway of the route's own)",
+        };
+        let message = format!("there is no Gateway {}/{}{hint}", gateway.0, gateway.1);
         return Attachment::Refused("NoMatchingParent", message);
     }
     if facts.own_gateway(&gateway.0, &gateway.1).is_none() {
