@@ -20,11 +20,11 @@ pub struct Entry<'a> {
     /// `path`, with its query, as it was judged and sent on.
     pub path: &'a str,
     /// `protocol`: `HTTP/1.1`
-    pub protocol: &'a str,
+    pub protocol: &'static str,
     /// `response_code`; 0: the client went away before there was one.
     pub response_code: u16,
     /// `response_flags`: Envoy's short forms (`NR`, `RL`, `UF`, ...), joined by `,`; empty: none, `-` in the log.
-    pub response_flags: &'a str,
+    pub response_flags: &'static str,
     /// `response_code_details`: what exactly was wrong, where the engine knows.
     pub response_code_details: Option<&'a str>,
     /// `bytes_received`: as billed.
@@ -56,10 +56,9 @@ impl Entry<'_> {
         object.text(key!("method"), Some(self.method));
         object.text(key!("authority"), self.authority);
         object.text(key!("path"), Some(self.path));
-        object.text(key!("protocol"), Some(self.protocol));
+        object.word(key!("protocol"), self.protocol);
         object.number(key!("response_code"), self.response_code.into());
-        object
-            .text(key!("response_flags"), Some(if self.response_flags.is_empty() { "-" } else { self.response_flags }));
+        object.word(key!("response_flags"), if self.response_flags.is_empty() { "-" } else { self.response_flags });
         object.text(key!("response_code_details"), self.response_code_details);
         object.number(key!("bytes_received"), self.bytes_received);
         object.number(key!("bytes_sent"), self.bytes_sent);

@@ -42,6 +42,15 @@ impl<'o> Object<'o> {
         }
     }
 
+    /// A text of our own, with nothing to escape.
+    #[inline]
+    pub(super) fn word(&mut self, key: &'static str, value: &'static str) {
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.push(b'"');
+        self.out.extend_from_slice(value.as_bytes());
+        self.out.push(b'"');
+    }
+
     #[inline]
     pub(super) fn number(&mut self, key: &'static str, value: u64) {
         self.out.extend_from_slice(key.as_bytes());

@@ -13,13 +13,20 @@ impl From<SystemTime> for Rfc3339 {
         let (year, month, day) = date(seconds / 86_400);
         let second = seconds % 86_400;
         let mut text = *b"0000-00-00T00:00:00.000Z";
-        digits(&mut text[0..4], year);
-        digits(&mut text[5..7], month);
-        digits(&mut text[8..10], day);
-        digits(&mut text[11..13], second / 3600);
-        digits(&mut text[14..16], second / 60 % 60);
-        digits(&mut text[17..19], second % 60);
-        digits(&mut text[20..23], u64::from(since.subsec_millis()));
+        let second = second as u32;
+        let mut two = |at: usize, number: u32| {
+            text[at] = b'0' + (number / 10) as u8;
+            text[at + 1] = b'0' + (number % 10) as u8;
+        };
+        two(0, year as u32 / 100);
+        two(2, year as u32 % 100);
+        two(5, month as u32);
+        two(8, day as u32);
+        two(11, second / 3600);
+        two(14, second / 60 % 60);
+        two(17, second % 60);
+        two(20, since.subsec_millis() / 10);
+        text[22] = b'0' + (since.subsec_millis() % 10) as u8;
         Self(text)
     }
 }
@@ -35,11 +42,4 @@ fn date(days: u64) -> (u64, u64, u64) {
     let day = day - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     (era * 400 + year + u64::from(month <= 2), month, day)
-}
-
-fn digits(text: &mut [u8], mut number: u64) {
-    for digit in text.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
 }

@@ -31,7 +31,7 @@ pub fn write(reply: &Reply<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"content-length: 0\r\n");
     }
     if let Some(seconds) = reply.retry_after {
-        number(out, "retry-after", seconds);
+        number(out, b"retry-after: ", seconds);
     }
     if let Some(budget) = &reply.budget {
         self::budget(budget, out);
@@ -54,13 +54,16 @@ pub fn budget(budget: &Budget, out: &mut Vec<u8>) {
     if !budget.headers {
         return;
     }
-    number(out, "x-ratelimit-limit", budget.limit);
-    number(out, "x-ratelimit-remaining", budget.remaining);
-    number(out, "x-ratelimit-reset", budget.reset);
+    number(out, b"x-ratelimit-limit: ", budget.limit);
+    number(out, b"x-ratelimit-remaining: ", budget.remaining);
+    number(out, b"x-ratelimit-reset: ", budget.reset);
 }
 
-fn number(out: &mut Vec<u8>, name: &str, value: u32) {
-    field(out, name, itoa::Buffer::new().format(value).as_bytes());
+#[inline]
+fn number(out: &mut Vec<u8>, name: &'static [u8], value: u32) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Reason phrases of what Weir says itself; other statuses of a `direct_response` have none.

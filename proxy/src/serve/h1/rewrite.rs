@@ -226,10 +226,15 @@ fn upgrade(headers: &[Header<'_>], kinds: &[Kind], out: &mut Vec<u8>) {
     }
 }
 
+#[inline]
 pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    put(out, &[name.as_bytes(), b": ", value, b"\r\n"]);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
+#[inline]
 fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
     for part in parts {
         out.extend_from_slice(part);

@@ -93,9 +93,9 @@ pub fn host(value: &str) -> Result<&str, Refused> {
             // Brackets stay: `[::1]` is the host.
             value.split_at(end + 2)
         }
-        None => value.split_at(value.find(':').unwrap_or(value.len())),
+        None => value.split_at(value.bytes().position(|byte| !is_name_byte(byte)).unwrap_or(value.len())),
     };
-    if !name.starts_with('[') && (name.is_empty() || !name.bytes().all(is_name_byte)) {
+    if name.is_empty() {
         return Err(bad);
     }
     match port.strip_prefix(':') {
