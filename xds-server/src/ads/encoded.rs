@@ -45,7 +45,7 @@ impl fmt::Debug for Version {
 pub type Reference = (ResourceType, Arc<str>);
 
 /// A resource, encoded.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Encoded {
     /// Type.
     pub kind: ResourceType,
@@ -60,6 +60,18 @@ pub struct Encoded {
     /// Of a RouteConfiguration with VHDS: the message without `vhds`, to which virtual hosts are
     /// appended for a client that has no VHDS.
     inline_head: Option<Bytes>,
+}
+
+/// Without its bytes, which may hold a key.
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, name, version, .. } = self;
+        f.debug_struct("Encoded")
+            .field("kind", kind)
+            .field("name", name)
+            .field("version", version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `RouteConfiguration.virtual_hosts`.

@@ -12,13 +12,14 @@ mod path;
 mod split;
 mod unknown;
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Object, ObjectKey};
 use crate::FieldError;
 
 /// A document of a file, or an item of a `List` in it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Document {
     /// Line of the file, from 1, at which it begins.
     pub line: usize,
@@ -28,6 +29,18 @@ pub struct Document {
     pub key: Option<ObjectKey>,
     /// What it says.
     pub content: Content,
+}
+
+/// Without its text, which may be a Secret's.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, text: _, key, content } = self;
+        f.debug_struct("Document")
+            .field("line", line)
+            .field("key", key)
+            .field("content", content)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a document says.

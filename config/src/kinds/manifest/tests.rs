@@ -207,3 +207,13 @@ fn quantities_may_be_numbers() {
     assert_eq!(plan.spec.monthly_bytes.unwrap().value(), Ok(500));
     assert_eq!(plan.spec.max_request_bytes.unwrap().value(), Ok(1536));
 }
+
+#[test]
+fn a_secret_is_not_in_what_a_document_shows_of_itself() {
+    let key = "aHVzaGh1c2g=";
+    for kind in ["Secret", "Secrte"] {
+        let text = format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: a}}\ndata: {{password: {key}}}\n");
+        let shown = format!("{:?}", one(&text));
+        assert!(!shown.contains(key) && !shown.contains("hushhush"), "{shown}");
+    }
+}

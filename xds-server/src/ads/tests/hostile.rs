@@ -143,3 +143,14 @@ fn many_names_are_left_at_once_in_good_time() {
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 }
+
+#[test]
+fn a_key_is_not_in_what_a_store_shows_of_itself() {
+    use weir_config::model::{Delta, PrivateKey, Secret, TlsCertificate};
+    let store = Store::new();
+    let certificate = TlsCertificate { chain: "CHAIN".into(), key: PrivateKey("hushhush".into()) };
+    let secret = Secret { name: "shop/cert".into(), certificate };
+    assert!(store.publish(&Delta { upserts: vec![secret.into()], ..Delta::default() }));
+    let shown = format!("{store:?}");
+    assert!(shown.contains("shop/cert") && !shown.contains("hushhush"), "{shown}");
+}

@@ -8,6 +8,7 @@
 //! nothing that the file said before is taken away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,8 +24,8 @@ use crate::watch::{Batch, Event, Finding};
 /// How long a file that shrank or vanished may be on its way to something else.
 pub(super) const SETTLE: Duration = Duration::from_millis(200);
 
-/// What was found at a path.
-#[derive(Clone, Debug)]
+/// What was found at a path. It shows itself nowhere: a text may be a Secret's.
+#[derive(Clone)]
 pub(super) enum Seen {
     /// A file's text.
     Text(String),
@@ -44,10 +45,17 @@ pub(super) enum How {
 }
 
 /// An object as its document said it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Good {
     object: Arc<Object>,
     text: Arc<str>,
+}
+
+/// Without its text, which may be a Secret's.
+impl fmt::Debug for Good {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.object.fmt(f)
+    }
 }
 
 #[derive(Debug, Default)]

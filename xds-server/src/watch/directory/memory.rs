@@ -1,6 +1,7 @@
 //! What was last good, as a former process wrote it down: plain values, and their lines in the store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use weir_config::kinds::{Kind, ObjectKey};
 
 /// The last good text of each object that a file names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Record {
     /// The file, relative to the root.
     pub(super) file: PathBuf,
@@ -17,10 +18,24 @@ pub(super) struct Record {
 }
 
 /// All records, by file and by object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Memory {
     files: BTreeMap<PathBuf, BTreeSet<ObjectKey>>,
     texts: BTreeMap<ObjectKey, Arc<str>>,
+}
+
+/// Without texts, which may be Secrets'.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.documents.iter().map(|(key, _)| key).collect();
+        f.debug_struct("Record").field("file", &self.file).field("documents", &keys).finish()
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 impl Memory {
