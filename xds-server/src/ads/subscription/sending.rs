@@ -39,6 +39,18 @@ fn referrers(kind: ResourceType, form: Form) -> &'static [ResourceType] {
     }
 }
 
+/// The types in the order of their removals: what needs others goes before them. A listener goes
+/// before its hosts, so that its port closes rather than answers 404 meanwhile.
+const REMOVALS: [ResourceType; ResourceType::ALL.len()] = [
+    ResourceType::Listener,
+    ResourceType::RouteConfiguration,
+    ResourceType::VirtualHost,
+    ResourceType::FilterConfig,
+    ResourceType::Secret,
+    ResourceType::Cluster,
+    ResourceType::LoadAssignment,
+];
+
 /// What became of a type's turn.
 enum Turn {
     Send(Response),
@@ -58,7 +70,7 @@ impl Subscriptions {
                 Turn::Nothing => {}
             }
         }
-        ResourceType::ALL.iter().rev().find_map(|kind| self.removals(*kind, resources, now, held))
+        REMOVALS.into_iter().find_map(|kind| self.removals(kind, resources, now, held))
     }
 
     /// New, changed and missing resources of a type.
