@@ -71,7 +71,7 @@ fn a_response_that_stalls_is_cut() {
 #[test]
 fn bytes_that_move_keep_an_exchange_alive() {
     let backend = Backend::new();
-    let proxy = with_http(HttpOptions { stream_idle_timeout: Some(Duration::from_millis(400)), ..http() }, &backend);
+    let proxy = with_http(HttpOptions { stream_idle_timeout: Some(Duration::from_secs(2)), ..http() }, &backend);
     let mut client = proxy.connect();
     client.send(get("/"));
     let mut upstream = backend.accept();
@@ -79,8 +79,9 @@ fn bytes_that_move_keep_an_exchange_alive() {
     upstream.send("HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n");
     client.head();
     for _ in 0..12 {
-        // The pace of the bytes is what is tested: twelve pauses are far longer than the timeout.
-        std::thread::sleep(Duration::from_millis(60));
+        // The pace of the bytes is what is tested: twelve pauses are longer than the timeout, and one is
+        // far shorter, however slow the machine.
+        std::thread::sleep(Duration::from_millis(250));
         upstream.send("x");
         client.exactly(1);
     }
