@@ -12,8 +12,8 @@ demo: ## two tenants, served: builds in release and says what to try
 
 .PHONY: test
 test: tools lint ## lints and every test; installs what they need
-	cargo nextest run --workspace
 	cargo test --workspace --doc --quiet
+	cargo nextest run --workspace
 
 .PHONY: tools
 tools: ## what the tests need beside a Rust toolchain
