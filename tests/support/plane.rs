@@ -59,6 +59,25 @@ impl System {
         self.server.take().expect("a server runs").kill();
     }
 
+    /// SIGTERM for what serves requests, where that is Weir.
+    pub fn ask_to_end(&mut self) {
+        self.serving().ask_to_end();
+    }
+
+    /// What was asked to end must end well.
+    pub fn ended(mut self) {
+        let status = self.serving().wait();
+        assert!(status.success(), "after SIGTERM: {status}");
+    }
+
+    fn serving(&mut self) -> &mut Process {
+        let process = match self.plane {
+            Plane::Up => self.server.as_mut(),
+            _ => self.proxy.as_mut().and_then(Proxy::weir),
+        };
+        process.expect("Weir serves")
+    }
+
     /// SIGTERM for everything; all must end well.
     pub fn terminate(mut self) {
         for process in [self.proxy.as_mut().and_then(Proxy::weir), self.server.as_mut()].into_iter().flatten() {
@@ -134,7 +153,7 @@ pub fn proxy(site: &Site) -> Process {
         "stateDir": site.path("proxy-state"),
         "secretsDir": site.path("proxy-secrets"),
         "workers": 2,
-        "drainTimeout": "2s",
+        "drainTimeout": "10s",
     });
     let file = site.path("proxy.yaml");
     fs::write(&file, bootstrap.to_string()).unwrap();

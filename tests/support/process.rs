@@ -53,10 +53,20 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// SIGTERM; waits for the end and says how it was.
-    pub fn terminate(&mut self) -> ExitStatus {
+    /// SIGTERM.
+    pub fn ask_to_end(&self) {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|s| s.success()), "{} cannot be sent SIGTERM", self.name);
+    }
+
+    /// SIGTERM; waits for the end and says how it was.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_end();
+        self.wait()
+    }
+
+    /// Waits for the end and says how it was.
+    pub fn wait(&mut self) -> ExitStatus {
         wait::until(&format!("{} to end after SIGTERM", self.name), || self.child.try_wait().ok().flatten())
     }
 }
