@@ -18,7 +18,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::worker::{Arrived, Command, Handle, Place};
+use super::arrived::{Arrived, Place};
+use super::thread::{Command, Handle};
 use crate::live::Listeners;
 use crate::request::table::{ChainTable, ListenerTable};
 

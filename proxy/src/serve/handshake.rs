@@ -9,9 +9,11 @@ use rustls::server::Acceptor;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::h1::connection::{self, Peer};
+use super::arrived::Arrived;
+use super::h1::connection;
+use super::peer::Peer;
 use super::stream::ClientStream;
-use super::worker::{Arrived, Worker};
+use super::worker::Worker;
 use crate::request::table::{ChainTable, ListenerTable};
 
 /// First byte of a TLS record that holds a handshake.

@@ -22,15 +22,19 @@
 //! its listeners stand still, and its pool is one for all tenants.
 
 mod accept;
+mod arrived;
 mod bill;
 mod buffer;
 mod deadline;
 mod exchange;
+mod flag;
 pub mod h1;
 mod handshake;
+mod peer;
 mod record;
 mod stats;
 mod stream;
+mod thread;
 mod tunnel;
 mod upstream;
 mod worker;
@@ -47,7 +51,7 @@ pub use stats::{Stats, Totals};
 pub use upstream::PoolLimits;
 
 use accept::{Hub, Sockets};
-use worker::{Command, Handle};
+use thread::{Command, Handle};
 
 use crate::live::Listeners;
 use crate::log::AccessLog;

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::bill::Bill;
 use super::exchange::{Action, Outcome, Plan};
-use super::h1::connection::Peer;
 use super::h1::note::Note;
+use super::peer::Peer;
 use super::worker::Worker;
 use crate::log::Entry;
 

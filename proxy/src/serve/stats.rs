@@ -4,7 +4,7 @@
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::exchange::Flag;
+use super::flag::Flag;
 
 /// Classes of status codes, by their first digit; the first is for exchanges that got no answer.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];

@@ -1,7 +1,6 @@
 //! One exchange, whatever the client's protocol: connect or retry, stream both ways, answer where
 //! there is no upstream's answer.
 
-mod flag;
 mod plan;
 mod relay;
 
@@ -12,11 +11,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(crate) use flag::Flag;
 pub(crate) use plan::{Action, Plan};
 use relay::{End, Relay};
 
 use super::deadline::{Deadline, after};
+use super::flag::Flag;
 use super::h1::Framing;
 use super::h1::reader::{ReadError, Ready};
 use super::h1::response_head::ResponseHead;

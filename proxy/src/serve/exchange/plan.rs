@@ -6,7 +6,7 @@ use crate::meter::TenantId;
 use crate::request::decide::{Budget, Decision, Refusal, decide};
 use crate::request::table::{ClusterSlot, HttpTable, RouteTable};
 use crate::request::{Head, Headers};
-use crate::serve::exchange::Flag;
+use crate::serve::flag::Flag;
 
 /// What will be done with a request.
 #[derive(Debug)]

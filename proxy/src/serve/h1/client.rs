@@ -11,12 +11,13 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use weir_config::model::HeaderMutation;
 
+use super::fields::Persistence;
 use super::note::Note;
 use super::reader::{ReadError, Reader, Ready};
 use super::reply::{self, Reply};
 use super::request_head::{RequestFacts, RequestHead, Storage};
 use super::response_head::ResponseHead;
-use super::rewrite::{self, Persistence, RequestContext, ResponseContext};
+use super::rewrite::{self, RequestContext, ResponseContext};
 use super::target::{self, MAX_HOST};
 use super::writer::Writer;
 use super::{Framing, Refused};
@@ -27,23 +28,11 @@ use crate::request::decide::Budget;
 use crate::request::table::{ChainTable, RouteTable};
 use crate::serve::bill::Bill;
 use crate::serve::exchange::{Answer, Downstream, Plan};
+use crate::serve::peer::Peer;
 use crate::serve::stream::ClientStream;
 use crate::serve::worker::Worker;
 
 static UNCHANGED: LazyLock<HeaderMutation> = LazyLock::new(HeaderMutation::default);
-
-/// Who is at the other end of a connection.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    /// Address.
-    pub(crate) address: std::net::SocketAddr,
-    /// The IP address as text, written once.
-    pub(crate) text: String,
-    /// Whether the connection is TLS.
-    pub(crate) tls: bool,
-    /// The name that the client asked for in TLS.
-    pub(crate) sni: Option<String>,
-}
 
 /// A client's connection, and the request that it is at.
 #[derive(Debug)]

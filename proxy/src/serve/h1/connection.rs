@@ -12,13 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::client::Client;
-pub(crate) use super::client::Peer;
 use super::reader::ReadError;
 use super::{Framing, Refused};
 use crate::meter::Metric;
 use crate::request::table::ChainTable;
 use crate::serve::deadline::{Deadline, after};
-use crate::serve::exchange::{self, Answer, Flag, Outcome, Plan, Surroundings};
+use crate::serve::exchange::{self, Answer, Outcome, Plan, Surroundings};
+use crate::serve::flag::Flag;
+use crate::serve::peer::Peer;
 use crate::serve::stream::ClientStream;
 use crate::serve::worker::Worker;
 use crate::serve::{record, tunnel};

@@ -4,6 +4,7 @@ pub mod body;
 pub mod classify;
 mod client;
 pub(crate) mod connection;
+pub mod fields;
 pub(crate) mod note;
 pub mod path;
 pub(crate) mod reader;

@@ -3,7 +3,7 @@
 use weir_config::model::HeaderMutation;
 
 use super::classify::{Kind, classify};
-use super::rewrite::{Persistence, field, status_line};
+use super::fields::{self, Persistence, field, number, status_line};
 use crate::request::decide::Budget;
 
 /// An answer that no upstream gave.
@@ -34,7 +34,7 @@ pub fn write(reply: &Reply<'_>, out: &mut Vec<u8>) {
         number(out, b"retry-after: ", seconds);
     }
     if let Some(budget) = &reply.budget {
-        self::budget(budget, out);
+        fields::budget(budget, out);
     }
     match reply.connection {
         Persistence::Close => out.extend_from_slice(b"connection: close\r\n"),
@@ -46,23 +46,6 @@ pub fn write(reply: &Reply<'_>, out: &mut Vec<u8>) {
             field(out, &op.name, op.value.as_bytes());
         }
     }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The headers of Envoy's `enable_x_ratelimit_headers: DRAFT_VERSION_03`.
-pub fn budget(budget: &Budget, out: &mut Vec<u8>) {
-    if !budget.headers {
-        return;
-    }
-    number(out, b"x-ratelimit-limit: ", budget.limit);
-    number(out, b"x-ratelimit-remaining: ", budget.remaining);
-    number(out, b"x-ratelimit-reset: ", budget.reset);
-}
-
-#[inline]
-fn number(out: &mut Vec<u8>, name: &'static [u8], value: u32) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 

@@ -5,7 +5,7 @@ use weir_config::model::HeaderMutation;
 
 use super::Framing;
 use super::classify::{self, Kind};
-use super::reply;
+use super::fields::{self, Persistence, field, put, status_line};
 use super::request_head::RequestHead;
 use super::response_head::ResponseHead;
 use crate::request::decide::Budget;
@@ -94,19 +94,6 @@ pub struct ResponseContext<'a> {
     pub budget: Option<Budget>,
 }
 
-/// What a response says of its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Persistence {
-    /// Stays, which HTTP/1.1 need not say.
-    Keep,
-    /// Stays, said to an HTTP/1.0 client that asked.
-    KeepSaid,
-    /// Ends.
-    Close,
-    /// Changes its protocol (101).
-    Upgrade,
-}
-
 /// How a body goes on to a client of minor version `minor`: what has no length goes in chunks, or
 /// until the end of the connection where the client knows no chunks.
 pub fn client_framing(body: Framing, minor: u8) -> Framing {
@@ -145,16 +132,10 @@ pub fn response(head: &ResponseHead<'_, '_>, context: &ResponseContext<'_>, out:
         }
     }
     if let Some(budget) = &context.budget {
-        reply::budget(budget, out);
+        fields::budget(budget, out);
     }
     edit.add(out);
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes the start of a response.
-pub(super) fn status_line(status: u16, reason: &str, out: &mut Vec<u8>) {
-    let mut digits = itoa::Buffer::new();
-    put(out, &[b"HTTP/1.1 ", digits.format(status).as_bytes(), b" ", reason.as_bytes(), b"\r\n"]);
 }
 
 /// The route's changes, and what `Connection` names.
@@ -223,20 +204,5 @@ fn forwarded_for(head: &RequestHead<'_, '_>, peer: &str, out: &mut Vec<u8>) {
 fn upgrade(headers: &[Header<'_>], kinds: &[Kind], out: &mut Vec<u8>) {
     for (header, _) in headers.iter().zip(kinds).filter(|(_, kind)| **kind == Kind::Upgrade) {
         field(out, header.name, header.value);
-    }
-}
-
-#[inline]
-pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-#[inline]
-fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    for part in parts {
-        out.extend_from_slice(part);
     }
 }

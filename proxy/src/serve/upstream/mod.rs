@@ -15,7 +15,7 @@ use pool::{Key, Pool};
 
 use crate::balance;
 use crate::request::table::ClusterSlot;
-use crate::serve::exchange::Flag;
+use crate::serve::flag::Flag;
 use crate::serve::stats::Cells;
 
 /// Endpoints that one exchange tries to connect to.
