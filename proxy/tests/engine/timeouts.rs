@@ -1,5 +1,6 @@
 //! Every wait ends.
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -66,6 +67,25 @@ fn a_response_that_stalls_is_cut() {
     upstream.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel");
     assert_eq!(status(&client.head()), 200);
     assert_eq!(client.rest().0, b"hel");
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut() {
+    let backend = TcpListener::bind("127.0.0.1:0").unwrap();
+    let http = HttpOptions { stream_idle_timeout: Some(SHORT), ..http() };
+    let proxy = Proxy::with(Setup { http, ..Setup::default() }, &[backend.local_addr().unwrap()]);
+    let mut client = proxy.connect();
+    client.send(get("/"));
+    let (mut upstream, _) = backend.accept().unwrap();
+    // Far more than all buffers on the way hold; writing fails when the proxy gives up.
+    let writer = std::thread::spawn(move || {
+        upstream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").unwrap();
+        let piece = [b'x'; 1 << 16];
+        (0..16_000).any(|_| upstream.write_all(&piece).is_err())
+    });
+    assert_eq!(proxy.logged()["response_flags"], "SI");
+    assert!(writer.join().unwrap(), "the upstream connection ended too");
+    drop(client);
 }
 
 #[test]
