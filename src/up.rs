@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use weir_config::bootstrap::{Address, Admin, Endpoint, Period, ProxyBootstrap, ServerBootstrap};
+use weir_config::bootstrap::{Address, Admin, Endpoint, Period, ProxyBootstrap, ProxyUsage, ServerBootstrap};
 use weir_proxy::run::{Proxy, service};
 
 use crate::addresses::Addresses;
@@ -89,7 +89,7 @@ fn bootstraps(args: Args) -> (ServerBootstrap, ProxyBootstrap) {
     let proxy = ProxyBootstrap {
         admin: Admin { address: args.proxy_admin },
         state_dir: args.state_dir.join("proxy"),
-        usage_window: args.usage_window,
+        usage: ProxyUsage { window: args.usage_window, ..ProxyUsage::default() },
         workers: args.workers,
         ..ProxyBootstrap::default()
     };

@@ -11,6 +11,7 @@ pub mod model;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod testing;
+pub mod usage;
 pub mod xds;
 
 pub use error::FieldError;

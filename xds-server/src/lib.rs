@@ -13,4 +13,5 @@ pub mod state;
 pub mod status;
 mod steady;
 pub mod translate;
+pub mod usage;
 pub mod watch;

@@ -8,11 +8,13 @@ mod envoy;
 mod proxy;
 mod read;
 mod server;
+mod usage;
 mod value;
 
 pub use envoy::envoy_bootstrap;
 pub use proxy::{Node, ProxyBootstrap};
 pub use server::{Edge, ServerBootstrap, Source, Unassigned};
+pub use usage::{Events, ProxyUsage, Retention, ServerUsage};
 pub use value::{Address, Admin, Endpoint, Period};
 
 #[cfg(test)]

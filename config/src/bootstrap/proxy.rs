@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::read;
+use super::usage::ProxyUsage;
 use super::value::{Admin, Endpoint, Period, local};
 use crate::FieldError;
 
@@ -35,8 +36,8 @@ pub struct ProxyBootstrap {
     /// How long exchanges under way may take to end after SIGTERM. Keep it below the pod's
     /// `terminationGracePeriodSeconds`. Default: `10s`.
     pub drain_timeout: Period,
-    /// Length of a window of usage. Default: `10s`.
-    pub usage_window: Period,
+    /// Metering.
+    pub usage: ProxyUsage,
 }
 
 /// Who a proxy says it is (`envoy.config.core.v3.Node`).
@@ -65,11 +66,10 @@ impl ProxyBootstrap {
                 errors.push(FieldError::new(field, "must not be empty"));
             }
         }
-        for (field, period) in [("maxStaleness", settings.max_staleness), ("usageWindow", settings.usage_window)] {
-            if period.0.is_zero() {
-                errors.push(FieldError::new(field, "must be longer than zero"));
-            }
+        if settings.max_staleness.0.is_zero() {
+            errors.push(FieldError::new("maxStaleness", "must be longer than zero"));
         }
+        settings.usage.check(&mut errors);
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
 }
@@ -85,7 +85,7 @@ impl Default for ProxyBootstrap {
             workers: None,
             max_staleness: Period::seconds(24 * 3600),
             drain_timeout: Period::seconds(10),
-            usage_window: Period::seconds(10),
+            usage: ProxyUsage::default(),
         }
     }
 }

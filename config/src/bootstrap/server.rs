@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::read;
+use super::usage::ServerUsage;
 use super::value::{Admin, Endpoint, local};
 use crate::FieldError;
 
@@ -34,6 +35,9 @@ pub struct ServerBootstrap {
     /// What becomes of namespaces that belong to no tenant. Default: `Refuse`.
     #[serde(default)]
     pub unassigned: Unassigned,
+    /// Metering.
+    #[serde(default)]
+    pub usage: ServerUsage,
 }
 
 /// Where objects come from.
@@ -73,6 +77,7 @@ impl ServerBootstrap {
             edge: Edge::default(),
             system_namespaces: system_namespaces(),
             unassigned: Unassigned::default(),
+            usage: ServerUsage::default(),
         }
     }
 
@@ -98,6 +103,7 @@ impl ServerBootstrap {
                 .hint("proxies do not prove who they are yet: listen on loopback or a Unix socket"),
             );
         }
+        settings.usage.check(&mut errors);
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
 }

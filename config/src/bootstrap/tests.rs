@@ -29,12 +29,12 @@ secretsDir: /dev/shm/weir
 workers: 4
 maxStaleness: 12h
 drainTimeout: 1m30s
-usageWindow: 500ms
+usage: {window: 500ms, server: '127.0.0.1:18000', logBytes: 8Mi}
 ";
     let settings = ProxyBootstrap::parse(text).unwrap();
     assert_eq!(settings.xds.address, Address::Unix("/run/weir/xds.sock".into()));
     assert_eq!(settings.drain_timeout, Period::seconds(90));
-    assert_eq!(settings.usage_window.0, Duration::from_millis(500));
+    assert_eq!(settings.usage.window.0, Duration::from_millis(500));
     let again = ProxyBootstrap::parse(&serde_json::to_string(&settings).unwrap()).unwrap();
     assert_eq!(again, settings, "settings written out are read back");
 }
@@ -65,4 +65,28 @@ fn a_bad_value_is_named_by_its_path() {
         field(ServerBootstrap::parse("source: {directory: d}\nxds: {address: '0.0.0.0:1'}").unwrap_err()),
         "xds.address"
     );
+}
+
+#[test]
+fn usage_settings_are_checked() {
+    let texts = |errors: Vec<crate::FieldError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        texts(ProxyBootstrap::parse("usage: {window: 0s, logBytes: 10}").unwrap_err()),
+        ["usage.window: must be longer than zero", "usage.logBytes: must be at least 1Mi"]
+    );
+    let server = |usage: &str| ServerBootstrap::parse(&format!("source: {{directory: d}}\nusage: {usage}"));
+    assert_eq!(
+        texts(server("{database: mysql, events: {url: 'ftp://x', batchSize: 0}}").unwrap_err()),
+        [
+            "usage.database: must be a URL: sqlite://PATH or postgres://USER@HOST/NAME",
+            "usage.events.url: must be an http:// or https:// URL",
+            "usage.events.batchSize: must be from 1 to 10000"
+        ]
+    );
+    assert_eq!(
+        texts(server("{retention: {batches: 3h, hours: 2h}}").unwrap_err()),
+        ["usage.retention: batches, hours and days: each at least as long as the one before"]
+    );
+    let settings = server("{events: {url: 'http://127.0.0.1:8888/api/v1/events'}}").unwrap();
+    assert_eq!(settings.usage.events.unwrap().interval, Period::seconds(60));
 }

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cells::Cells;
+pub use weir_config::usage::{Metric, Units};
 
 /// A tenant's place among the counters. Resolved at configuration time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,56 +20,6 @@ pub struct TenantId(pub u32);
 impl TenantId {
     /// `-`: no tenant. Never exported as a customer.
     pub const NONE: TenantId = TenantId(0);
-}
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Metric {
-    /// Exchanges with a parsed head, refused ones too.
-    Requests,
-    /// Bytes read from the client's connection above TLS: start line, headers, framing, body.
-    RequestBytes,
-    /// Bytes written to it.
-    ResponseBytes,
-    /// Milliseconds from the head's first byte to the response's last.
-    ExecutionMs,
-    /// 429 and 402, a part of `Requests`.
-    LimitedRequests,
-    /// 401 and 403, a part of `Requests`.
-    DeniedRequests,
-    /// Bytes from the client through an upgraded connection.
-    TunnelRequestBytes,
-    /// Bytes to the client through an upgraded connection.
-    TunnelResponseBytes,
-}
-
-impl Metric {
-    /// Every metric.
-    pub const ALL: [Metric; 8] = [
-        Metric::Requests,
-        Metric::RequestBytes,
-        Metric::ResponseBytes,
-        Metric::ExecutionMs,
-        Metric::LimitedRequests,
-        Metric::DeniedRequests,
-        Metric::TunnelRequestBytes,
-        Metric::TunnelResponseBytes,
-    ];
-
-    /// Its name in usage exports and statistics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Metric::Requests => "requests",
-            Metric::RequestBytes => "request_bytes",
-            Metric::ResponseBytes => "response_bytes",
-            Metric::ExecutionMs => "execution_ms",
-            Metric::LimitedRequests => "limited_requests",
-            Metric::DeniedRequests => "denied_requests",
-            Metric::TunnelRequestBytes => "tunnel_request_bytes",
-            Metric::TunnelResponseBytes => "tunnel_response_bytes",
-        }
-    }
 }
 
 /// Tenants that one process can count: what the cells' tables are made for. A tenant keeps its
