@@ -29,7 +29,7 @@ secretsDir: /dev/shm/weir
 workers: 4
 maxStaleness: 12h
 drainTimeout: 1m30s
-usage: {window: 500ms, server: '127.0.0.1:18000', logBytes: 8Mi}
+usage: {window: 500ms, server: '127.0.0.1:18000', logBytes: 8Mi, prometheusTenants: 0}
 ";
     let settings = ProxyBootstrap::parse(text).unwrap();
     assert_eq!(settings.xds.address, Address::Unix("/run/weir/xds.sock".into()));
@@ -71,8 +71,12 @@ fn a_bad_value_is_named_by_its_path() {
 fn usage_settings_are_checked() {
     let texts = |errors: Vec<crate::FieldError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
-        texts(ProxyBootstrap::parse("usage: {window: 0s, logBytes: 10}").unwrap_err()),
-        ["usage.window: must be longer than zero", "usage.logBytes: must be at least 1Mi"]
+        texts(ProxyBootstrap::parse("usage: {window: 0s, logBytes: 10, prometheusTenants: 10001}").unwrap_err()),
+        [
+            "usage.window: must be longer than zero",
+            "usage.logBytes: must be at least 1Mi",
+            "usage.prometheusTenants: must be at most 10000"
+        ]
     );
     let server = |usage: &str| ServerBootstrap::parse(&format!("source: {{directory: d}}\nusage: {usage}"));
     assert_eq!(

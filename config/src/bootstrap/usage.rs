@@ -21,6 +21,8 @@ pub struct ProxyUsage {
     /// Bytes on disk that windows without an acknowledgement may take; beyond it the oldest that were
     /// never sent are merged. At least `1Mi`. Default: `256Mi`.
     pub log_bytes: Quantity,
+    /// Tenants with Prometheus series of their own; the rest are summed. At most 10000. Default: 100.
+    pub prometheus_tenants: u32,
 }
 
 /// Where a server keeps usage, for how long, and where it exports it.
@@ -36,7 +38,7 @@ pub struct ServerUsage {
     pub database_file: Option<PathBuf>,
     /// How long what is kept.
     pub retention: Retention,
-    /// Tenants with Prometheus series of their own; the rest are summed. Default: 100.
+    /// Tenants with Prometheus series of their own; the rest are summed. At most 10000. Default: 100.
     pub prometheus_tenants: u32,
     /// A billing system that takes CloudEvents. Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +92,7 @@ impl ProxyUsage {
             Ok(_) => errors.push(FieldError::new("usage.logBytes", "must be at least 1Mi")),
             Err(error) => errors.push(FieldError { field: "usage.logBytes".into(), ..error }),
         }
+        check_tenants(self.prometheus_tenants, errors);
     }
 }
 
@@ -114,6 +117,7 @@ impl ServerUsage {
         if batches.0.is_zero() {
             errors.push(FieldError::new("usage.retention.batches", "must be longer than zero"));
         }
+        check_tenants(self.prometheus_tenants, errors);
         if let Some(events) = &self.events {
             if !["http://", "https://"].iter().any(|scheme| events.url.starts_with(scheme)) {
                 errors.push(FieldError::new("usage.events.url", "must be an http:// or https:// URL"));
@@ -128,9 +132,16 @@ impl ServerUsage {
     }
 }
 
+/// Scrapes stay small.
+fn check_tenants(tenants: u32, errors: &mut Vec<FieldError>) {
+    if tenants > 10_000 {
+        errors.push(FieldError::new("usage.prometheusTenants", "must be at most 10000"));
+    }
+}
+
 impl Default for ProxyUsage {
     fn default() -> Self {
-        Self { window: Period::seconds(10), server: None, log_bytes: Quantity("256Mi".into()) }
+        Self { window: Period::seconds(10), server: None, log_bytes: Quantity("256Mi".into()), prometheus_tenants: 100 }
     }
 }
 

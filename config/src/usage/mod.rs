@@ -1,8 +1,10 @@
 //! What is metered, and how usage travels from proxies to the server: messages of
 //! `config/proto/weir/usage/v1/usage.proto`, and the plain values that both halves count in.
 
+mod busiest;
 mod units;
 
+pub use busiest::{Busiest, OTHERS, Series};
 pub use units::{Metric, Units};
 
 /// Messages of `weir.usage.v1`, generated.
