@@ -54,6 +54,9 @@ pub struct Source {
 pub struct Edge {
     /// Its name, the first part of its resources' names. Default: `edge`.
     pub name: String,
+    /// Whether its proxies write an access log (JSON lines on standard output). Usage is metered either
+    /// way. Default: true.
+    pub access_log: bool,
 }
 
 /// What becomes of namespaces that belong to no tenant.
@@ -110,7 +113,7 @@ impl ServerBootstrap {
 
 impl Default for Edge {
     fn default() -> Self {
-        Self { name: "edge".into() }
+        Self { name: "edge".into(), access_log: true }
     }
 }
 

@@ -126,6 +126,7 @@ fn settings(bootstrap: &ServerBootstrap) -> Settings {
         edge: bootstrap.edge.name.clone(),
         system_namespaces: bootstrap.system_namespaces.clone(),
         unassigned_is_system: bootstrap.unassigned == Unassigned::System,
+        access_log: bootstrap.edge.access_log,
     }
 }
 

@@ -166,7 +166,7 @@ fn bind(
     if !checked.tls {
         let routes = name::http_routes(edge, address, port);
         if here.chains.is_empty() {
-            here.chains.push(chain(routes.clone(), Vec::new(), None));
+            here.chains.push(chain(facts, routes.clone(), Vec::new(), None));
         }
         return Some(routes);
     }
@@ -182,11 +182,16 @@ fn bind(
     let secrets = checked.secrets.iter().map(|(namespace, name)| name::secret(namespace, name)).collect();
     let tls = DownstreamTls { secrets, alpn: vec!["http/1.1".into()] };
     here.place.insert(fact.id.clone(), here.chains.len());
-    here.chains.push(chain(routes.clone(), names, Some(tls)));
+    here.chains.push(chain(facts, routes.clone(), names, Some(tls)));
     Some(routes)
 }
 
-fn chain(routes: String, server_names: Vec<weir_config::model::ServerName>, tls: Option<DownstreamTls>) -> FilterChain {
+fn chain(
+    facts: &Facts,
+    routes: String,
+    server_names: Vec<weir_config::model::ServerName>,
+    tls: Option<DownstreamTls>,
+) -> FilterChain {
     FilterChain {
         name: routes.clone(),
         server_names,
@@ -200,7 +205,7 @@ fn chain(routes: String, server_names: Vec<weir_config::model::ServerName>, tls:
             stream_idle_timeout: None,
             max_request_headers_kb: None,
             use_remote_address: true,
-            access_log: true,
+            access_log: facts.settings.access_log,
         },
     }
 }

@@ -49,10 +49,17 @@ pub struct Settings {
     pub system_namespaces: Vec<String>,
     /// Whether namespaces of no tenant are served as `system` (`--unassigned=system`).
     pub unassigned_is_system: bool,
+    /// Whether listeners write an access log.
+    pub access_log: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { edge: "edge".into(), system_namespaces: vec!["weir-system".into()], unassigned_is_system: false }
+        Self {
+            edge: "edge".into(),
+            system_namespaces: vec!["weir-system".into()],
+            unassigned_is_system: false,
+            access_log: true,
+        }
     }
 }
