@@ -4,6 +4,9 @@
 //! change makes the cells durable behind the same interface.
 
 mod cells;
+mod key;
+mod outbox;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +14,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cells::Cells;
+pub use key::{Epoch, Key};
+pub use outbox::Outbox;
+pub use state::{Alarm, EpochState, LogState};
 pub use weir_config::usage::{Metric, Units};
 
 /// A tenant's place among the counters. Resolved at configuration time.
