@@ -4,5 +4,9 @@
 //! given out is read from the store.
 
 pub mod batch;
+pub mod events;
+pub mod format;
+pub mod query;
+pub mod span;
 
 pub use batch::{Batch, BatchError, Epoch};
