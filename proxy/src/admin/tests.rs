@@ -126,7 +126,7 @@ async fn the_configuration_is_shown_in_envoys_shape_without_keys() {
 #[tokio::test]
 async fn statistics_name_tenants_listeners_and_configuration() {
     let rig = Rig::start(stored()).await;
-    rig.meter.add(0, rig.meter.tenant("acme"), Metric::ResponseBytes, 1234);
+    rig.meter.add(0, rig.meter.tenant("acme").id(), Metric::ResponseBytes, 1234);
     let (_, text) = rig.ask("GET", "/stats/prometheus").await;
     assert!(text.contains("weir_tenant_response_bytes_total{tenant=\"acme\"} 1234\n"), "{text}");
     assert!(text.contains("weir_tenant_requests_total{tenant=\"acme\"} 0\n"), "{text}");

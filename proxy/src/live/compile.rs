@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use weir_config::FieldError;
 use weir_config::model::{HeaderMutation, Owner, Route, RouteAction, Split, VirtualHost};
+use weir_config::usage::NO_TENANT;
 
 use super::clusters::Clusters;
 use super::limits::Limits;
-use crate::meter::{Meter, TenantId};
+use crate::meter::{Lease, Meter};
 use crate::request::matcher::Matcher;
 use crate::request::table::{ActionTable, RouteTable, SplitTable, VirtualHostTable};
 use crate::request::wheel::Wheel;
@@ -51,8 +52,8 @@ impl Compiler<'_> {
         }))
     }
 
-    fn tenant(&self, owner: Option<&Owner>) -> TenantId {
-        owner.map_or(TenantId::NONE, |owner| self.meter.tenant(&owner.tenant))
+    fn tenant(&self, owner: Option<&Owner>) -> Lease {
+        self.meter.tenant(owner.map_or(NO_TENANT, |owner| &owner.tenant))
     }
 
     fn route(&mut self, model: &Route, matcher: Matcher, old: Option<&RouteTable>) -> RouteTable {
@@ -66,8 +67,8 @@ impl Compiler<'_> {
         };
         RouteTable {
             name: model.name.as_str().into(),
+            owner: plan.map(|plan| self.limits.owner(tenant.name(), plan)),
             tenant,
-            owner: plan.map(|plan| self.limits.owner(tenant, plan)),
             matcher,
             action,
             missing,

@@ -7,7 +7,6 @@ use arc_swap::ArcSwap;
 use weir_config::model::{FilterConfig, LocalRateLimit};
 
 use super::slots::Slots;
-use crate::meter::TenantId;
 use crate::request::limit::{Bucket, Buckets, LimitSlot, LimitTable, OwnerSlot, Rate};
 
 /// Owners and buckets looked at in one sweep: it goes round little by little.
@@ -23,12 +22,12 @@ pub(super) struct Limits {
     /// What is set, by slot.
     filters: BTreeMap<u32, Filter>,
     /// By plan first: a plan's new rate reaches just its tenants.
-    owners: BTreeMap<(Arc<str>, TenantId), Arc<OwnerSlot>>,
+    owners: BTreeMap<(Arc<str>, Arc<str>), Arc<OwnerSlot>>,
     /// By tenant, name of the filter, and rate. Held until nobody draws on it *and* it is full:
     /// then a new one is the same. So no edit, and no removal followed by a return, refills one.
-    buckets: BTreeMap<(TenantId, Arc<str>, Rate), Arc<Bucket>>,
-    swept_owner: Option<(Arc<str>, TenantId)>,
-    swept_bucket: Option<(TenantId, Arc<str>, Rate)>,
+    buckets: BTreeMap<(Arc<str>, Arc<str>, Rate), Arc<Bucket>>,
+    swept_owner: Option<(Arc<str>, Arc<str>)>,
+    swept_bucket: Option<(Arc<str>, Arc<str>, Rate)>,
 }
 
 #[derive(Debug)]
@@ -67,12 +66,15 @@ impl Limits {
     }
 
     /// The place where a tenant on a plan finds its buckets.
-    pub(super) fn owner(&mut self, tenant: TenantId, plan: &str) -> Arc<OwnerSlot> {
-        let key = (plan.into(), tenant);
+    pub(super) fn owner(&mut self, tenant: &Arc<str>, plan: &str) -> Arc<OwnerSlot> {
+        let key = (plan.into(), tenant.clone());
         if let Some(owner) = self.owners.get(&key) {
             return owner.clone();
         }
-        let owner = Arc::new(OwnerSlot { tenant, buckets: ArcSwap::from_pointee(self.buckets_of(tenant, plan)) });
+        let owner = Arc::new(OwnerSlot {
+            tenant: tenant.clone(),
+            buckets: ArcSwap::from_pointee(self.buckets_of(tenant, plan)),
+        });
         self.owners.insert(key, owner.clone());
         owner
     }
@@ -99,19 +101,19 @@ impl Limits {
 
     /// Gives the tenants of a plan the buckets that they draw on now.
     fn refresh(&mut self, plan: &str) {
-        let from = (Arc::from(plan), TenantId(0));
+        let from = (Arc::from(plan), Arc::from(""));
         let owners: Vec<_> =
             self.owners.range(from..).take_while(|((p, _), _)| **p == *plan).map(|(_, owner)| owner.clone()).collect();
         for owner in owners {
-            owner.buckets.store(Arc::new(self.buckets_of(owner.tenant, plan)));
+            owner.buckets.store(Arc::new(self.buckets_of(&owner.tenant, plan)));
         }
     }
 
-    fn buckets_of(&mut self, tenant: TenantId, plan: &str) -> Buckets {
+    fn buckets_of(&mut self, tenant: &Arc<str>, plan: &str) -> Buckets {
         let buckets = &mut self.buckets;
         let drawn = self.filters.iter().filter_map(|(id, filter)| {
             let rate = *filter.plans.get(plan)?;
-            let bucket = buckets.entry((tenant, filter.name.clone(), rate));
+            let bucket = buckets.entry((tenant.clone(), filter.name.clone(), rate));
             Some((*id, bucket.or_insert_with(|| Arc::new(Bucket::new(rate))).clone()))
         });
         drawn.collect()

@@ -12,7 +12,7 @@ use super::cells::{Cells, Intent};
 use super::header::{self, Header, Identity};
 use super::layout::{CHUNK, Layout, ROW};
 use super::names::{self, Names};
-use super::{Counted, MAX_TENANTS, Metric, TenantId, Units};
+use super::{Counted, MAX_TENANTS, TenantId, Units};
 
 const COUNTERS: &str = "counters-";
 const NAMES: &str = "names-";
@@ -195,7 +195,8 @@ fn clear(dir: &Path) -> io::Result<()> {
         let path = entry?.path();
         let ours = named(&path, COUNTERS) || named(&path, NAMES);
         let unfinished = path.extension().is_some_and(|extension| extension == UNFINISHED);
-        let orphan = named(&path, NAMES) && !counters.iter().any(|counters| names_beside(counters).as_ref() == Some(&path));
+        let orphan =
+            named(&path, NAMES) && !counters.iter().any(|counters| names_beside(counters).as_ref() == Some(&path));
         if ours && (unfinished || orphan) {
             remove_if_there(&path)?;
         }

@@ -80,7 +80,10 @@ impl Meter {
     /// # Panics
     /// The system gives no memory.
     pub fn new(workers: usize) -> Self {
-        #[expect(clippy::expect_used, reason = "a page of memory at start-up: as any allocation, it is there or nothing is")]
+        #[expect(
+            clippy::expect_used,
+            reason = "a page of memory at start-up: as any allocation, it is there or nothing is"
+        )]
         let cells = Cells::anonymous(Layout::new(workers)).expect("memory for counters");
         let places = Places::new(None, &cells);
         Self { cells, epoch: rand::random(), places: Mutex::new(places) }
@@ -107,6 +110,11 @@ impl Meter {
     /// error in the log.
     pub fn tenant(&self, name: &str) -> Lease {
         self.places().lease(name, &self.cells)
+    }
+
+    /// Name of the tenant that has a place; `-` for a place that nobody has.
+    pub fn name(&self, tenant: TenantId) -> Arc<str> {
+        self.places().name_at(tenant)
     }
 
     /// Adds `n`. Only `worker`'s own thread may call this with its number, while somebody holds the place.

@@ -74,7 +74,10 @@ impl Places {
     /// A hold on the tenant's place, which is made if it has none. Nobody's where there is none to be had.
     pub(super) fn lease(&mut self, tenant: &str, cells: &Cells) -> Lease {
         let known = self.by_name.get(tenant).and_then(|place| self.get(*place)).cloned();
-        known.or_else(|| self.take(tenant, cells)).or_else(|| self.get(TenantId::NONE).cloned()).unwrap_or_else(Lease::nobody)
+        known
+            .or_else(|| self.take(tenant, cells))
+            .or_else(|| self.get(TenantId::NONE).cloned())
+            .unwrap_or_else(Lease::nobody)
     }
 
     fn get(&self, place: TenantId) -> Option<&Lease> {
@@ -137,12 +140,13 @@ impl Places {
 
     /// Tries again to write the names that could not be written.
     pub(super) fn retry(&mut self, cells: &Cells) {
-        for place in std::mem::take(&mut self.unnamed) {
+        while let Some(place) = self.unnamed.pop() {
             if let Some(lease) = self.get(place).cloned()
                 && !self.name(&lease, cells)
             {
-                // Likely the same for all others.
+                // It would be the same for all others.
                 self.unnamed.push(place);
+                return;
             }
         }
     }
@@ -150,6 +154,11 @@ impl Places {
     /// What each place has counted.
     pub(super) fn counted(&self, cells: &Cells) -> impl Iterator<Item = Counted> {
         self.leases.iter().flatten().map(|lease| counted(lease, cells))
+    }
+
+    /// Whose a place is.
+    pub(super) fn name_at(&self, place: TenantId) -> Arc<str> {
+        self.get(place).map_or_else(|| NO_TENANT.into(), |lease| lease.name().clone())
     }
 
     /// Every tenant and its place, in the order of places.

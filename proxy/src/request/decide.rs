@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::head::{Head, Headers};
 use super::limit;
 pub use super::limit::Budget;
-use super::table::{ActionTable, ClusterSlot, HostTable, HttpTable, RouteTable, SplitTable};
-use crate::meter::TenantId;
+use super::table::{ActionTable, ClusterSlot, HostTable, HttpTable, RouteTable, SplitTable, VirtualHostTable};
+use crate::meter::Lease;
 
 /// What to do with a request.
 #[derive(Debug)]
@@ -32,15 +32,35 @@ pub enum Decision<'t> {
     },
     /// Refuse.
     Refuse {
-        /// Whom it is charged to: the route's tenant, or the virtual host's, or nobody's (`-`).
-        tenant: TenantId,
-        /// Name of the route that matched, if one did.
-        route: Option<&'t Arc<RouteTable>>,
+        /// Whom it is charged to.
+        charged: Charged<'t>,
         /// Why.
         refusal: Refusal,
         /// The budget that was empty, or as in `Forward`.
         budget: Option<Budget>,
     },
+}
+
+/// Whom a request is charged to: the table that holds the tenant's place among the counters.
+#[derive(Clone, Copy, Debug)]
+pub enum Charged<'t> {
+    /// The tenant of the route that matched.
+    Route(&'t Arc<RouteTable>),
+    /// None did: the virtual host's tenant.
+    Host(&'t Arc<VirtualHostTable>),
+    /// No virtual host either: nobody (`-`).
+    Nobody,
+}
+
+impl<'t> Charged<'t> {
+    /// The tenant, if it is somebody's.
+    pub fn tenant(self) -> Option<&'t Lease> {
+        match self {
+            Charged::Route(route) => Some(&route.tenant),
+            Charged::Host(host) => Some(&host.tenant),
+            Charged::Nobody => None,
+        }
+    }
 }
 
 /// Why a request is refused, and with which status.
@@ -65,13 +85,14 @@ pub fn decide<'t, H: Headers + ?Sized>(
     let host = hosts.find(head.host);
     let route = host.and_then(|host| host.routes.iter().find(|route| route.matcher.matches(head)));
     let (taken, budget) = limit::take(&http.limits, route.and_then(|route| route.owner.as_deref()), now);
-    let tenant = route.map(|route| route.tenant).or(host.map(|host| host.tenant)).unwrap_or(TenantId::NONE);
     if !taken {
-        return Decision::Refuse { tenant, route, refusal: Refusal::RateLimited, budget };
+        let charged = route.map(Charged::Route).or(host.map(Charged::Host)).unwrap_or(Charged::Nobody);
+        return Decision::Refuse { charged, refusal: Refusal::RateLimited, budget };
     }
     let Some(route) = route else {
-        let refusal = if host.is_some() { Refusal::NoRoute } else { Refusal::NoHost };
-        return Decision::Refuse { tenant, route: None, refusal, budget };
+        let (charged, refusal) =
+            host.map_or((Charged::Nobody, Refusal::NoHost), |host| (Charged::Host(host), Refusal::NoRoute));
+        return Decision::Refuse { charged, refusal, budget };
     };
     match &route.action {
         ActionTable::Forward(cluster) => Decision::Forward { route, cluster, budget },

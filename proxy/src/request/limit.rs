@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 use weir_config::model::TokenBucket;
 
-use crate::meter::TenantId;
-
 /// Finest fraction of a nanosecond in which buckets reckon (as a shift): 1/8 ns.
 const FINEST: i32 = 3;
 
@@ -149,8 +147,8 @@ pub type Buckets = Box<[(u32, Arc<Bucket>)]>;
 /// A tenant on a plan, and its buckets by filter. Shared by all its routes.
 #[derive(Debug)]
 pub struct OwnerSlot {
-    /// Who is charged.
-    pub tenant: TenantId,
+    /// Whose they are. A name, since a tenant's place among the counters may become another's.
+    pub tenant: Arc<str>,
     /// What it draws on: few, mostly one.
     pub buckets: ArcSwap<Buckets>,
 }

@@ -12,5 +12,5 @@ pub mod wheel;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Budget, Decision, Refusal, decide};
+pub use decide::{Budget, Charged, Decision, Refusal, decide};
 pub use head::{Head, Headers};

@@ -18,7 +18,7 @@ use super::limit::{LimitSlot, OwnerSlot};
 use super::matcher::Matcher;
 use super::sni::SniIndex;
 use super::wheel::Wheel;
-use crate::meter::TenantId;
+use crate::meter::Lease;
 
 /// A listener.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ pub struct VirtualHostTable {
     /// Resource name.
     pub name: Arc<str>,
     /// Tenant that is charged where no route matches.
-    pub tenant: TenantId,
+    pub tenant: Lease,
     /// Domains that it serves.
     pub domains: Box<[weir_config::model::Domain]>,
     /// Routes in order of precedence.
@@ -111,7 +111,7 @@ pub struct RouteTable {
     /// Name.
     pub name: Box<str>,
     /// Tenant that is charged.
-    pub tenant: TenantId,
+    pub tenant: Lease,
     /// Buckets that it draws on; none for a route of nobody.
     pub owner: Option<Arc<OwnerSlot>>,
     /// Which requests.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use weir_config::usage::NO_TENANT;
+
 use super::bill::Bill;
 use super::exchange::{Action, Outcome, Plan};
 use super::h1::note::Note;
@@ -30,7 +32,6 @@ pub(super) fn exchange(
         Some(Action::Forward(cluster)) => Some(&*cluster.name),
         _ => None,
     };
-    let tenant = worker.tenant_name(bill.tenant);
     log.write(
         worker.index,
         &Entry {
@@ -48,7 +49,7 @@ pub(super) fn exchange(
             upstream_host: outcome.endpoint,
             upstream_cluster: cluster,
             route_name: plan.and_then(|plan| plan.route.as_ref()).map(|route| &*route.name),
-            tenant: &tenant,
+            tenant: plan.map_or(NO_TENANT, Plan::tenant_name),
             request_id: known(&note.request_id),
             downstream_remote_address: Some(peer.address),
             requested_server_name: peer.sni.as_deref(),

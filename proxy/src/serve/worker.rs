@@ -44,7 +44,6 @@ pub(crate) struct Worker {
     pub(super) drain_deadline: Cell<Option<Instant>>,
     random: Cell<u64>,
     date: RefCell<(u64, Rc<str>)>,
-    names: RefCell<Vec<Option<Arc<str>>>>,
 }
 
 impl Worker {
@@ -71,7 +70,6 @@ impl Worker {
             drain_deadline: Cell::new(None),
             random: Cell::new(rand::random()),
             date: RefCell::new((0, "".into())),
-            names: RefCell::default(),
         }
     }
 
@@ -102,19 +100,6 @@ impl Worker {
     #[inline]
     pub(crate) fn count(&self, tenant: TenantId, metric: Metric, n: u64) {
         self.meter.add(self.index, tenant, metric, n);
-    }
-
-    /// A tenant's name, without the lock that the meter's own table has.
-    pub(crate) fn tenant_name(&self, tenant: TenantId) -> Arc<str> {
-        let mut names = self.names.borrow_mut();
-        let place = tenant.0 as usize;
-        if names.len() <= place {
-            names.resize(place + 1, None);
-        }
-        match names.get_mut(place) {
-            Some(name) => name.get_or_insert_with(|| self.meter.name(tenant)).clone(),
-            None => self.meter.name(tenant),
-        }
     }
 
     /// A new `x-request-id`: a UUID of version 4. It tells requests apart and is no secret, so a

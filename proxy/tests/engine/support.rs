@@ -163,7 +163,7 @@ impl Proxy {
     }
 
     pub(crate) fn total(&self, metric: Metric) -> u64 {
-        self.meter.total(self.meter.tenant("acme"), metric)
+        self.meter.total(self.meter.tenant("acme").id(), metric)
     }
 
     /// The access log's next line that was not asked for before.

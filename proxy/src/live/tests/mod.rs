@@ -60,10 +60,12 @@ impl World {
         match decide(&chain.http, &hosts, &head, 0) {
             Decision::Forward { route, cluster, .. } => {
                 let known = if cluster.state.load().known { "" } else { "?" };
-                format!("{} -> {}{known}", self.meter.name(route.tenant), cluster.name)
+                format!("{} -> {}{known}", route.tenant.name(), cluster.name)
             }
-            Decision::Direct { route, status, .. } => format!("{} {status}", self.meter.name(route.tenant)),
-            Decision::Refuse { tenant, refusal, .. } => format!("{} {refusal:?}", self.meter.name(tenant)),
+            Decision::Direct { route, status, .. } => format!("{} {status}", route.tenant.name()),
+            Decision::Refuse { charged, refusal, .. } => {
+                format!("{} {refusal:?}", charged.tenant().map_or("-", |tenant| tenant.name()))
+            }
         }
     }
 

@@ -3,13 +3,13 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use weir_config::model::Domain;
 
-use crate::meter::TenantId;
+use crate::meter::Lease;
 use crate::request::table::{HostTable, VirtualHostTable};
 
 fn host(name: &str, domains: &[Domain]) -> Arc<VirtualHostTable> {
     Arc::new(VirtualHostTable {
         name: name.into(),
-        tenant: TenantId::NONE,
+        tenant: Lease::nobody(),
         domains: domains.into(),
         routes: Box::default(),
     })

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::meter::TenantId;
-use crate::request::decide::{Budget, Decision, Refusal, decide};
-use crate::request::table::{ClusterSlot, HttpTable, RouteTable};
+use weir_config::usage::NO_TENANT;
+
+use crate::meter::{Lease, Metric, TenantId};
+use crate::request::decide::{Budget, Charged, Decision, Refusal, decide};
+use crate::request::table::{ClusterSlot, HttpTable, RouteTable, VirtualHostTable};
 use crate::request::{Head, Headers};
 use crate::serve::flag::Flag;
 
-/// What will be done with a request.
+/// What will be done with a request. It holds what it is charged to: while there is a plan, the tenant
+/// keeps its place among the counters.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Who is charged.
-    pub(crate) tenant: TenantId,
     /// The route that matched.
     pub(crate) route: Option<Arc<RouteTable>>,
+    /// Where no route matched, the virtual host whose tenant is charged.
+    host: Option<Arc<VirtualHostTable>>,
     /// The budget that was asked.
     pub(crate) budget: Option<Budget>,
     /// What to do.
@@ -40,25 +43,51 @@ impl Plan {
     pub(crate) fn make<H: Headers + ?Sized>(http: &HttpTable, head: &Head<'_, H>, now: u64) -> Self {
         let hosts = http.routes.load();
         match decide(http, &hosts, head, now) {
-            Decision::Forward { route, cluster, budget } => Self {
-                tenant: route.tenant,
-                route: Some(route.clone()),
-                budget,
-                action: Action::Forward(cluster.clone()),
-            },
+            Decision::Forward { route, cluster, budget } => {
+                Self { route: Some(route.clone()), host: None, budget, action: Action::Forward(cluster.clone()) }
+            }
             Decision::Direct { route, status, budget } => Self {
-                tenant: route.tenant,
                 route: Some(route.clone()),
+                host: None,
                 budget,
                 action: Action::Answer { status, flag: Flag::None },
             },
-            Decision::Refuse { tenant, route, refusal, budget } => {
+            Decision::Refuse { charged, refusal, budget } => {
                 let (status, flag) = match refusal {
                     Refusal::NoHost | Refusal::NoRoute => (404, Flag::NoRoute),
                     Refusal::RateLimited => (429, Flag::RateLimited),
                 };
-                Self { tenant, route: route.cloned(), budget, action: Action::Answer { status, flag } }
+                let (route, host) = match charged {
+                    Charged::Route(route) => (Some(route.clone()), None),
+                    Charged::Host(host) => (None, Some(host.clone())),
+                    Charged::Nobody => (None, None),
+                };
+                Self { route, host, budget, action: Action::Answer { status, flag } }
             }
+        }
+    }
+
+    fn lease(&self) -> Option<&Lease> {
+        self.route.as_ref().map(|route| &route.tenant).or(self.host.as_ref().map(|host| &host.tenant))
+    }
+
+    /// Who is charged.
+    pub(crate) fn tenant(&self) -> TenantId {
+        self.lease().map_or(TenantId::NONE, Lease::id)
+    }
+
+    /// Its name.
+    pub(crate) fn tenant_name(&self) -> &str {
+        self.lease().map_or(NO_TENANT, |lease| lease.name())
+    }
+
+    /// What a refusal of our own counts as, beside a request.
+    pub(crate) fn refused_as(&self) -> Option<Metric> {
+        match self.action {
+            Action::Answer { flag: Flag::None, .. } | Action::Forward(_) => None,
+            Action::Answer { status: 402 | 429, .. } => Some(Metric::LimitedRequests),
+            Action::Answer { status: 401 | 403, .. } => Some(Metric::DeniedRequests),
+            Action::Answer { .. } => None,
         }
     }
 }

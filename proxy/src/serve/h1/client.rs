@@ -90,8 +90,12 @@ impl Client {
         let end = range.end;
         let result = self.compose(range, Step::Decide(clock::at(now.into_std())));
         if let Ok(Some(plan)) = &result {
-            self.bill = Bill::new(plan.tenant);
-            self.worker.count(plan.tenant, Metric::Requests, 1);
+            // Before anything is written: a client that has its answer has been charged for it.
+            self.bill = Bill::new(plan.tenant());
+            self.worker.count(self.bill.tenant, Metric::Requests, 1);
+            if let Some(metric) = plan.refused_as() {
+                self.worker.count(self.bill.tenant, metric, 1);
+            }
         }
         let framing = if result.is_ok() { self.facts.body } else { Framing::None };
         self.reader.begin_body(end, framing, self.facts.idempotent);

@@ -147,10 +147,6 @@ fn finish(client: &Client, plan: Option<&Plan>, outcome: &Outcome, started: Inst
     if plan.is_some() {
         let millis = duration.as_micros().saturating_add(500) / 1000;
         worker.count(tenant, Metric::ExecutionMs, u64::try_from(millis).unwrap_or(u64::MAX));
-        match outcome.status {
-            429 if outcome.flag == Flag::RateLimited => worker.count(tenant, Metric::LimitedRequests, 1),
-            _ => {}
-        }
     }
     if client.chain.http.access_log {
         record::exchange(worker, &client.peer, &client.note, &client.bill, plan, outcome, duration);
