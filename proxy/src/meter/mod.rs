@@ -9,15 +9,15 @@
 //! *incarnation*, a number that is unique within the epoch.
 
 mod cells;
-mod key;
-mod outbox;
-mod state;
 pub mod file;
 mod header;
+mod key;
 mod layout;
 mod map;
 mod names;
+mod outbox;
 mod places;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -27,13 +27,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cells::Cells;
-pub use key::{Epoch, Key};
-pub use outbox::Outbox;
-pub use state::{Alarm, EpochState, LogState};
 pub use cells::Writing;
+pub use key::{Epoch, Key};
 use layout::Layout;
+pub use outbox::Outbox;
 pub use places::Lease;
 use places::Places;
+pub use state::{Alarm, EpochState, LogState};
 pub use weir_config::usage::{Metric, Units};
 
 /// A tenant's place among the counters. Resolved at configuration time.
