@@ -31,6 +31,11 @@ impl Bill {
         }
     }
 
+    /// `n` bytes more came, which no message's framing counts.
+    pub(crate) fn receive_more(&mut self, worker: &Worker, n: u64) {
+        self.receive(worker, self.received + n);
+    }
+
     /// Makes a write of at most `most` bytes, which gives how many the socket took.
     #[inline]
     pub(crate) fn send<T, E>(

@@ -48,6 +48,8 @@ enum State {
     DataFeed,
     /// Length of the trailer line so far.
     Trailer(usize),
+    /// A byte was refused: where the body ends can no longer be told.
+    Broken,
 }
 
 impl Default for Body {
@@ -111,7 +113,13 @@ impl Body {
             }
             let Some(byte) = rest.first() else { return Ok(Step { framing, data: 0 }) };
             framing += 1;
-            self.state = self.framing(*byte)?;
+            match self.framing(*byte) {
+                Ok(state) => self.state = state,
+                Err(refused) => {
+                    self.state = State::Broken;
+                    return Err(refused);
+                }
+            }
         }
     }
 

@@ -143,6 +143,26 @@ impl Client {
         Ok(made)
     }
 
+    /// A head that cannot be taken: what was read of it is nobody's.
+    pub(super) fn refuse_head(&mut self) {
+        self.reader.begin_body(self.reader.unread().len(), Framing::None, false);
+        self.bill.receive(&self.worker, self.reader.taken());
+    }
+
+    /// Bills what was read and not used, on a connection that serves no further request. The rest of a
+    /// message is its tenant's, and so is all that follows framing that cannot be read. What would be
+    /// another request, or is a head that never ended, belongs to no exchange: it is nobody's.
+    pub(super) fn settle(&mut self) {
+        self.reader.discard();
+        self.bill.receive(&self.worker, self.reader.taken());
+        let rest = self.reader.skip() as u64;
+        if self.reader.is_whole() {
+            self.worker.count(TenantId::NONE, Metric::RequestBytes, rest);
+        } else {
+            self.bill.receive_more(&self.worker, rest);
+        }
+    }
+
     /// Sends what waits and some of `data`, and bills it.
     fn send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<(usize, usize)>> {
         let Self { bill, worker, writer, io, .. } = self;

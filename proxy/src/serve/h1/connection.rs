@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 use super::client::Client;
@@ -41,7 +41,7 @@ pub(crate) async fn serve(io: ClientStream, worker: Rc<Worker>, chain: Arc<Chain
         let (started, head) = match next_head(&mut client, &mut deadline, &chain, &mut now, first).await {
             Next::Head(started, range) => (started, client.begin(range, now)),
             Next::Refused(started, refused) => {
-                client.bill.receive(&worker, client.reader.unread().len() as u64);
+                client.refuse_head();
                 (started, Err(refused))
             }
             Next::Quiet => break,
@@ -50,19 +50,24 @@ pub(crate) async fn serve(io: ClientStream, worker: Rc<Worker>, chain: Arc<Chain
         let mut around = Surroundings { worker: &worker, chain: &chain, deadline: &mut deadline, now, ended: None };
         let (plan, mut outcome) = exchange(&mut client, &mut around, head).await;
         now = around.ended.unwrap_or_else(Instant::now);
+        let upgraded = outcome.upgraded.take();
+        let orderly = plan.is_some() && client.reader.is_whole() && client.reader.unread().is_empty();
+        if upgraded.is_none() && !(outcome.complete && client.keep) {
+            client.settle();
+        }
         finish(&client, plan.as_ref(), &outcome, started, now);
-        if let Some(up) = outcome.upgraded.take() {
+        if let Some(up) = upgraded {
             return tunnel::run(client.io, client.reader, up, &worker, &chain, client.bill.tenant).await;
         }
         if !outcome.complete {
             return cut(client, outcome.status);
         }
         if !client.keep {
-            let orderly = plan.is_some() && client.reader.is_whole() && client.reader.unread().is_empty();
             return close(&mut client, &mut deadline, orderly).await;
         }
         client.next();
     }
+    client.settle();
     let _ = poll_fn(|cx| Pin::new(&mut client.io).poll_shutdown(cx)).await;
 }
 
@@ -155,9 +160,7 @@ fn finish(client: &Client, plan: Option<&Plan>, outcome: &Outcome, started: Inst
 
 /// Ends a connection whose response was cut short, so that the client sees it: chunks and lengths
 /// show it by themselves, a body that lasts until the end needs a reset.
-fn cut(mut client: Client, status: u16) {
-    client.reader.discard();
-    client.bill.receive(&client.worker, client.reader.taken());
+fn cut(client: Client, status: u16) {
     if status != 0 && client.framing == Framing::Close {
         let ClientStream::Plain(io) = &client.io else { return };
         let _ = socket2::SockRef::from(io).set_linger(Some(Duration::ZERO));
@@ -172,24 +175,18 @@ async fn close(client: &mut Client, deadline: &mut Deadline, orderly: bool) {
     if orderly || !matches!(shutdown, Some(Ok(()))) {
         return;
     }
-    // The rest of this request's body is its tenant's; what would be another request is nobody's.
-    let billed = !client.reader.is_whole();
-    let (mut scratch, mut left) = ([0; 4096], LINGER_BYTES);
+    let mut left = LINGER_BYTES;
     let drained = |cx: &mut Context<'_>| -> Poll<()> {
-        loop {
-            let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut client.io).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() && left > 0 => {
-                    let n = buf.filled().len() as u64;
-                    left = left.saturating_sub(n);
-                    if billed {
-                        client.bill.receive(&client.worker, client.bill.received + n);
-                    }
+        while left > 0 {
+            match ready!(client.reader.poll_more(&mut client.io, cx)) {
+                Ok(n @ 1..) => {
+                    left = left.saturating_sub(n as u64);
+                    client.settle();
                 }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
+                Ok(0) | Err(_) => break,
             }
         }
+        Poll::Ready(())
     };
     deadline.limit(until, drained).await;
 }

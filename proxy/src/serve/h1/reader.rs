@@ -157,6 +157,23 @@ impl Reader {
         }
     }
 
+    /// Uses all that is here, whatever it is; gives how many bytes that was.
+    pub(crate) fn skip(&mut self) -> usize {
+        let n = self.buffer.unread().len();
+        self.buffer.consume(n);
+        self.data = 0;
+        n
+    }
+
+    /// Reads once, whatever comes. Gives how many bytes came; 0 at the end of the stream.
+    pub(crate) fn poll_more<S: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<usize>> {
+        self.buffer.poll_fill(io, cx, buffer::SIZE)
+    }
+
     /// Back to the head of a message that is held; false if it is not any more.
     pub(crate) fn rewind(&mut self) -> bool {
         if !self.buffer.rewind() {
