@@ -12,6 +12,8 @@ pub mod server;
 pub mod state;
 pub mod status;
 mod steady;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod translate;
 pub mod usage;
 pub mod watch;

@@ -29,7 +29,7 @@ pub struct Batch {
     pub epoch: Epoch,
     /// The first of the sequences that it stands for.
     pub first_sequence: u64,
-    /// The last of them; from 1.
+    /// The last of them; from 1, at most `i64::MAX`.
     pub sequence: u64,
     /// Name of the proxy. Information, never a key.
     pub proxy: String,
@@ -59,6 +59,12 @@ pub enum BatchError {
         /// `sequence`.
         last: u64,
     },
+    /// A sequence that no database counts to.
+    #[error("sequence: {0} is above 9223372036854775807")]
+    Large(u64),
+    /// A tenant's name with a control character: no name has one, and no database takes all of them.
+    #[error("usage[{0}].tenant: a control character")]
+    Character(usize),
     /// A tenant's name is empty or too long.
     #[error("usage[{0}].tenant: a name has 1 to {MAX_TENANT_BYTES} bytes")]
     Tenant(usize),
@@ -79,6 +85,9 @@ impl TryFrom<&v1::UsageBatch> for Batch {
         if first == 0 || first > last {
             return Err(BatchError::Sequence { first, last });
         }
+        if i64::try_from(last).is_err() {
+            return Err(BatchError::Large(last));
+        }
         if message.usage.len() > MAX_BATCH_ENTRIES {
             return Err(BatchError::Entries(message.usage.len()));
         }
@@ -86,6 +95,9 @@ impl TryFrom<&v1::UsageBatch> for Batch {
         for (n, entry) in message.usage.iter().enumerate() {
             if !(1..=MAX_TENANT_BYTES).contains(&entry.tenant.len()) {
                 return Err(BatchError::Tenant(n));
+            }
+            if entry.tenant.contains(char::is_control) {
+                return Err(BatchError::Character(n));
             }
             let units = entry.units.as_ref().map(Units::from).unwrap_or_default();
             if !units.is_zero() && usage.insert(entry.tenant.clone(), units).is_some() {
@@ -162,6 +174,8 @@ mod tests {
         assert_eq!(error(|m| m.epoch.truncate(4)), "epoch: 4 bytes, not 16");
         assert_eq!(error(|m| m.first_sequence = 0), "sequence: 0 to 3 is no range from 1 on");
         assert_eq!(error(|m| m.first_sequence = 4), "sequence: 4 to 3 is no range from 1 on");
+        assert_eq!(error(|m| m.sequence = 1 << 63), "sequence: 9223372036854775808 is above 9223372036854775807");
+        assert_eq!(error(|m| m.usage[1].tenant = "a\0b".into()), "usage[1].tenant: a control character");
         assert_eq!(error(|m| m.usage[1].tenant.clear()), "usage[1].tenant: a name has 1 to 253 bytes");
         assert_eq!(error(|m| m.usage[1].tenant = "acme".into()), "usage[1].tenant: it is there twice");
         assert_eq!(error(|m| m.usage = vec![m.usage[0].clone(); 4097]), "usage: 4097 entries, more than 4096");
