@@ -9,13 +9,10 @@ use weir_config::usage::{Units, v1};
 
 use super::batch::{Batch, Epoch};
 use super::scope::Scope;
+pub use super::span::{DAY_MS, HOUR_MS};
 
-/// Milliseconds of an hour.
-pub const HOUR_MS: i64 = 3_600_000;
-/// Milliseconds of a day.
-pub const DAY_MS: i64 = 24 * HOUR_MS;
 /// How far a proxy's clock may be ahead of the server's.
-const AHEAD_MS: i64 = 5 * 60_000;
+pub(super) const AHEAD_MS: i64 = 5 * 60_000;
 /// Bytes that are kept of a proxy's name.
 const MAX_PROXY_BYTES: usize = 253;
 

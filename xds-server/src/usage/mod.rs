@@ -2,12 +2,17 @@
 //!
 //! One way: [`batch`] is what a proxy sends, checked; [`scope`] says whose rows its sender may report;
 //! [`book`] decides what becomes of it; [`store`] applies that once; everything that is given out is
-//! read from the store.
+//! read from the store: [`query`] plans what is read for a question, [`answer`] reads it, [`page`] gives it
+//! out over HTTP, [`events`] to a billing system; [`audit`] looks for gaps.
 
+pub mod answer;
+pub mod audit;
 pub mod batch;
 pub mod book;
 pub mod events;
 pub mod format;
+pub mod metrics;
+pub mod page;
 pub mod query;
 pub mod scope;
 pub mod span;

@@ -106,7 +106,8 @@ fn params<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
 
 /// The span; where a `+` of a zone came unescaped, it is a blank now.
 fn span(since: Option<&str>, until: Option<&str>) -> Result<Span, Problem> {
-    let mend = |text: Option<&str>| text.map(|text| if text.contains('T') { text.replace(' ', "+") } else { text.into() });
+    let mend =
+        |text: Option<&str>| text.map(|text| if text.contains('T') { text.replace(' ', "+") } else { text.into() });
     Span::read(mend(since).as_deref(), mend(until).as_deref(), now_ms()).map_err(bad)
 }
 
@@ -133,12 +134,10 @@ fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-async fn usage(
-    State(store): State<Store>,
-    query: Result<Query<Params>, QueryRejection>,
-) -> Result<Response, Problem> {
+async fn usage(State(store): State<Store>, query: Result<Query<Params>, QueryRejection>) -> Result<Response, Problem> {
     let asked = params(query)?;
-    let by = asked.by.as_deref().map_or(Ok(By::default()), |by| by.parse::<By>().map_err(|e| bad(format!("by: {e}"))))?;
+    let by =
+        asked.by.as_deref().map_or(Ok(By::default()), |by| by.parse::<By>().map_err(|e| bad(format!("by: {e}"))))?;
     let format = format(asked.format.as_deref())?;
     let span = span(asked.since.as_deref(), asked.until.as_deref())?;
     let question = Question { span, tenant: tenant(asked.tenant)?, by };
@@ -243,7 +242,8 @@ async fn follow(
     };
     let mut text = String::new();
     rows.iter().for_each(|row| json_lines(&mut text, row, "\n"));
-    let headers = [(header::CONTENT_TYPE.as_str(), "application/jsonl".to_owned()), (POSITION_HEADER, position.to_string())];
+    let headers =
+        [(header::CONTENT_TYPE.as_str(), "application/jsonl".to_owned()), (POSITION_HEADER, position.to_string())];
     Ok((headers, text).into_response())
 }
 

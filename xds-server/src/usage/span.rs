@@ -9,6 +9,25 @@ pub const HOUR_MS: i64 = 3_600_000;
 /// Milliseconds of a day (UTC).
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 
+/// A length of time that amounts are summed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// An hour.
+    Hour,
+    /// A day (UTC).
+    Day,
+}
+
+impl Unit {
+    /// Its milliseconds.
+    pub const fn ms(self) -> i64 {
+        match self {
+            Unit::Hour => HOUR_MS,
+            Unit::Day => DAY_MS,
+        }
+    }
+}
+
 /// A span of time in milliseconds since 1970 UTC; the end is not part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use prost::Message;
 use weir_config::usage::v1::UsageBatch;
 
-use super::outside::{Aside, Exported};
+use super::outside::{Aside, Exported, RefusedEvent};
 use super::sequences::StoredEpoch;
-use super::sums::{Level, Sums};
+use super::sums::Sums;
 use super::{Finding, Report, outside, sequences, sums};
 use crate::usage::events;
 use crate::usage::query::Kept;
-use crate::usage::span::{DAY_MS, HOUR_MS, Span, ceil, floor, show};
+use crate::usage::span::{Span, Unit, ceil, floor, show};
 use crate::usage::store::{EpochKeys, Query, Store, StoreError};
 
 /// Things of one kind that are reported at most.
@@ -37,8 +37,8 @@ pub async fn report(store: &Store, span: Span, now_ms: i64) -> Result<Report, St
     let keys = store.keys(span.since_ms, span.until_ms).await?;
     report.epochs = keys.iter().map(|keys| epoch(keys, span)).collect();
     report.findings = sequences::check(&report.epochs, now_ms);
-    compare(store, Level::Hour, span, &kept, &mut report).await?;
-    compare(store, Level::Day, span, &kept, &mut report).await?;
+    compare(store, Unit::Hour, span, &kept, &mut report).await?;
+    compare(store, Unit::Day, span, &kept, &mut report).await?;
     report.findings.append(&mut kept_aside(store, span).await?);
     report.findings.append(&mut exported(store, now_ms).await?);
     report.sort();
@@ -58,40 +58,34 @@ fn epoch(keys: &EpochKeys, span: Span) -> StoredEpoch {
 }
 
 /// Sums what every hour (or day) of the span is made of, one after the other.
-async fn compare(
-    store: &Store,
-    level: Level,
-    span: Span,
-    kept: &Kept,
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    let (unit, parts_from) = match level {
-        Level::Hour => (HOUR_MS, kept.batches_from_ms),
-        Level::Day => (DAY_MS, kept.hours_from_ms),
+async fn compare(store: &Store, unit: Unit, span: Span, kept: &Kept, report: &mut Report) -> Result<(), StoreError> {
+    let parts_from = match unit {
+        Unit::Hour => kept.batches_from_ms,
+        Unit::Day => kept.hours_from_ms,
     };
-    let mut next = floor(span.since_ms, unit).max(ceil(parts_from, unit));
-    while let Some(start) = store.next_start(level, next, span.until_ms).await? {
-        report.findings.append(&mut one(store, level, start, start + unit).await?);
-        match level {
-            Level::Hour => report.hours_checked += 1,
-            Level::Day => report.days_checked += 1,
+    let mut next = floor(span.since_ms, unit.ms()).max(ceil(parts_from, unit.ms()));
+    while let Some(start) = store.next_start(unit, next, span.until_ms).await? {
+        report.findings.append(&mut one(store, unit, start, start + unit.ms()).await?);
+        match unit {
+            Unit::Hour => report.hours_checked += 1,
+            Unit::Day => report.days_checked += 1,
         }
-        next = start + unit;
+        next = start + unit.ms();
     }
     Ok(())
 }
 
 /// Compares one hour or day. Where a batch came in between, what was read may be of before and after it.
-async fn one(store: &Store, level: Level, from: i64, to: i64) -> Result<Vec<Finding>, StoreError> {
+async fn one(store: &Store, unit: Unit, from: i64, to: i64) -> Result<Vec<Finding>, StoreError> {
     let mut findings = Vec::new();
     for _ in 0..TRIES {
         let before = store.newest().await?;
-        let sum = sums_of(store, level, from, to).await?;
-        let parts = match level {
-            Level::Hour => batches(store, from, to).await?,
-            Level::Day => sums_of(store, Level::Hour, from, to).await?,
+        let sum = sums_of(store, unit, from, to).await?;
+        let parts = match unit {
+            Unit::Hour => batches(store, from, to).await?,
+            Unit::Day => sums_of(store, Unit::Hour, from, to).await?,
         };
-        findings = sums::check(level, from, &parts, &sum);
+        findings = sums::check(unit, from, &parts, &sum);
         if findings.is_empty() || store.newest().await? == before {
             break;
         }
@@ -112,13 +106,13 @@ async fn batches(store: &Store, from: i64, to: i64) -> Result<Sums, StoreError> 
     }
 }
 
-async fn sums_of(store: &Store, level: Level, from: i64, to: i64) -> Result<Sums, StoreError> {
+async fn sums_of(store: &Store, unit: Unit, from: i64, to: i64) -> Result<Sums, StoreError> {
     let mut sums: Sums = BTreeMap::new();
     let mut query = Query { since_ms: from, until_ms: to, tenant: None, after: None, limit: PAGE };
     loop {
-        let page = match level {
-            Level::Hour => store.hours(&query).await?,
-            Level::Day => store.days(&query).await?,
+        let page = match unit {
+            Unit::Hour => store.hours(&query).await?,
+            Unit::Day => store.days(&query).await?,
         };
         let Some(last) = page.last() else { return Ok(sums) };
         query.after = Some(last.key());
@@ -158,6 +152,13 @@ async fn exported(store: &Store, now_ms: i64) -> Result<Vec<Finding>, StoreError
         };
         findings.extend(outside::exported(&exported, now_ms));
     }
-    findings.append(&mut outside::refused(&store.refused_events(name, MAX_ROWS).await?));
+    let refused = store.refused_events(name, MAX_ROWS).await?.into_iter();
+    let refused = refused.map(|row| RefusedEvent {
+        id: row.id,
+        tenant: row.tenant,
+        refused_ms: row.refused_ms,
+        answer: row.answer,
+    });
+    findings.append(&mut outside::refused(&refused.collect::<Vec<_>>()));
     Ok(findings)
 }

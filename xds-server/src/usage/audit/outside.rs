@@ -12,7 +12,7 @@ use crate::usage::span::show;
 const EXPORT_MS: i64 = 60 * 60_000;
 
 /// Something that was kept aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Aside {
     /// When, in milliseconds since 1970.
     pub received_ms: i64,
@@ -82,8 +82,12 @@ fn one_aside(row: &Aside) -> Vec<Finding> {
 
 fn action(reason: &str) -> &'static str {
     match reason {
-        "refused" => "the proxy reported a tenant that it was not given: see whether its identity is right, then book it by hand",
-        "conflict" => "two batches claim the same sequences: a state directory that was copied, or a proxy that was tampered with",
+        "refused" => {
+            "the proxy reported a tenant that it was not given: see whether its identity is right, then book it by hand"
+        }
+        "conflict" => {
+            "two batches claim the same sequences: a state directory that was copied, or a proxy that was tampered with"
+        }
         _ => "no server can book it: look at it in the table `aside`, and see which program sent it",
     }
 }
@@ -108,11 +112,8 @@ pub fn exported(export: &Exported, now_ms: i64) -> Option<Finding> {
     let severity = if stuck { Severity::Gap } else { Severity::Notice };
     let since = export.waiting_since_ms.map(|ms| format!(", the oldest since {}", show(ms))).unwrap_or_default();
     let pending = export.pending.map(|to| format!("; up to {to} is being sent")).unwrap_or_default();
-    let message = format!(
-        "not exported by {name} yet: batches {} to {}{since}{pending}",
-        export.done + 1,
-        export.newest
-    );
+    let message =
+        format!("not exported by {name} yet: batches {} to {}{since}{pending}", export.done + 1, export.newest);
     let action = "nothing is lost: see the server's log for what the receiver says";
     Some(Finding::new(severity, Kind::NotExported, message, action))
 }

@@ -132,8 +132,12 @@ fn acknowledged(epoch: Option<&StoredEpoch>, logged: &LoggedEpoch, who: &str) ->
         None => Vec::new(),
     };
     let finding = |(first, last)| {
-        let message =
-            format!("acknowledged to {}, but not stored: {} of epoch {}", name(who), numbers(first, last), logged.epoch);
+        let message = format!(
+            "acknowledged to {}, but not stored: {} of epoch {}",
+            name(who),
+            numbers(first, last),
+            logged.epoch
+        );
         let action = "the proxy has dropped them; see whether the database was restored from a backup or replaced";
         let finding = Finding::new(Severity::Gap, Kind::MissingSequences, message, action);
         finding.of(who, &logged.epoch).sequences(first, last)

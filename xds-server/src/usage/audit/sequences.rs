@@ -67,9 +67,8 @@ fn one(epoch: &StoredEpoch, now_ms: i64) -> Vec<Finding> {
             show(epoch.ended_ms)
         );
         let action = "the proxy's machine lost power, or its state directory was copied or restored: see docs/usage.md";
-        findings.push(
-            Finding::new(Severity::Gap, Kind::LostOpenWindow, message, action).of(&epoch.proxy, &epoch.epoch),
-        );
+        findings
+            .push(Finding::new(Severity::Gap, Kind::LostOpenWindow, message, action).of(&epoch.proxy, &epoch.epoch));
     }
     if !epoch.last && epoch.ended_ms < now_ms.saturating_sub(SILENT_MS) {
         let message = format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weir_config::usage::{Metric, Units};
 
 use super::{Finding, Kind, Severity};
-use crate::usage::span::show;
+use crate::usage::span::{Unit, show};
 
 /// Amounts by tenant.
 pub type Sums = BTreeMap<String, Units>;
@@ -13,21 +13,11 @@ pub type Sums = BTreeMap<String, Units>;
 /// Findings about one hour or day at most: where much is wrong, the first tenants tell enough.
 const MAX_FINDINGS: usize = 20;
 
-/// Which of the two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// An hour, of batches.
-    Hour,
-    /// A day, of hours.
-    Day,
-}
-
-impl Level {
-    const fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Level::Hour => ("hour", "batches"),
-            Level::Day => ("day", "hours"),
-        }
+/// A unit, and what it is made of.
+const fn words(unit: Unit) -> (&'static str, &'static str) {
+    match unit {
+        Unit::Hour => ("hour", "batches"),
+        Unit::Day => ("day", "hours"),
     }
 }
 
@@ -37,22 +27,21 @@ fn stored(units: u64) -> u64 {
 }
 
 /// Compares what an hour or a day from `start_ms` is made of with what is stored as its sum.
-pub fn check(level: Level, start_ms: i64, parts: &Sums, sum: &Sums) -> Vec<Finding> {
+pub fn check(unit: Unit, start_ms: i64, parts: &Sums, sum: &Sums) -> Vec<Finding> {
     let tenants = parts.keys().chain(sum.keys().filter(|tenant| !parts.contains_key(*tenant)));
     let of = |sums: &Sums, tenant: &String| sums.get(tenant).copied().unwrap_or_default();
     let differences = tenants.filter_map(|tenant| {
         let (parts, sum) = (of(parts, tenant), of(sum, tenant));
         let wrong: Vec<_> = Metric::ALL.into_iter().filter(|m| stored(parts[*m]) != stored(sum[*m])).collect();
-        (!wrong.is_empty()).then(|| difference(level, start_ms, tenant, (&parts, &sum), &wrong))
+        (!wrong.is_empty()).then(|| difference(unit, start_ms, tenant, (&parts, &sum), &wrong))
     });
     differences.take(MAX_FINDINGS).collect()
 }
 
-fn difference(level: Level, start_ms: i64, tenant: &str, (parts, sum): (&Units, &Units), wrong: &[Metric]) -> Finding {
-    let (whole, of) = level.words();
+fn difference(unit: Unit, start_ms: i64, tenant: &str, (parts, sum): (&Units, &Units), wrong: &[Metric]) -> Finding {
+    let (whole, of) = words(unit);
     let texts = wrong.iter().map(|m| format!("{} is {}, {of} have {}", m.name(), sum[*m], parts[*m]));
-    let message =
-        format!("tenant {tenant}, {whole} of {}: {}", show(start_ms), texts.collect::<Vec<_>>().join("; "));
+    let message = format!("tenant {tenant}, {whole} of {}: {}", show(start_ms), texts.collect::<Vec<_>>().join("; "));
     let action = "both are written in one transaction: see whether the database was edited or damaged; docs/usage.md \
                   says how to sum anew";
     let mut finding = Finding::new(Severity::Gap, Kind::WrongSum, message, action);
@@ -76,14 +65,14 @@ mod tests {
     #[test]
     fn equal_sums_are_well() {
         let sums = sums(&[("acme", [1; 8]), ("-", [2; 8])]);
-        assert_eq!(check(Level::Hour, 0, &sums, &sums), []);
+        assert_eq!(check(Unit::Hour, 0, &sums, &sums), []);
     }
 
     #[test]
     fn a_difference_names_tenant_metric_and_amount() {
         let parts = sums(&[("acme", [5, 1, 1, 1, 1, 1, 1, 1]), ("only-parts", [1, 0, 0, 0, 0, 0, 0, 0])]);
         let whole = sums(&[("acme", [3, 1, 2, 1, 1, 1, 1, 1]), ("only-sum", [0, 0, 0, 0, 0, 0, 0, 9])]);
-        let found = check(Level::Hour, 3_600_000, &parts, &whole);
+        let found = check(Unit::Hour, 3_600_000, &parts, &whole);
         let amounts: Vec<_> = found.iter().map(|f| (f.tenant.clone().unwrap(), f.amounts.clone())).collect();
         let one = |name: &str, n: i64| BTreeMap::from([(name.to_owned(), n)]);
         assert_eq!(
@@ -98,18 +87,18 @@ mod tests {
             found[0].message,
             "tenant acme, hour of 1970-01-01T01:00:00Z: requests is 3, batches have 5; response_bytes is 2, batches have 1"
         );
-        assert!(check(Level::Day, 0, &parts, &whole)[0].message.contains("hours have 5"));
+        assert!(check(Unit::Day, 0, &parts, &whole)[0].message.contains("hours have 5"));
     }
 
     #[test]
     fn amounts_beyond_what_a_store_holds_are_no_difference() {
         let parts = sums(&[("acme", [u64::MAX; 8])]);
-        assert_eq!(check(Level::Hour, 0, &parts, &sums(&[("acme", [i64::MAX as u64; 8])])), []);
+        assert_eq!(check(Unit::Hour, 0, &parts, &sums(&[("acme", [i64::MAX as u64; 8])])), []);
     }
 
     #[test]
     fn findings_are_bounded() {
         let parts = (0..1000).map(|n| (format!("t{n}"), Units([1; 8]))).collect();
-        assert_eq!(check(Level::Hour, 0, &parts, &Sums::new()).len(), MAX_FINDINGS);
+        assert_eq!(check(Unit::Hour, 0, &parts, &Sums::new()).len(), MAX_FINDINGS);
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::Events;
 
@@ -10,9 +12,9 @@ use super::EXPORTER;
 use super::answer::{Answer, wait};
 use super::make::{Booked, Event, Identity, events};
 use super::send::Receiver;
-use super::split::Split;
+use super::split::{RefusesAll, Split};
 use crate::usage::metrics::ExportMetrics;
-use crate::usage::store::{Store, StoreError, Stored};
+use crate::usage::store::{RefusedEvent, Store, StoreError, Stored};
 
 /// Batches of one range, and rows that it has at most if it has more than one batch.
 const BATCHES: u32 = 256;
@@ -42,6 +44,8 @@ enum Trouble {
     Store(#[from] StoreError),
     #[error("{0}")]
     Receiver(String),
+    #[error("the receiver refuses every event, which is hardly the events' fault: {0}")]
+    RefusesAll(String),
     #[error("another server exports now")]
     Replaced,
     #[error("the server ends")]
@@ -130,6 +134,9 @@ impl Exporter {
 
     /// Sends events until each was taken or refused for itself.
     async fn send(&self, events: &Arc<[Event]>, stop: &CancellationToken) -> Result<(), Trouble> {
+        let settings = self.settings.clone();
+        let receiver = apart(move || Receiver::new(&settings.url, settings.token_file)).await;
+        let receiver = receiver.and_then(|made| made).map_err(|error| Trouble::Receiver(format!("{error:#}")))?;
         let size = self.settings.batch_size as usize;
         let mut split = Split::new(events.len(), size);
         let mut failures = 0u32;
@@ -137,7 +144,13 @@ impl Exporter {
         let mut refused = Vec::new();
         while let Some(range) = split.next() {
             self.keep_lease().await?;
-            let (answer, text) = self.post(events, range.clone()).await?;
+            let (sender, sent, part) = (receiver.clone(), Arc::clone(events), range.clone());
+            let (answer, text) = tokio::select! {
+                answer = apart(move || sender.send(&sent[part], now_ms())) => {
+                    answer.map_err(|error| Trouble::Receiver(format!("{error:#}")))?
+                }
+                () = stop.cancelled() => return Err(Trouble::Stopped),
+            };
             match answer {
                 Answer::Taken => {
                     split.taken();
@@ -145,19 +158,19 @@ impl Exporter {
                     failures = 0;
                 }
                 Answer::Refused => {
-                    if range.len() == 1 {
-                        refused.push((range.start, text.clone()));
-                    }
-                    split.refused().map_err(|_| {
-                        Trouble::Receiver(format!("the receiver refuses every event, so it is not taken to be the events' fault: {text}"))
-                    })?;
+                    let one = split.refused().map_err(|RefusesAll| Trouble::RefusesAll(text.clone()))?;
+                    refused.extend(one.map(|index| (index, text)));
                 }
                 Answer::Again(asked) => {
                     failures = failures.saturating_add(1);
                     self.metrics.failed();
                     let wait = wait(failures, asked, rand::random());
                     if reason != text {
-                        tracing::warn!(problem = text, ?wait, "the receiver of usage did not take events; they are sent again");
+                        tracing::warn!(
+                            problem = text,
+                            ?wait,
+                            "the receiver of usage did not take events; they are sent again"
+                        );
                         reason = text;
                     }
                     self.sleep(wait, stop).await?;
@@ -170,30 +183,18 @@ impl Exporter {
         Ok(())
     }
 
-    async fn post(&self, events: &Arc<[Event]>, range: std::ops::Range<usize>) -> Result<(Answer, String), Trouble> {
-        let (events, settings) = (Arc::clone(events), self.settings.clone());
-        let sent = tokio::task::spawn_blocking(move || {
-            let receiver = Receiver::new(&settings.url, settings.token_file.clone());
-            receiver.map(|receiver| receiver.send(&events[range], now_ms()))
-        });
-        match sent.await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Trouble::Receiver(format!("{error:#}"))),
-            Err(error) => Err(Trouble::Receiver(error.to_string())),
-        }
-    }
-
     async fn keep_aside(&self, event: &Event, text: &str) -> Result<(), StoreError> {
-        let kept = self.store.keep_refused(EXPORTER, event, text, now_ms()).await?;
+        let refused = RefusedEvent {
+            id: event.id.clone(),
+            tenant: event.subject.clone(),
+            refused_ms: now_ms(),
+            answer: text.to_owned(),
+            event: serde_json::to_string(event).unwrap_or_default(),
+        };
+        let kept = self.store.keep_refused(EXPORTER, &refused).await?;
         self.metrics.refused();
-        tracing::error!(
-            id = event.id,
-            tenant = event.subject,
-            answer = text,
-            kept,
-            event = serde_json::to_string(event).unwrap_or_default(),
-            "the billing system refused usage"
-        );
+        let RefusedEvent { id, tenant, answer, event, .. } = refused;
+        tracing::error!(id, tenant, answer, kept, event, "the billing system refused usage");
         Ok(())
     }
 
@@ -223,6 +224,15 @@ impl Exporter {
         self.metrics.progress(done, self.store.newest().await?, oldest);
         Ok(())
     }
+}
+
+/// Runs what blocks on a thread of its own. Unlike the runtime's threads for that, the end of the process
+/// does not wait for it.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> anyhow::Result<T> {
+    let (done, result) = oneshot::channel();
+    // Nobody to hear it is no error.
+    std::thread::Builder::new().name("usage-events".into()).spawn(move || drop(done.send(work())))?;
+    result.await.context("the sending thread broke off")
 }
 
 /// Milliseconds since 1970.

@@ -52,7 +52,8 @@ impl Receiver {
         let mut request = self.agent.post(&self.url).header(header::CONTENT_TYPE, "application/cloudevents-batch+json");
         if let Some(file) = &self.token_file {
             // Read each time: tokens are renewed in place.
-            let token = fs::read_to_string(file).with_context(|| format!("cannot read the token {}", file.display()))?;
+            let token =
+                fs::read_to_string(file).with_context(|| format!("cannot read the token {}", file.display()))?;
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.trim()));
         }
         let mut response = request.send(&body[..])?;
@@ -61,7 +62,9 @@ impl Receiver {
         let answer = judge(status.as_u16(), retry_after, now_ms);
         let text = match answer {
             Answer::Taken => String::new(),
-            _ => response.body_mut().with_config().limit(MAX_TEXT).lossy_utf8(true).read_to_string().unwrap_or_default(),
+            _ => {
+                response.body_mut().with_config().limit(MAX_TEXT).lossy_utf8(true).read_to_string().unwrap_or_default()
+            }
         };
         Ok((answer, describe(status, &text)))
     }
@@ -69,7 +72,8 @@ impl Receiver {
 
 /// Trusted certificates of this machine.
 fn tls() -> anyhow::Result<TlsConfig> {
-    let found = rustls_native_certs::load_native_certs().context("cannot read the certificates that this machine trusts")?;
+    let found =
+        rustls_native_certs::load_native_certs().context("cannot read the certificates that this machine trusts")?;
     anyhow::ensure!(!found.is_empty(), "this machine trusts no certificate (Debian: apt-get install ca-certificates)");
     let own = |der: CertificateDer<'static>| Certificate::from_der(&der).to_owned();
     let roots = RootCerts::new_with_certs(&found.into_iter().map(own).collect::<Vec<_>>());

@@ -13,7 +13,6 @@ const MAX_IN_A_ROW: usize = 20;
 pub struct Split {
     /// The next ones are last.
     open: Vec<Range<usize>>,
-    refused: Vec<usize>,
     in_a_row: usize,
 }
 
@@ -27,7 +26,7 @@ impl Split {
         let size = size.max(1);
         let mut open: Vec<_> = (0..count).step_by(size).map(|from| from..count.min(from + size)).collect();
         open.reverse();
-        Self { open, refused: Vec::new(), in_a_row: 0 }
+        Self { open, in_a_row: 0 }
     }
 
     /// What to send next; none: all was sent.
@@ -41,26 +40,20 @@ impl Split {
         self.in_a_row = 0;
     }
 
-    /// It refused it.
+    /// It refused it: gives the event, if there was only one.
     ///
     /// # Errors
     /// It refuses everything: nothing may be concluded about events.
-    pub fn refused(&mut self) -> Result<(), RefusesAll> {
-        let Some(range) = self.open.pop() else { return Ok(()) };
+    pub fn refused(&mut self) -> Result<Option<usize>, RefusesAll> {
+        let Some(range) = self.open.pop() else { return Ok(None) };
         if range.len() > 1 {
             let middle = range.start + range.len() / 2;
             self.open.push(middle..range.end);
             self.open.push(range.start..middle);
-            return Ok(());
+            return Ok(None);
         }
-        self.refused.push(range.start);
         self.in_a_row += 1;
-        if self.in_a_row > MAX_IN_A_ROW { Err(RefusesAll) } else { Ok(()) }
-    }
-
-    /// Which events were refused on their own.
-    pub fn into_refused(self) -> Vec<usize> {
-        self.refused
+        if self.in_a_row > MAX_IN_A_ROW { Err(RefusesAll) } else { Ok(Some(range.start)) }
     }
 }
 
@@ -74,18 +67,18 @@ mod tests {
     /// A receiver that takes no request with one of `bad` in it: what it took, what was refused, requests.
     fn run(count: usize, size: usize, bad: &[usize]) -> Result<(Vec<usize>, Vec<usize>, usize), RefusesAll> {
         let mut split = Split::new(count, size);
-        let (mut taken, mut requests) = (Vec::new(), 0);
+        let (mut taken, mut refused, mut requests) = (Vec::new(), Vec::new(), 0);
         while let Some(range) = split.next() {
             assert!(range.len() <= size.max(1));
             requests += 1;
             if range.clone().any(|n| bad.contains(&n)) {
-                split.refused()?;
+                refused.extend(split.refused()?);
             } else {
                 taken.extend(range);
                 split.taken();
             }
         }
-        Ok((taken, split.into_refused(), requests))
+        Ok((taken, refused, requests))
     }
 
     proptest! {

@@ -72,10 +72,20 @@ impl Pools {
                 if let Location::Sqlite(path) = location {
                     private_file(path).map_err(sqlx::Error::Io)?;
                 }
-                migrations(include_str!("../../../migrations/sqlite/0001_usage.sql")).run(write).await?;
+                migrations(
+                    include_str!("../../../migrations/sqlite/0001_usage.sql"),
+                    include_str!("../../../migrations/sqlite/0002_out.sql"),
+                )
+                .run(write)
+                .await?;
             }
             Self::Postgres(pool) => {
-                migrations(include_str!("../../../migrations/postgres/0001_usage.sql")).run(pool).await?;
+                migrations(
+                    include_str!("../../../migrations/postgres/0001_usage.sql"),
+                    include_str!("../../../migrations/postgres/0002_out.sql"),
+                )
+                .run(pool)
+                .await?;
             }
         }
         Ok(())
@@ -106,9 +116,11 @@ impl fmt::Debug for Pools {
 }
 
 /// One file a version; none is ever changed after it was released.
-fn migrations(usage: &'static str) -> Migrator {
-    let usage = Migration::new(1, Cow::Borrowed("usage"), MigrationType::Simple, usage.into_sql_str(), false);
-    Migrator::with_migrations(vec![usage])
+fn migrations(usage: &'static str, out: &'static str) -> Migrator {
+    let one = |version, name, text: &'static str| {
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![one(1, "usage", usage), one(2, "out", out)])
 }
 
 fn sqlite(path: &Path) -> SqliteConnectOptions {

@@ -6,7 +6,7 @@ use weir_config::usage::Units;
 
 use super::upsert::{self, DAYS, HOURS};
 use super::{Result, Store, read};
-use crate::usage::book::{DAY_MS, HOUR_MS};
+use crate::usage::span::{DAY_MS, HOUR_MS};
 
 /// Which sums to read, a page at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! From which time on everything is still there.
 
 use super::{Result, Store, read};
-use crate::usage::audit::sums::Level;
 use crate::usage::book::AHEAD_MS;
 use crate::usage::query::Kept;
-use crate::usage::span::{DAY_MS, HOUR_MS, floor};
+use crate::usage::span::{Unit, floor};
 
 /// Notes, in a transaction that forgets, that what is older may be gone from now on.
 pub(super) const FORGET: &str = "\
@@ -35,20 +34,20 @@ impl Store {
     ///
     /// # Errors
     /// The database is away or fails.
-    pub async fn next_start(&self, level: Level, since_ms: i64, until_ms: i64) -> Result<Option<i64>> {
+    pub async fn next_start(&self, unit: Unit, since_ms: i64, until_ms: i64) -> Result<Option<i64>> {
         const HOURS: &str = "SELECT min(start_ms) FROM usage_hours WHERE start_ms >= $1 AND start_ms < $2";
         const DAYS: &str = "SELECT min(start_ms) FROM usage_days WHERE start_ms >= $1 AND start_ms < $2";
         const BOOKED: &str = "SELECT min(booked_ms) FROM batches WHERE booked_ms >= $1 AND booked_ms < $2";
-        let (sum, part, unit) = match level {
-            Level::Hour => (HOURS, BOOKED, HOUR_MS),
-            Level::Day => (DAYS, HOURS, DAY_MS),
+        let (sum, part) = match unit {
+            Unit::Hour => (HOURS, BOOKED),
+            Unit::Day => (DAYS, HOURS),
         };
         let mut first: Option<i64> = None;
         for statement in [sum, part] {
             let (found,): (Option<i64>,) = read!(self, pool => {
                 sqlx::query_as(statement).bind(since_ms).bind(until_ms).fetch_one(pool).await?
             });
-            first = [first, found.map(|ms| floor(ms, unit))].into_iter().flatten().min();
+            first = [first, found.map(|ms| floor(ms, unit.ms()))].into_iter().flatten().min();
         }
         Ok(first)
     }

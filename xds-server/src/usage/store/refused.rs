@@ -1,11 +1,24 @@
 //! Events that a receiver refused, and which server exports.
 
 use super::{Result, Store, read, write};
-use crate::usage::audit::outside::RefusedEvent;
-use crate::usage::events::make::Event;
 
 /// Events that are kept at most, of one exporter.
 const MAX_EVENTS: i64 = 10_000;
+
+/// An event that a receiver refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedEvent {
+    /// Its id.
+    pub id: String,
+    /// Its tenant.
+    pub tenant: String,
+    /// When, by the server's clock.
+    pub refused_ms: i64,
+    /// What the receiver said.
+    pub answer: String,
+    /// The event itself, JSON.
+    pub event: String,
+}
 
 impl Store {
     /// Whether this server (`holder`) may export as `name`, and no other may, until `until_ms`. It may take
@@ -36,19 +49,18 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps an event that the receiver refused, with its answer. Beyond the bound the oldest stay: false.
+    /// Keeps an event that the receiver refused. Beyond the bound the oldest stay: false.
     ///
     /// # Errors
     /// The database is away or fails.
-    pub async fn keep_refused(&self, name: &str, event: &Event, answer: &str, now_ms: i64) -> Result<bool> {
+    pub async fn keep_refused(&self, name: &str, event: &RefusedEvent) -> Result<bool> {
         const KEEP: &str = "INSERT INTO refused_events (exporter, id, tenant, refused_ms, answer, event) \
              SELECT $1, $2, $3, $4, $5, $6 WHERE (SELECT count(*) FROM refused_events WHERE exporter = $1) < $7 \
              ON CONFLICT (exporter, id) DO NOTHING";
         const THERE: &str = "SELECT count(*) FROM refused_events WHERE exporter = $1 AND id = $2";
-        let text = serde_json::to_string(event).unwrap_or_default();
         Ok(write!(self, tx => {
-            let keep = sqlx::query(KEEP).bind(name).bind(&event.id).bind(&event.subject).bind(now_ms);
-            keep.bind(answer).bind(&text).bind(MAX_EVENTS).execute(&mut *tx).await?;
+            let keep = sqlx::query(KEEP).bind(name).bind(&event.id).bind(&event.tenant).bind(event.refused_ms);
+            keep.bind(&event.answer).bind(&event.event).bind(MAX_EVENTS).execute(&mut *tx).await?;
             let (count,): (i64,) = sqlx::query_as(THERE).bind(name).bind(&event.id).fetch_one(&mut *tx).await?;
             count == 1
         }))
@@ -59,11 +71,11 @@ impl Store {
     /// # Errors
     /// The database is away or fails.
     pub async fn refused_events(&self, name: &str, limit: u32) -> Result<Vec<RefusedEvent>> {
-        const SELECT: &str = "SELECT id, tenant, refused_ms, answer FROM refused_events WHERE exporter = $1 \
+        const SELECT: &str = "SELECT id, tenant, refused_ms, answer, event FROM refused_events WHERE exporter = $1 \
              ORDER BY refused_ms, id LIMIT $2";
-        let rows: Vec<(String, String, i64, String)> =
+        let rows: Vec<(String, String, i64, String, String)> =
             read!(self, pool => sqlx::query_as(SELECT).bind(name).bind(i64::from(limit)).fetch_all(pool).await?);
-        let event = |(id, tenant, refused_ms, answer)| RefusedEvent { id, tenant, refused_ms, answer };
+        let event = |(id, tenant, refused_ms, answer, event)| RefusedEvent { id, tenant, refused_ms, answer, event };
         Ok(rows.into_iter().map(event).collect())
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use weir_config::bootstrap::Retention;
 
+use super::kept::{self, FORGET};
 use super::upsert::{DAYS, HOURS};
 use super::{Result, Store, write};
 
@@ -82,6 +83,9 @@ impl Store {
                 let old: Vec<Columns> =
                     sqlx::query_as(OLD).bind(before_ms).bind(exported).bind(ROWS).fetch_all(&mut *tx).await?;
                 let count = old.len() as u64;
+                if count > 0 {
+                    sqlx::query(FORGET).bind(kept::BATCHES).bind(before_ms).execute(&mut *tx).await?;
+                }
                 for run in join(old.into_iter().map(Run::from).collect()) {
                     let query = sqlx::query_as(BESIDE).bind(run.epoch.clone());
                     let query = query.bind(run.first - 1).bind(run.last.saturating_add(1));
@@ -113,7 +117,11 @@ impl Store {
             let count = write!(self, tx => {
                 // Only one of two names from above was put into it.
                 let query = sqlx::query(sqlx::AssertSqlSafe(delete.as_str())).bind(before_ms).bind(ROWS);
-                query.execute(&mut *tx).await?.rows_affected()
+                let count = query.execute(&mut *tx).await?.rows_affected();
+                if count > 0 {
+                    sqlx::query(FORGET).bind(table).bind(before_ms).execute(&mut *tx).await?;
+                }
+                count
             });
             swept += count;
             if count == 0 {
