@@ -4,7 +4,6 @@
 //! One way: [`stream`] moves messages, [`client`] makes accepted resources of them, [`warm`] says
 //! when each goes live, [`crate::live`] compiles them; [`persist`] keeps what was accepted.
 
-pub mod backoff;
 pub mod change;
 pub mod client;
 mod message;

@@ -2,26 +2,19 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::{Channel, Endpoint};
 use weir_config::bootstrap::Address;
 
-use super::backoff;
 use super::pipeline::Pipeline;
+use crate::connect::{self, backoff};
 
 /// Largest message that is taken, in bytes.
 const MAX_MESSAGE: usize = 64 << 20;
-/// Limit of one attempt to connect.
-const CONNECT: Duration = Duration::from_secs(5);
-/// A server that is silent for so long is asked whether it is there.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-/// How long it may take to answer that.
-const KEEPALIVE_ANSWER: Duration = Duration::from_secs(5);
 
 /// The pipeline, shared with those who look at it.
 pub type Shared = Arc<Mutex<Pipeline>>;
@@ -81,7 +74,7 @@ async fn due(pipeline: &Shared) {
 async fn one_stream(address: &Address, pipeline: &Shared, answered: &mut bool) -> Result<(), tonic::Status> {
     let (out, requests) = mpsc::unbounded_channel::<DeltaDiscoveryRequest>();
     let opening = async {
-        let channel = connect(address).await.map_err(|e| tonic::Status::unavailable(reasons(&e)))?;
+        let channel = connect::channel(address).await?;
         let mut client = AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         for request in lock(pipeline).open() {
             let _ = out.send(request);
@@ -109,30 +102,4 @@ async fn one_stream(address: &Address, pipeline: &Shared, answered: &mut bool) -
             let _ = out.send(reply);
         }
     }
-}
-
-async fn connect(address: &Address) -> Result<Channel, tonic::transport::Error> {
-    let uri = match address {
-        Address::Tcp(address) => format!("http://{address}"),
-        Address::Unix(path) => format!("unix:{}", path.display()),
-    };
-    Endpoint::from_shared(uri)?
-        .connect_timeout(CONNECT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE_ANSWER)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await
-}
-
-/// An error with what is behind it: the transport's own text is only `transport error`.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(reason) = source {
-        text = format!("{text}: {reason}");
-        source = reason.source();
-    }
-    text
 }
