@@ -6,6 +6,7 @@
 //! timeout; SIGINT, or a second signal, ends it at once.
 
 mod life;
+mod metering;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,12 +22,13 @@ use tokio::sync::watch;
 use weir_config::bootstrap::{Address, ProxyBootstrap};
 use weir_config::model::Delta;
 
+use metering::Metering;
+
 pub use life::{Life, Service, service};
 
 use crate::admin::{self, Admin, SetFilter, Socket};
 use crate::live::{Compiles, Live};
 use crate::log::AccessLog;
-use crate::meter::Meter;
 use crate::serve::{Engine, Options, Statuses};
 use crate::xds::client::Client;
 use crate::xds::persist::Store;
@@ -65,6 +67,7 @@ pub struct Proxy {
     services: Vec<Service>,
     pipeline: Shared,
     log: Arc<AccessLog>,
+    metering: Metering,
     drain_timeout: Duration,
 }
 
@@ -76,13 +79,14 @@ impl Proxy {
     pub fn new(bootstrap: &ProxyBootstrap, hooks: Hooks) -> anyhow::Result<Self> {
         let workers = bootstrap.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
         let life = Life::new();
-        let meter = Arc::new(Meter::new(workers));
+        let metering = Metering::start(bootstrap, workers);
+        let meter = &metering.meter;
         let log = Arc::new(AccessLog::stdout(workers).context("cannot start the access log")?);
-        let live = Live::new(Arc::clone(&meter)).context("cannot prepare TLS")?;
+        let live = Live::new(Arc::clone(meter)).context("cannot prepare TLS")?;
         let listeners = live.listeners();
         let pipeline = pipeline(bootstrap, live)?;
         let options = Options { workers, drain_timeout: bootstrap.drain_timeout.0, ..Options::default() };
-        let engine = Engine::new(listeners.clone(), Arc::clone(&meter), Some(Arc::clone(&log)), options)
+        let engine = Engine::new(listeners.clone(), Arc::clone(meter), Some(Arc::clone(&log)), options)
             .context("cannot start the workers")?;
         let socket = Socket::bind(&bootstrap.admin.address)
             .with_context(|| format!("cannot bind the admin endpoint to {}", bootstrap.admin.address))?;
@@ -90,7 +94,9 @@ impl Proxy {
         tracing::info!(%address, "admin endpoint");
         let admin = Admin {
             pipeline: Arc::clone(&pipeline),
-            meter,
+            meter: Arc::clone(meter),
+            reporter: metering.reporter.clone(),
+            prometheus_tenants: bootstrap.usage.prometheus_tenants as usize,
             listeners,
             statuses: engine.statuses(),
             engine: engine.stats(),
@@ -100,10 +106,11 @@ impl Proxy {
         };
         let services = vec![
             engine_service(engine, &life),
+            metering.service(),
             xds_service(bootstrap.xds.address.clone(), Arc::clone(&pipeline)),
             admin_service(socket, address, admin, hooks.bound),
         ];
-        Ok(Self { life, services, pipeline, log, drain_timeout: bootstrap.drain_timeout.0 })
+        Ok(Self { life, services, pipeline, log, metering, drain_timeout: bootstrap.drain_timeout.0 })
     }
 
     /// Runs until a signal ends it, or one of its services fails, together with `others`.
@@ -119,6 +126,7 @@ impl Proxy {
         server.run(RunArgs { shutdown_signal: Box::new(self.life.signals(self.drain_timeout)) });
         lock(&self.pipeline).finish(Instant::now());
         self.log.flush(FLUSH);
+        self.metering.finish();
         self.life.failure()
     }
 

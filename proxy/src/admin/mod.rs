@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `GET /ready` | 200 `LIVE` once a first configuration serves, 503 before and while draining |
 //! | `GET /stats/prometheus` | counters by tenant, listeners, configuration |
+//! | `GET /usage` | what is counted, logged and acknowledged, as JSON: [`usage`] |
 //! | `GET /config_dump` | the live configuration as JSON, keys redacted |
 //! | `GET /clusters`, `GET /listeners` | endpoints; addresses |
 //! | `POST /drain_listeners` | stop accepting, end connections after the exchange under way |
@@ -16,13 +17,14 @@ mod dump;
 mod ready;
 mod stats;
 mod text;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -33,10 +35,12 @@ use serde::Deserialize;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use weir_config::bootstrap::Address;
+use weir_config::usage::Busiest;
 
 use crate::live::Listeners;
 use crate::meter::Meter;
 use crate::serve::{Stats, Statuses};
+use crate::usage::stream::Reporter;
 use crate::xds::stream::{Shared, lock};
 
 pub use ready::Readiness;
@@ -50,6 +54,10 @@ pub struct Admin {
     pub pipeline: Shared,
     /// The counters.
     pub meter: Arc<Meter>,
+    /// How what they count is reported.
+    pub reporter: Reporter,
+    /// Tenants with Prometheus series of their own.
+    pub prometheus_tenants: usize,
     /// Listeners that are live.
     pub listeners: watch::Receiver<Arc<Listeners>>,
     /// What became of each.
@@ -130,35 +138,47 @@ pub async fn serve(socket: Socket, admin: Admin) -> io::Result<()> {
     }
 }
 
-type Shown = Arc<(Admin, Readiness)>;
+struct Page {
+    admin: Admin,
+    readiness: Readiness,
+    /// Who has series. One scrape at a time: each goes on from the one before.
+    busiest: Mutex<Busiest>,
+}
+
+type Shown = Arc<Page>;
 
 fn router(admin: Admin) -> Router {
-    let readiness = Readiness::default();
+    let busiest = Mutex::new(Busiest::new(admin.prometheus_tenants));
     Router::new()
         .route("/ready", get(ready))
         .route("/stats/prometheus", get(stats))
+        .route("/usage", get(usage))
         .route("/config_dump", get(config_dump))
         .route("/clusters", get(clusters))
         .route("/listeners", get(listeners))
         .route("/drain_listeners", post(drain))
         .route("/logging", post(logging))
-        .with_state(Arc::new((admin, readiness)))
+        .with_state(Arc::new(Page { admin, readiness: Readiness::default(), busiest }))
 }
 
 async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
-    let (admin, readiness) = &*shown;
-    let state = readiness.of(admin);
+    let state = shown.readiness.of(&shown.admin);
     (state.status(), format!("{state}\n"))
 }
 
 async fn stats(State(shown): State<Shown>) -> impl IntoResponse {
-    let text = blocking(move || stats::render(&shown.0)).await;
+    let text = blocking(move || stats::render(&shown.admin, &shown.busiest)).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}
+
+async fn usage(State(shown): State<Shown>) -> impl IntoResponse {
+    let text = blocking(move || usage::page(&shown.admin.meter, &shown.admin.reporter));
+    ([(header::CONTENT_TYPE, "application/json")], text.await)
 }
 
 async fn config_dump(State(shown): State<Shown>) -> impl IntoResponse {
     let text = blocking(move || {
-        let state = lock(&shown.0.pipeline).state();
+        let state = lock(&shown.admin.pipeline).state();
         format!("{:#}\n", dump::dump(&state))
     });
     ([(header::CONTENT_TYPE, "application/json")], text.await)
@@ -166,18 +186,18 @@ async fn config_dump(State(shown): State<Shown>) -> impl IntoResponse {
 
 async fn clusters(State(shown): State<Shown>) -> String {
     blocking(move || {
-        let state = lock(&shown.0.pipeline).state();
+        let state = lock(&shown.admin.pipeline).state();
         text::clusters(&state)
     })
     .await
 }
 
 async fn listeners(State(shown): State<Shown>) -> String {
-    text::listeners(&shown.0.statuses.borrow())
+    text::listeners(&shown.admin.statuses.borrow())
 }
 
 async fn drain(State(shown): State<Shown>) -> &'static str {
-    shown.0.drain.send_replace(true);
+    shown.admin.drain.send_replace(true);
     "OK\n"
 }
 
@@ -193,7 +213,7 @@ async fn logging(State(shown): State<Shown>, Query(query): Query<Level>) -> impl
             "say what to log: /logging?level=debug, or level=info,weir_proxy=debug\n".into(),
         );
     };
-    match (shown.0.set_filter)(&level) {
+    match (shown.admin.set_filter)(&level) {
         Ok(()) => (StatusCode::OK, format!("the log filter is `{level}`\n")),
         Err(problem) => (StatusCode::BAD_REQUEST, format!("{problem}\n")),
     }

@@ -1,27 +1,28 @@
 //! Statistics in Prometheus' text format, made anew at each scrape.
 
-use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use metrics::{counter, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use weir_config::usage::{Busiest, OTHERS, Series};
 
 use super::Admin;
-use crate::meter::Metric;
+use crate::meter::{LogState, Metric, Units};
 use crate::serve::Totals;
+use crate::usage::state::Overview;
+use crate::usage::stream::lock as lock_flight;
 use crate::xds::stream::lock;
 
-/// Tenants with series of their own. What is above is added up under [`OTHERS`], so that a scrape
-/// stays readable whatever is configured; usage exports hold every tenant.
-const MAX_TENANTS: usize = 10_000;
-/// The tenant of the rest. No tenant can have this name: names are DNS labels.
-const OTHERS: &str = "(others)";
-
 /// All series.
-pub(super) fn render(admin: &Admin) -> String {
+pub(super) fn render(admin: &Admin, busiest: &Mutex<Busiest>) -> String {
+    let mut busiest = busiest.lock().unwrap_or_else(PoisonError::into_inner);
+    let series = admin.meter.look(|gone, places| busiest.select(gone, places.map(|place| (place.tenant, place.total))));
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     with_local_recorder(&recorder, || {
-        tenants(admin.meter.totals());
+        tenants(&series);
+        usage(&admin.reporter.outbox.state(), lock_flight(&admin.reporter.flight).overview());
         listeners(admin);
         engine(admin.engine.totals());
         configuration(admin);
@@ -43,19 +44,43 @@ fn series(metric: Metric) -> &'static str {
     }
 }
 
-/// Counters by tenant; `-` is traffic of no tenant.
-fn tenants(totals: impl Iterator<Item = (std::sync::Arc<str>, Metric, u64)>) {
-    let mut others: BTreeMap<Metric, u64> = BTreeMap::new();
-    for (place, (tenant, metric, total)) in totals.enumerate() {
-        if place / Metric::ALL.len() >= MAX_TENANTS {
-            *others.entry(metric).or_default() += total;
-        } else if total > 0 || metric == Metric::Requests {
-            counter!(series(metric), "tenant" => tenant.to_string()).absolute(total);
-        }
+/// Counters by tenant: the busiest by name, `-` for traffic of no tenant, the rest under [`OTHERS`].
+fn tenants(series: &Series) {
+    for (tenant, units) in &series.named {
+        tenant_series(tenant, units);
     }
-    for (metric, total) in others {
-        counter!(series(metric), "tenant" => OTHERS).absolute(total);
+    tenant_series(OTHERS, &series.others);
+}
+
+/// A series begins when its metric was first used; that of requests is always there.
+fn tenant_series(tenant: &str, units: &Units) {
+    for (metric, total) in units.iter().filter(|(metric, n)| *n > 0 || *metric == Metric::Requests) {
+        counter!(series(metric), "tenant" => tenant.to_owned()).absolute(total);
     }
+}
+
+/// How well what is counted is logged and reported.
+fn usage(log: &LogState, stream: Overview) {
+    gauge!("weir_usage_log_bytes").set(log.bytes as f64);
+    gauge!("weir_usage_log_limit_bytes").set(log.limit as f64);
+    gauge!("weir_usage_unlogged_seconds").set(age(log.unlogged_since_ms));
+    gauge!("weir_usage_unacknowledged_batches").set(log.unacknowledged as f64);
+    gauge!("weir_usage_unacknowledged_seconds").set(age(log.oldest_unacknowledged_ms));
+    gauge!("weir_usage_alarms").set(log.alarms.len() as f64);
+    counter!("weir_usage_merged_batches_total").absolute(log.merged);
+    counter!("weir_usage_append_failures_total").absolute(log.append_failures);
+    gauge!("weir_usage_connected_state").set(f64::from(u8::from(stream.connected)));
+    counter!("weir_usage_streams_total").absolute(stream.counts.streams);
+    counter!("weir_usage_streams_given_up_total").absolute(stream.counts.given_up);
+    counter!("weir_usage_batches_sent_total").absolute(stream.counts.sent);
+    counter!("weir_usage_batches_acknowledged_total").absolute(stream.counts.acknowledged);
+    counter!("weir_usage_strange_acks_total").absolute(stream.counts.strange_acks);
+}
+
+/// Seconds since a moment of the wall clock; 0 for none.
+fn age(since_ms: Option<i64>) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    since_ms.map_or(0.0, |ms| (now - ms as f64 / 1000.0).max(0.0))
 }
 
 fn listeners(admin: &Admin) {

@@ -3,14 +3,17 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use serde_json::json;
 use weir_config::FieldError;
 use weir_config::model::{
     Cluster, Delta, Endpoint, EndpointSource, HealthStatus, LoadAssignment, LocalityEndpoints, PrivateKey, Resource,
     ResourceType, Secret, TlsCertificate,
 };
 
+use weir_config::usage::v1::UsageBatch;
+
 use super::*;
-use crate::meter::Metric;
+use crate::meter::{Epoch, Metric};
 use crate::serve::ListenerStatus;
 use crate::xds::Admit;
 use crate::xds::client::Client;
@@ -29,6 +32,7 @@ impl Admit for All {
 struct Rig {
     address: SocketAddr,
     meter: Arc<Meter>,
+    reporter: Reporter,
     stop: watch::Sender<bool>,
     statuses: watch::Sender<Statuses>,
     filter: Arc<Mutex<String>>,
@@ -58,11 +62,15 @@ impl Rig {
         let (drain_sender, drain) = watch::channel(false);
         let (_, listeners) = watch::channel(Arc::default());
         let meter = Arc::new(Meter::new(1));
+        let server: Address = "127.0.0.1:1".parse().unwrap();
+        let reporter = Reporter { address: server, outbox: Arc::default(), flight: Arc::default() };
         let filter = Arc::new(Mutex::new(String::new()));
         let set = Arc::clone(&filter);
         let admin = Admin {
             pipeline: Arc::new(Mutex::new(pipeline)),
             meter: Arc::clone(&meter),
+            reporter: reporter.clone(),
+            prometheus_tenants: 2,
             listeners,
             statuses: statuses_seen,
             engine: Arc::new(crate::serve::Stats::new(1)),
@@ -79,7 +87,7 @@ impl Rig {
         let socket = Socket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let Address::Tcp(address) = socket.address().unwrap() else { panic!("not TCP") };
         tokio::spawn(serve(socket, admin));
-        Self { address, meter, stop, statuses, filter, drain, _state: state }
+        Self { address, meter, reporter, stop, statuses, filter, drain, _state: state }
     }
 
     /// Status and body of an answer.
@@ -132,6 +140,66 @@ async fn statistics_name_tenants_listeners_and_configuration() {
     assert!(text.contains("weir_tenant_requests_total{tenant=\"acme\"} 0\n"), "{text}");
     assert!(text.contains("weir_xds_resources_active{type=\"Cluster\"} 1\n"), "{text}");
     assert!(text.contains("weir_control_plane_connected_state 0\n"), "{text}");
+}
+
+#[tokio::test]
+async fn the_busiest_tenants_are_named_the_rest_is_summed_and_a_tenant_that_went_stays_in_the_sum() {
+    let rig = Rig::start(stored()).await;
+    let requests = |text: &str| -> Vec<(String, u64)> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("weir_tenant_requests_total{tenant=\""));
+        let mut found: Vec<_> =
+            lines.filter_map(|line| line.split_once("\"} ")).map(|(a, b)| (a.into(), b.parse().unwrap())).collect();
+        found.sort();
+        found
+    };
+    let are = |expected: &[(&str, u64)]| expected.iter().map(|(a, b)| ((*a).to_owned(), *b)).collect::<Vec<_>>();
+    let mut leases: Vec<_> = ["a", "b", "c"].iter().map(|name| rig.meter.tenant(name)).collect();
+    for (lease, n) in leases.iter().zip([5, 1, 9]) {
+        rig.meter.add(0, lease.id(), Metric::Requests, n);
+    }
+    let (_, text) = rig.ask("GET", "/stats/prometheus").await;
+    assert_eq!(requests(&text), are(&[("(others)", 1), ("-", 0), ("a", 5), ("c", 9)]));
+
+    // `c` goes: what it used is logged, then its place is free.
+    let lease = leases.pop().unwrap();
+    let place = lease.id();
+    drop(lease);
+    let gone = rig.meter.counted().into_iter().find(|counted| counted.place == place).unwrap();
+    rig.meter.logged(gone.place, gone.incarnation, &gone.total);
+    assert!(rig.meter.free(gone.place, gone.incarnation));
+    rig.meter.add(0, leases[1].id(), Metric::Requests, 1);
+    let (_, text) = rig.ask("GET", "/stats/prometheus").await;
+    assert_eq!(requests(&text), are(&[("(others)", 11), ("-", 0), ("a", 5), ("b", 0)]));
+}
+
+#[tokio::test]
+async fn usage_is_shown_as_counted_as_logged_and_as_reported() {
+    let rig = Rig::start(stored()).await;
+    let (acme, globex, quiet) = (rig.meter.tenant("acme"), rig.meter.tenant("globex"), rig.meter.tenant("quiet"));
+    rig.meter.add(0, acme.id(), Metric::Requests, 3);
+    rig.meter.add(0, globex.id(), Metric::ResponseBytes, 70);
+    for counted in rig.meter.counted() {
+        rig.meter.logged(counted.place, counted.incarnation, &counted.total);
+    }
+    drop(globex);
+    let gone = rig.meter.counted().into_iter().find(|counted| counted.leaving).unwrap();
+    assert!(rig.meter.free(gone.place, gone.incarnation));
+    rig.meter.add(0, acme.id(), Metric::Requests, 1);
+    let epoch = rig.meter.epoch();
+    let batch = UsageBatch { epoch: epoch.to_vec(), sequence: 1, first_sequence: 1, ..UsageBatch::default() };
+    rig.reporter.outbox.push(batch);
+
+    let (status, body) = rig.ask("GET", "/usage").await;
+    let page: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(page["epoch"], Epoch(epoch).to_string());
+    assert_eq!(page["tenants"], json!({ "acme": { "counted": { "requests": 4 }, "logged": { "requests": 3 } } }));
+    assert_eq!(page["gone"], json!({ "response_bytes": 70 }));
+    assert_eq!(page["log"]["unacknowledged"], 1);
+    assert_eq!(page["stream"]["connected"], false);
+    let (_, text) = rig.ask("GET", "/stats/prometheus").await;
+    assert!(text.contains("weir_usage_unacknowledged_batches 1\n") && text.contains("weir_usage_connected_state 0\n"));
+    drop(quiet);
 }
 
 #[tokio::test]

@@ -145,6 +145,13 @@ impl Meter {
         self.cells.get(tenant.0, metric)
     }
 
+    /// Shows `look` what was counted in places that are free again, and every place in use. No place is freed or
+    /// taken meanwhile, so both together are all that was ever counted.
+    pub fn look<R>(&self, look: impl FnOnce(Units, &mut dyn Iterator<Item = Counted>) -> R) -> R {
+        let places = self.places();
+        look(places.gone(), &mut places.counted(&self.cells))
+    }
+
     /// Every place in use, in the order of places.
     pub fn counted(&self) -> Vec<Counted> {
         self.places().counted(&self.cells).collect()

@@ -50,6 +50,8 @@ pub(super) struct Places {
     /// What is held once, here, is held by nobody else.
     leases: Vec<Option<Lease>>,
     free: Vec<TenantId>,
+    /// What was counted in places that were freed.
+    gone: Units,
     next_incarnation: u64,
     names: Option<Names>,
     /// Places whose name could not be written yet.
@@ -63,6 +65,7 @@ impl Places {
             by_name: HashMap::new(),
             leases: Vec::new(),
             free: Vec::new(),
+            gone: Units::ZERO,
             next_incarnation: 1,
             names,
             unnamed: Vec::new(),
@@ -156,6 +159,11 @@ impl Places {
         self.leases.iter().flatten().map(|lease| counted(lease, cells))
     }
 
+    /// What was counted in places that were freed since.
+    pub(super) fn gone(&self) -> Units {
+        self.gone
+    }
+
     /// Whose a place is.
     pub(super) fn name_at(&self, place: TenantId) -> Arc<str> {
         self.get(place).map_or_else(|| NO_TENANT.into(), |lease| lease.name().clone())
@@ -184,6 +192,7 @@ impl Places {
         });
         let lease = self.leases.get_mut(place.0 as usize).filter(|_| free).and_then(Option::take);
         let Some(lease) = lease else { return false };
+        self.gone.add(&cells.total(place.0));
         self.by_name.remove(lease.name());
         self.unnamed.retain(|other| *other != place);
         cells.set_tag(place.0, 0);

@@ -49,7 +49,6 @@ enum Stream {
 
 /// What has happened since the process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Streams that the server answered.
     pub streams: u64,
@@ -65,7 +64,6 @@ pub struct Counts {
 
 /// What the admin endpoint shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Overview {
     /// Whether the server takes usage now.
     pub connected: bool,
@@ -157,11 +155,7 @@ impl Flight {
 
     /// What is to be shown.
     pub fn overview(&self) -> Overview {
-        Overview {
-            connected: self.stream == Stream::Open,
-            under_way: self.under_way.len(),
-            counts: self.counts,
-        }
+        Overview { connected: self.stream == Stream::Open, under_way: self.under_way.len(), counts: self.counts }
     }
 
     fn room(&self) -> usize {

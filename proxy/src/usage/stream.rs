@@ -76,7 +76,9 @@ impl Reporter {
                 let (code, problem) = (status.code(), status.message());
                 tracing::info!(?code, problem, "the last usage goes to the server at the next start");
             }
-            Err(_) => tracing::info!(?limit, "the server did not take the last usage in time; it gets it at the next start"),
+            Err(_) => {
+                tracing::info!(?limit, "the server did not take the last usage in time; it gets it at the next start")
+            }
         }
         lock(&self.flight).end();
     }
@@ -95,7 +97,9 @@ impl Reporter {
         let (wait, say) = retry.ended(end, rand::random());
         let (server, code, problem) = (&self.address, status.code(), status.message());
         match say {
-            Say::NoStream => tracing::warn!(%server, ?code, problem, "usage cannot be reported now; it stays in the log"),
+            Say::NoStream => {
+                tracing::warn!(%server, ?code, problem, "usage cannot be reported now; it stays in the log")
+            }
             Say::Foreign => tracing::warn!(%server, "this control plane takes no usage; it stays in the log"),
             Say::Nothing => tracing::debug!(%server, ?code, problem, "usage still cannot be reported"),
         }

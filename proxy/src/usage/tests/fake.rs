@@ -146,7 +146,11 @@ impl Server {
 pub(super) fn reporter(address: SocketAddr, batches: u64) -> Reporter {
     let outbox = Outbox::default();
     (1..=batches).for_each(|sequence| outbox.push(batch(1, sequence)));
-    Reporter { address: Address::Tcp(address), outbox: Arc::new(outbox), flight: Arc::new(Mutex::new(Flight::default())) }
+    Reporter {
+        address: Address::Tcp(address),
+        outbox: Arc::new(outbox),
+        flight: Arc::new(Mutex::new(Flight::default())),
+    }
 }
 
 /// Reports until nothing is left, or for ever.

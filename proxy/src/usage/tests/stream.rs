@@ -239,7 +239,6 @@ async fn what_merged_or_went_meanwhile_is_not_sent() {
     flight.begin();
     flight.opened();
     let now = std::time::Instant::now();
-    let sent: Vec<_> =
-        std::iter::from_fn(|| flight.next(&*reporter.outbox, now)).map(|batch| batch.sequence).collect();
+    let sent: Vec<_> = std::iter::from_fn(|| flight.next(&*reporter.outbox, now)).map(|batch| batch.sequence).collect();
     assert_eq!(sent, [1, 3]);
 }
