@@ -36,16 +36,16 @@ impl Bill {
         self.receive(worker, self.received + n);
     }
 
-    /// Makes a write of at most `most` bytes, which gives how many the socket took.
+    /// Makes a write of `all` bytes, which gives how many of them the socket took.
     #[inline]
     pub(crate) fn send<T, E>(
         &mut self,
         worker: &Worker,
-        most: usize,
+        all: usize,
         write: impl FnOnce() -> Poll<Result<T, E>>,
         taken: impl FnOnce(&T) -> usize,
     ) -> Poll<Result<T, E>> {
-        let writing = worker.meter.begin_write(worker.index, self.tenant, Metric::ResponseBytes, most as u64);
+        let writing = worker.meter.begin_write(worker.index, self.tenant, Metric::ResponseBytes, all as u64);
         let result = write();
         if let Poll::Ready(Ok(value)) = &result {
             let n = taken(value) as u64;

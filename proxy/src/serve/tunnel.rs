@@ -18,19 +18,18 @@ use super::worker::Worker;
 use crate::meter::{Metric, TenantId};
 use crate::request::table::ChainTable;
 
-/// One direction.
+/// One direction. What is metered is what is read from the client, or written to it.
 struct Half {
     buffer: Buffer,
+    metric: Metric,
     ended: bool,
     shut: bool,
 }
 
-/// What a direction moved.
-#[derive(Default)]
-struct Moved {
-    read: usize,
-    written: usize,
-    any: bool,
+/// Who is charged.
+struct Charge<'w> {
+    worker: &'w Worker,
+    tenant: TenantId,
 }
 
 /// Copies until both directions have ended, nothing moved for the chain's idle time, or the drain
@@ -44,25 +43,25 @@ pub(super) async fn run(
     tenant: TenantId,
 ) {
     let Upstream { io: mut upstream, reader: from_upstream, .. } = *up;
-    let mut request = Half { buffer: from_client.into_buffer(), ended: false, shut: false };
-    let mut response = Half { buffer: from_upstream.into_buffer(), ended: false, shut: false };
+    let mut request =
+        Half { buffer: from_client.into_buffer(), metric: Metric::TunnelRequestBytes, ended: false, shut: false };
+    let mut response =
+        Half { buffer: from_upstream.into_buffer(), metric: Metric::TunnelResponseBytes, ended: false, shut: false };
     worker.count(tenant, Metric::TunnelRequestBytes, request.buffer.unread().len() as u64);
+    let charge = Charge { worker, tenant };
     let mut deadline = Deadline::new();
     let mut last = Instant::now();
     let mut noticed = None;
     poll_fn(|cx| {
-        let mut moved = [Moved::default(), Moved::default()];
-        let results = [
-            request.poll(&mut client, &mut upstream, cx, &mut moved[0]),
-            response.poll(&mut upstream, &mut client, cx, &mut moved[1]),
-        ];
-        worker.count(tenant, Metric::TunnelRequestBytes, moved[0].read as u64);
-        worker.count(tenant, Metric::TunnelResponseBytes, moved[1].written as u64);
-        if results.iter().any(Result::is_err) || (request.shut && response.shut) {
-            return Poll::Ready(());
-        }
+        let moved = match (
+            request.poll(&mut client, &mut upstream, cx, &charge),
+            response.poll(&mut upstream, &mut client, cx, &charge),
+        ) {
+            (Ok(up), Ok(down)) if !(request.shut && response.shut) => up || down,
+            _ => return Poll::Ready(()),
+        };
         let now = Instant::now();
-        if moved.iter().any(|m| m.any) {
+        if moved {
             last = now;
         }
         let idle = after(last, chain.http.stream_idle_timeout);
@@ -73,22 +72,19 @@ pub(super) async fn run(
 }
 
 impl Half {
-    /// Moves what can be moved. One buffer: what the reader does not take is not read.
-    fn poll<R, W>(&mut self, from: &mut R, to: &mut W, cx: &mut Context<'_>, moved: &mut Moved) -> io::Result<()>
+    /// Moves what can be moved; true if something moved. One buffer: what the reader does not take is not read.
+    fn poll<R, W>(&mut self, from: &mut R, to: &mut W, cx: &mut Context<'_>, charge: &Charge<'_>) -> io::Result<bool>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
+        let mut moved = false;
         while !self.shut {
             if !self.buffer.unread().is_empty() {
-                match Pin::new(&mut *to).poll_write(cx, self.buffer.unread()) {
+                match self.write(to, cx, charge) {
                     Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                    Poll::Ready(result) => {
-                        let n = result?;
-                        self.buffer.consume(n);
-                        moved.written += n;
-                    }
-                    Poll::Pending => return Ok(()),
+                    Poll::Ready(result) => self.buffer.consume(result?),
+                    Poll::Pending => return Ok(moved),
                 }
             } else if self.ended {
                 match Pin::new(&mut *to).poll_shutdown(cx) {
@@ -96,24 +92,49 @@ impl Half {
                         self.shut = true;
                         result?;
                     }
-                    Poll::Pending => return Ok(()),
+                    Poll::Pending => return Ok(moved),
                 }
             } else {
                 match self.buffer.poll_fill(from, cx, SIZE) {
                     Poll::Ready(result) => match result? {
                         0 => self.ended = true,
-                        n => moved.read += n,
+                        n => self.count_read(n, charge),
                     },
                     Poll::Pending => {
                         if let Poll::Ready(result) = Pin::new(&mut *to).poll_flush(cx) {
                             result?;
                         }
-                        return Ok(());
+                        return Ok(moved);
                     }
                 }
             }
-            moved.any = true;
+            moved = true;
         }
-        Ok(())
+        Ok(moved)
+    }
+
+    /// Writes once; a write to the client is announced.
+    fn write<W: AsyncWrite + Unpin>(
+        &self,
+        to: &mut W,
+        cx: &mut Context<'_>,
+        charge: &Charge<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let bytes = self.buffer.unread();
+        let Charge { worker, tenant } = charge;
+        let writing = (self.metric == Metric::TunnelResponseBytes)
+            .then(|| worker.meter.begin_write(worker.index, *tenant, self.metric, bytes.len() as u64));
+        let result = Pin::new(to).poll_write(cx, bytes);
+        if let (Some(writing), Poll::Ready(Ok(n))) = (writing, &result) {
+            writing.done(*n as u64);
+        }
+        result
+    }
+
+    /// Counts what was read from the client, before the upstream can answer it.
+    fn count_read(&self, n: usize, charge: &Charge<'_>) {
+        if self.metric == Metric::TunnelRequestBytes {
+            charge.worker.count(charge.tenant, self.metric, n as u64);
+        }
     }
 }

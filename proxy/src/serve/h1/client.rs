@@ -166,7 +166,8 @@ impl Client {
     /// Sends what waits and some of `data`, and bills it.
     fn send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<(usize, usize)>> {
         let Self { bill, worker, writer, io, .. } = self;
-        bill.send(worker, writer.ahead(data.len()), || writer.poll_send(io, cx, data), |(wire, _)| *wire)
+        let all = writer.ahead(data);
+        bill.send(worker, all, || writer.poll_send(io, cx, data), |(wire, _)| *wire)
     }
 
     /// What the response says of the connection, and keeps to.

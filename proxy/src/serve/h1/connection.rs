@@ -57,7 +57,11 @@ pub(crate) async fn serve(io: ClientStream, worker: Rc<Worker>, chain: Arc<Chain
         }
         finish(&client, plan.as_ref(), &outcome, started, now);
         if let Some(up) = upgraded {
-            return tunnel::run(client.io, client.reader, up, &worker, &chain, client.bill.tenant).await;
+            // `plan` holds the tenant's place meanwhile.
+            let tenant = client.bill.tenant;
+            tunnel::run(client.io, client.reader, up, &worker, &chain, tenant).await;
+            drop(plan);
+            return;
         }
         if !outcome.complete {
             return cut(client, outcome.status);

@@ -46,9 +46,29 @@ impl Writer {
         self.at == self.out.len()
     }
 
-    /// Most bytes that the next call of [`Writer::poll_send`] with so much data can write.
-    pub(crate) fn ahead(&self, data: usize) -> usize {
-        self.out.len() - self.at + data + 20
+    /// Bytes that the next call of [`Writer::poll_send`] with this data writes if the stream takes all of
+    /// them: exactly, since they are charged for before it is known what the stream took. Begins a
+    /// chunk where one begins.
+    pub(crate) fn ahead(&mut self, data: &[u8]) -> usize {
+        self.begin_chunk(data.len());
+        let (data, tail) = self.cut(data);
+        self.out.len() - self.at + data.len() + tail.len()
+    }
+
+    fn begin_chunk(&mut self, data: usize) {
+        if self.framing == Framing::Chunked && self.chunk == 0 && data > 0 {
+            self.chunk = data;
+            chunk_line(data, self.out());
+        }
+    }
+
+    /// What of `data` goes next, and what ends its chunk.
+    fn cut<'d>(&self, data: &'d [u8]) -> (&'d [u8], &'static [u8]) {
+        if self.framing != Framing::Chunked || data.is_empty() {
+            return (data, b"");
+        }
+        let data = data.get(..self.chunk).unwrap_or(data);
+        (data, if data.len() == self.chunk { b"\r\n" } else { b"" })
     }
 
     /// Writes what waits and some of `data`, once. Gives how many bytes the stream took, and how
@@ -59,16 +79,10 @@ impl Writer {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<(usize, usize)>> {
-        let chunked = self.framing == Framing::Chunked;
-        if chunked && self.chunk == 0 && !data.is_empty() {
-            self.chunk = data.len();
-            chunk_line(data.len(), self.out());
-        }
-        let data = if chunked { data.get(..self.chunk).unwrap_or(data) } else { data };
-        let ends = chunked && data.len() == self.chunk && !data.is_empty();
+        self.begin_chunk(data.len());
+        let (data, tail) = self.cut(data);
         let head = self.out.get(self.at..).unwrap_or_default();
         let head_length = head.len();
-        let tail: &[u8] = if ends { b"\r\n" } else { b"" };
         let wire = if head.is_empty() && tail.is_empty() {
             ready!(Pin::new(io).poll_write(cx, data))?
         } else if data.is_empty() {
@@ -82,10 +96,10 @@ impl Writer {
         }
         self.at += wire.min(head_length);
         let taken = (wire - wire.min(head_length)).min(data.len());
-        if chunked {
+        if self.framing == Framing::Chunked {
             self.chunk -= taken;
         }
-        if ends && taken == data.len() {
+        if !tail.is_empty() && taken == data.len() {
             let rest = tail.get(wire - head_length - taken..).unwrap_or_default();
             if !rest.is_empty() {
                 self.out().extend_from_slice(rest);
@@ -133,6 +147,8 @@ mod tests {
     /// Takes as many bytes a call as it is told, over and over; 0: not now.
     struct Slow {
         taken: Vec<u8>,
+        /// Bytes that the last call was given.
+        given: usize,
         pace: Vec<usize>,
         call: usize,
     }
@@ -152,6 +168,7 @@ mod tests {
             if most == 0 {
                 return Poll::Pending;
             }
+            self.given = bufs.iter().map(|buf| buf.len()).sum();
             let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).take(most).collect();
             self.taken.extend_from_slice(&bytes);
             Poll::Ready(Ok(bytes.len()))
@@ -168,7 +185,7 @@ mod tests {
 
     /// Writes a head and pieces through a stream of that pace; gives what came out and what was reported.
     fn write(framing: Framing, pieces: &[Vec<u8>], pace: Vec<usize>) -> (Vec<u8>, usize) {
-        let mut io = Slow { taken: Vec::new(), pace, call: 0 };
+        let mut io = Slow { taken: Vec::new(), given: 0, pace, call: 0 };
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let (mut writer, mut wire) = (Writer::default(), 0);
         writer.out().extend_from_slice(b"head\r\n\r\n");
@@ -176,8 +193,11 @@ mod tests {
         for piece in pieces {
             let mut rest = piece.as_slice();
             while !rest.is_empty() {
+                let ahead = writer.ahead(rest);
+                io.given = 0;
                 if let Poll::Ready(result) = writer.poll_send(&mut io, &mut cx, rest) {
                     let (sent, taken) = result.unwrap();
+                    assert_eq!(ahead, io.given, "what was announced is what the stream was given");
                     wire += sent;
                     rest = &rest[taken..];
                 }

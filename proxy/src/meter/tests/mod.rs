@@ -1,6 +1,48 @@
+mod kill;
+mod places;
+mod recovery;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::file::{self, Old};
 use super::{MAX_TENANTS, Meter, Metric, TenantId};
+
+const EPOCH: [u8; 16] = [0xe0; 16];
+
+/// A directory, and counters in it.
+struct Durable {
+    dir: tempfile::TempDir,
+    meter: Meter,
+}
+
+impl Durable {
+    fn new(workers: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let meter = Meter::create(dir.path(), EPOCH, workers).unwrap();
+        Self { dir, meter }
+    }
+
+    fn path(&self) -> PathBuf {
+        only(self.dir.path())
+    }
+
+    /// What the next start would find, if the process ended here.
+    fn found(&self) -> Old {
+        file::read(&self.path()).unwrap()
+    }
+}
+
+/// The one counters file of a directory.
+fn only(dir: &std::path::Path) -> PathBuf {
+    let [path] = file::list(dir).unwrap().try_into().unwrap();
+    path
+}
+
+/// A metric of a tenant, as it was found.
+fn in_old(old: &Old, tenant: &str, metric: Metric) -> u64 {
+    old.counted.iter().filter(|counted| &*counted.tenant == tenant).map(|counted| counted.total[metric]).sum()
+}
 
 fn total(meter: &Meter, name: &str, metric: Metric) -> u64 {
     meter.totals().filter(|(n, m, _)| &**n == name && *m == metric).map(|(_, _, n)| n).sum()
