@@ -5,6 +5,7 @@
 
 mod architecture;
 mod cases;
+mod counting;
 mod drain;
 mod foreign;
 mod no_failed_request;

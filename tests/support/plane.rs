@@ -70,6 +70,11 @@ impl System {
         assert!(status.success(), "after SIGTERM: {status}");
     }
 
+    /// Id of the process that serves requests, where that is Weir.
+    pub fn serving_id(&mut self) -> u32 {
+        self.serving().id()
+    }
+
     fn serving(&mut self) -> &mut Process {
         let process = match self.plane {
             Plane::Up => self.server.as_mut(),

@@ -30,6 +30,11 @@ impl Process {
         Self { name: name.into(), child, logs: paths }
     }
 
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything that it wrote to stdout, by every run of that name.
     pub fn output(&self) -> String {
         fs::read_to_string(&self.logs[0]).unwrap_or_default()

@@ -13,7 +13,7 @@ fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
 # Command, and the Debian package that has it.
 debian() {
   local missing=() pair
-  for pair in cc:gcc cc:libc6-dev make:make cmake:cmake curl:curl openssl:openssl; do
+  for pair in cc:gcc cc:libc6-dev make:make cmake:cmake curl:curl openssl:openssl strace:strace; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
   done
   if ! python3 -m pip --version >/dev/null 2>&1 && [ ! -x "$envoy_dir/envoy" ]; then

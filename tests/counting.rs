@@ -1,0 +1,99 @@
+//! Metering is exact: randomised exchanges, counted by the client byte by byte, are metered to the
+//! byte; what is cut short is metered as the proxy's own socket calls moved it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::counting::cut::{self, Cut};
+use crate::support::counting::place::Place;
+use crate::support::counting::session::{self, Outcome};
+use crate::support::counting::witness::{Moved, Witness};
+use crate::support::plane::Plane;
+use crate::support::site::HTTP;
+
+/// Exchanges of a run.
+const EXCHANGES: u64 = 10_000;
+/// Exchanges that are cut.
+const CUTS: u64 = 1_500;
+/// Connections at one time.
+const CLIENTS: u64 = 32;
+
+#[test]
+fn soak_completed_exchanges_are_metered_to_the_byte() {
+    let mut place = Place::start(Plane::Weir);
+    let (seed, began) = (number("WEIR_SEED"), Instant::now());
+    let end = began + Duration::from_secs(number("WEIR_SOAK_SECONDS"));
+    let counted = exchanges(&place, seed, |completed| completed < EXCHANGES || Instant::now() < end);
+    eprintln!("{} exchanges in {:?}: {}", counted.completed, began.elapsed(), counted.tally);
+    place.assert_metered(&counted.tally);
+    place.system.assert_alive();
+}
+
+/// What the proxy's reads on its clients' connections returned is in the request bytes of the tenant whose
+/// exchange it was, or of nobody where it was none's; what its writes took is in the response bytes. Both
+/// sums are equal to the byte, however the exchanges were cut.
+#[test]
+fn soak_what_is_cut_is_metered_as_the_socket_calls_moved_it() {
+    let mut place = Place::start(Plane::Weir);
+    let id = place.system.serving_id();
+    let before = place.metered();
+    let witness = Witness::attach(&place.site, id, HTTP);
+    let target = place.target(false);
+    let (seed, next, all) = (number("WEIR_SEED"), AtomicU64::new(0), Mutex::new(Cut::default()));
+    let end = Instant::now() + Duration::from_secs(number("WEIR_SOAK_SECONDS"));
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= CUTS && Instant::now() >= end {
+                        return;
+                    }
+                    let cut = cut::run(&target, seed + n).unwrap_or_else(|error| panic!("cut {}: {error}", seed + n));
+                    all.lock().unwrap().add(&cut);
+                }
+            });
+        }
+    });
+    place.await_no_connection();
+    let moved = witness.finish();
+    let metered = place.metered().since(&before);
+    let cut = all.into_inner().unwrap();
+    eprintln!("{moved:?}; {cut:?}; {metered}");
+
+    let received = metered.sum("request_bytes") + metered.sum("tunnel_request_bytes");
+    let sent = metered.sum("response_bytes") + metered.sum("tunnel_response_bytes");
+    assert_eq!(Moved { read: received, written: sent }, moved, "metered, and what the calls moved");
+    assert!(cut.received <= sent && received <= cut.sent, "{cut:?} is not within {moved:?}");
+    assert!(metered.get("-", "request_bytes") <= cut.nobodys, "exchanges of acme are billed to nobody: {metered}");
+    let requests = metered.get("acme", "requests");
+    assert!((cut.answered..=cut.begun).contains(&requests), "{requests} requests; {cut:?}");
+    place.system.assert_alive();
+}
+
+/// Runs sessions, drawn from `seed`, as long as `goes` says of the number of exchanges so far.
+fn exchanges(place: &Place, seed: u64, goes: impl Fn(u64) -> bool + Sync) -> Outcome {
+    let (sessions, completed, all) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Outcome::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                while goes(completed.load(Ordering::Relaxed)) {
+                    let n = sessions.fetch_add(1, Ordering::Relaxed);
+                    let target = place.target(n % 3 == 0);
+                    let outcome = session::run(&target, seed + n).unwrap_or_else(|error| panic!("{error}"));
+                    completed.fetch_add(outcome.completed, Ordering::Relaxed);
+                    let mut all = all.lock().unwrap();
+                    all.tally.merge(&outcome.tally);
+                    all.completed += outcome.completed;
+                }
+            });
+        }
+    });
+    all.into_inner().unwrap()
+}
+
+/// A number in the environment; 0 where there is none.
+fn number(variable: &str) -> u64 {
+    std::env::var(variable).map_or(0, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}: a number")))
+}
