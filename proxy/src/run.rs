@@ -79,7 +79,7 @@ impl Proxy {
     pub fn new(bootstrap: &ProxyBootstrap, hooks: Hooks) -> anyhow::Result<Self> {
         let workers = bootstrap.workers.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
         let life = Life::new();
-        let metering = Metering::start(bootstrap, workers);
+        let metering = Metering::start(bootstrap, workers)?;
         let meter = &metering.meter;
         let log = Arc::new(AccessLog::stdout(workers).context("cannot start the access log")?);
         let live = Live::new(Arc::clone(meter)).context("cannot prepare TLS")?;
@@ -126,7 +126,8 @@ impl Proxy {
         server.run(RunArgs { shutdown_signal: Box::new(self.life.signals(self.drain_timeout)) });
         lock(&self.pipeline).finish(Instant::now());
         self.log.flush(FLUSH);
-        self.metering.finish();
+        let nobody_counts = *self.life.drained().borrow();
+        self.metering.finish(nobody_counts);
         self.life.failure()
     }
 

@@ -8,11 +8,16 @@
 //! when its last totals are logged, [`Meter::free`] gives it to the next tenant, under a new
 //! *incarnation*, a number that is unique within the epoch.
 
+pub mod books;
 mod cells;
+pub mod disk;
 pub mod file;
 mod header;
+mod keeper;
 mod key;
 mod layout;
+pub mod ledger;
+pub mod log;
 mod map;
 mod names;
 mod outbox;
@@ -28,6 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cells::Cells;
 pub use cells::Writing;
+pub use keeper::Keeper;
 pub use key::{Epoch, Key};
 use layout::Layout;
 pub use outbox::Outbox;

@@ -66,6 +66,10 @@ pub enum Alarm {
     Damaged(Vec<String>),
     /// Epochs that ended in a way in which their open window is lost.
     LostOpenWindows(u64),
+    /// Tenants whose counters are in memory, because the disk had no space for them.
+    Volatile(u64),
+    /// How often a logged batch could not be read when it was to be sent.
+    Unreadable(u64),
     /// Counters of an earlier epoch are there and cannot be logged or deleted.
     Unrecovered(String),
 }
@@ -79,6 +83,10 @@ impl fmt::Display for Alarm {
             Alarm::OverBound => f.write_str("the usage log is over its bound, and nothing is left to merge"),
             Alarm::Damaged(segments) => write!(f, "damaged usage segments: {}", segments.join(", ")),
             Alarm::LostOpenWindows(n) => write!(f, "the open window of {n} epochs is lost"),
+            Alarm::Volatile(n) => {
+                write!(f, "{n} tenants are counted in memory only: there is no space for their counters")
+            }
+            Alarm::Unreadable(n) => write!(f, "{n} times logged usage could not be read to be sent"),
             Alarm::Unrecovered(why) => write!(f, "counters of an earlier epoch wait: {why}"),
         }
     }

@@ -4,10 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use weir_config::bootstrap::ProxyBootstrap;
 
 use super::{Service, service};
-use crate::meter::{Meter, Outbox};
+use crate::meter::{Keeper, Meter};
 use crate::usage::stream::Reporter;
 
 /// How long the server may take at the end to store what is left. It gets the rest at the next start.
@@ -18,13 +19,20 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub(super) struct Metering {
     pub(super) meter: Arc<Meter>,
     pub(super) reporter: Reporter,
+    keeper: Keeper,
 }
 
 impl Metering {
-    pub(super) fn start(bootstrap: &ProxyBootstrap, workers: usize) -> Self {
-        let address = bootstrap.usage.server.clone().unwrap_or_else(|| bootstrap.xds.address.clone());
-        let reporter = Reporter { address, outbox: Arc::new(Outbox::default()), flight: Arc::default() };
-        Self { meter: Arc::new(Meter::new(workers)), reporter }
+    /// Logs what earlier starts left, and begins to count.
+    pub(super) fn start(bootstrap: &ProxyBootstrap, workers: usize) -> anyhow::Result<Self> {
+        let usage = &bootstrap.usage;
+        let log_bytes = usage.log_bytes.value().context("usage.logBytes")?;
+        let dir = bootstrap.state_dir.join("usage");
+        let (meter, outbox, keeper) = Keeper::start(&dir, &bootstrap.node.id, usage.window.0, log_bytes, workers)
+            .context("cannot meter usage")?;
+        let address = usage.server.clone().unwrap_or_else(|| bootstrap.xds.address.clone());
+        let reporter = Reporter { address, outbox, flight: Arc::default() };
+        Ok(Self { meter, reporter, keeper })
     }
 
     /// Reports as long as the process runs, while exchanges drain too.
@@ -36,8 +44,14 @@ impl Metering {
         })
     }
 
-    /// Sends what is left. For the end, when the services are no more.
-    pub(super) fn finish(self) {
+    /// Logs and sends what is left. For the end, when the services are no more. While anybody still counts the epoch
+    /// does not end: then the next start ends it.
+    pub(super) fn finish(self, nobody_counts: bool) {
+        if nobody_counts {
+            self.keeper.finish();
+        } else {
+            self.keeper.close();
+        }
         match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(self.reporter.flush(FLUSH)),
             Err(error) => tracing::warn!(%error, "the last usage goes to the server at the next start"),

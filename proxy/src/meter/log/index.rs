@@ -110,12 +110,9 @@ impl Index {
             past.ended_ms = Some(batch.ended_ms);
         }
         past.ended |= batch.last;
-        // It takes the place of what it was merged from. The other way round, something that was merged came back.
-        let covers = self.live.range((ordinal, key.sequence)..).next();
-        if covers.is_some_and(|((o, last), e)| *o == ordinal && *last > key.sequence && e.first <= entry.first) {
-            return;
-        }
-        let within: Vec<_> = self.live.range((ordinal, entry.first)..=(ordinal, key.sequence)).map(|(k, _)| *k).collect();
+        // It takes the place of what it was merged from.
+        let within: Vec<_> =
+            self.live.range((ordinal, entry.first)..=(ordinal, key.sequence)).map(|(k, _)| *k).collect();
         for key in within {
             if let Some(old) = self.live.remove(&key) {
                 self.release(&old, true);
@@ -225,6 +222,12 @@ impl Index {
         })
     }
 
+    /// The first sequence of an epoch that has no acknowledgement.
+    pub fn first(&self, epoch: Epoch) -> Option<u64> {
+        let ordinal = self.ordinal(epoch)?;
+        self.live.range((ordinal, 0)..=(ordinal, u64::MAX)).next().map(|(_, entry)| entry.first)
+    }
+
     /// Batches without an acknowledgement that were never sent, and so may be merged, of one epoch.
     pub fn never_sent(&self, epoch: Epoch) -> impl Iterator<Item = (u64, &Entry)> {
         let found = self.ordinal(epoch).filter(|ordinal| self.epochs[*ordinal].sent < u64::MAX);
@@ -242,11 +245,6 @@ impl Index {
     /// The range is merged, or is not going to be.
     pub fn end_merge(&mut self) {
         self.merging = None;
-    }
-
-    /// The segments, by number.
-    pub fn segments(&self) -> &BTreeMap<u64, Segment> {
-        &self.segments
     }
 
     /// What is known of a segment, to be changed.
@@ -276,10 +274,13 @@ impl Index {
         self.segments.remove(&number);
     }
 
-    /// The totals in records are not needed any more.
+    /// The counters of earlier epochs are gone: totals in records are not needed any more.
     pub fn forget_reached(&mut self) {
         for past in &mut self.epochs {
             past.reached = HashMap::new();
+        }
+        for segment in self.segments.values_mut() {
+            segment.pinned = false;
         }
     }
 }

@@ -29,15 +29,17 @@ pub struct Run {
 /// The sum of batches that follow each other.
 #[derive(Debug, Default)]
 pub struct Merging {
-    first: Option<UsageBatch>,
-    count: usize,
+    sum: Option<UsageBatch>,
     usage: BTreeMap<String, Units>,
 }
 
 impl Index {
     /// Rows of batches that may be merged, the best first: those of the shortest spans, the oldest of them first.
     pub fn runs(&self) -> Vec<Run> {
-        SPANS.into_iter().flat_map(|span| self.epochs().iter().flat_map(move |past| self.runs_of(past.epoch, span))).collect()
+        SPANS
+            .into_iter()
+            .flat_map(|span| self.epochs().iter().flat_map(move |past| self.runs_of(past.epoch, span)))
+            .collect()
     }
 
     fn runs_of(&self, epoch: Epoch, span_ms: i64) -> Vec<Run> {
@@ -61,12 +63,11 @@ impl Index {
 impl Merging {
     /// Adds the next batch.
     pub fn add(&mut self, batch: &UsageBatch) {
-        self.count += 1;
         for entry in &batch.usage {
             let units = entry.units.as_ref().map(Units::from).unwrap_or_default();
             self.usage.entry(entry.tenant.clone()).or_default().add(&units);
         }
-        let sum = self.first.get_or_insert_with(|| UsageBatch { usage: Vec::new(), ..batch.clone() });
+        let sum = self.sum.get_or_insert_with(|| UsageBatch { usage: Vec::new(), ..batch.clone() });
         sum.sequence = batch.sequence;
         sum.started_ms = sum.started_ms.min(batch.started_ms);
         sum.ended_ms = sum.ended_ms.max(batch.ended_ms);
@@ -77,9 +78,12 @@ impl Merging {
     /// The batches that take the place of those that were added: as few as hold all tenants. Their ranges share out
     /// the sequences, so that each has at least one.
     pub fn finish(self) -> Vec<UsageBatch> {
-        let Some(sum) = self.first else { return Vec::new() };
-        let usage: Vec<_> =
-            self.usage.iter().map(|(tenant, units)| TenantUsage { tenant: tenant.clone(), units: Some(units.into()) }).collect();
+        let Some(sum) = self.sum else { return Vec::new() };
+        let usage: Vec<_> = self
+            .usage
+            .iter()
+            .map(|(tenant, units)| TenantUsage { tenant: tenant.clone(), units: Some(units.into()) })
+            .collect();
         let mut chunks: Vec<_> = usage.chunks(MAX_BATCH_ENTRIES).map(<[_]>::to_vec).collect();
         if chunks.is_empty() {
             chunks.push(Vec::new());

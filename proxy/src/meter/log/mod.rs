@@ -19,9 +19,9 @@ mod writer;
 
 pub use frame::{decode, encode};
 pub use index::{Entry, Index, Past, Place};
-pub use merge::Merging;
+pub use merge::{Merging, Run};
 pub use record::{Acknowledged, Frame, Logged, OpenEpoch, Reached};
-pub use scan::{End, Scan, scan};
+pub use scan::{End, scan};
 pub use segment::{Segment, damaged_name, name, number};
 pub use writer::Writer;
 

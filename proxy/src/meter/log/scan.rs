@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::frame::{MAGIC, decode};
 use super::Frame;
+use super::frame::{MAGIC, decode};
 
 /// What a segment holds.
 #[derive(Clone, Debug, PartialEq)]
