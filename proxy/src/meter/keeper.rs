@@ -1,5 +1,8 @@
 //! The thread that keeps the books of a running proxy.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

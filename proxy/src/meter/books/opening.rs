@@ -133,10 +133,10 @@ impl Opening {
             }
             remove(one)?;
             let mut inner = self.outbox.inner();
-            if one.old.believable {
+            if one.old.believable && inner.index.past(sender.epoch).is_some() {
                 // No other process has sent for this epoch.
                 inner.index.set_sent(sender.epoch, one.old.sent_sequence);
-            } else if !pieces.is_empty() {
+            } else if !one.old.believable && !pieces.is_empty() {
                 self.tell_lost(&mut inner.state.alarms);
             }
         }

@@ -11,7 +11,7 @@ use crate::meter::log::{Logged, Past};
 /// How far beyond the last known sequence a batch stands that says that an epoch's open window is
 /// lost. The epoch may go on elsewhere (its directory was copied), or may have gone further than is known here
 /// (an old snapshot): no batch of its own must ever meet this one's key.
-pub const BEYOND: u64 = 1 << 32;
+const BEYOND: u64 = 1 << 32;
 
 /// What is still to be logged of an epoch whose counters were found: nothing where its end is logged
 /// already. It gives the same whenever it is asked with the same, and what is left where a part was
