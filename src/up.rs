@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::{Address, Admin, Endpoint, Period, ProxyBootstrap, ProxyUsage, ServerBootstrap};
 use weir_proxy::run::{Proxy, service};
@@ -52,6 +52,8 @@ pub(crate) struct Args {
 
 /// How long the server may take to open its ports.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to end.
+const END: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let set_filter = logging::start(&args.log)?;
@@ -71,10 +73,25 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     bootstrap.xds = Endpoint { address: xds };
 
     let proxy = Proxy::new(&bootstrap, proxy::hooks(set_filter, addresses))?;
-    let server = service("server", move |_stop| async move { task.await.context("the control server broke off")? });
-    proxy.run(vec![server])?;
+    let task = Arc::new(Mutex::new(task));
+    let server = Arc::clone(&task);
+    let server = service("server", move |_stop| async move {
+        (&mut *server.lock().await).await.context("the control server broke off")?
+    });
+    // The proxy ends first, so that the server takes the last usage.
+    let ran = proxy.run(vec![server]);
     shutdown.cancel();
-    Ok(ExitCode::SUCCESS)
+    runtime.block_on(async {
+        let ended = tokio::time::timeout(END, async {
+            let mut task = task.lock().await;
+            // One that ended before has said why, and is not asked again.
+            if !task.is_finished() { (&mut *task).await.map(drop) } else { Ok(()) }
+        });
+        if ended.await.is_err() {
+            tracing::warn!("the control server did not end in time");
+        }
+    });
+    ran.map(|()| ExitCode::SUCCESS)
 }
 
 /// Settings of the two halves; the proxy's xDS address is not known yet.

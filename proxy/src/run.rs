@@ -93,6 +93,7 @@ impl Proxy {
         let address = socket.address()?;
         tracing::info!(%address, "admin endpoint");
         let admin = Admin {
+            node: bootstrap.node.id.clone(),
             pipeline: Arc::clone(&pipeline),
             meter: Arc::clone(meter),
             reporter: metering.reporter.clone(),

@@ -81,9 +81,14 @@ impl Busiest {
                 self.name(name.into(), total);
             } else if !total.is_zero() {
                 unnamed.add(&total);
-                best.push(Reverse((weight(&total), Reverse(name), total.0)));
+                let weight = weight(&total);
                 // Which places are free is known only when all were seen; it is never more than all of them.
-                if best.len() > self.limit {
+                let full = best.len() >= self.limit;
+                if full && best.peek().is_none_or(|Reverse((least, ..))| weight < *least) {
+                    continue;
+                }
+                best.push(Reverse((weight, Reverse(name), total.0)));
+                if full {
                     best.pop();
                 }
             }

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
 
 use super::*;
+use crate::testing::soak;
 
 fn requests(n: u64) -> Units {
     let mut units = Units::ZERO;
@@ -96,13 +98,11 @@ fn grows(before: &Units, after: &Units) -> bool {
     before.iter().all(|(metric, n)| n <= after[metric])
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    /// Over any sequence: sums are exact, series only grow, a name stays while its tenant does, and
-    /// there are never more than the limit.
-    #[test]
-    fn series_add_up_and_only_grow(limit in 0usize..6, steps in steps()) {
+/// Over any sequence: sums are exact, series only grow, a name stays while its tenant does, and there are
+/// never more than the limit.
+#[test]
+fn soak_usage_series_add_up_and_only_grow() {
+    soak::property(&(0usize..6, steps()), |(limit, steps)| {
         let mut busiest = Busiest::new(limit);
         let (mut gone, mut live) = (Units::ZERO, BTreeMap::<&str, Units>::new());
         let mut before = Series::default();
@@ -111,30 +111,38 @@ proptest! {
         for step in steps {
             match step {
                 Step::Use(n, units) => live.entry(NAMES[n]).or_default().add(&Units(units)),
-                Step::Leave(n) => if let Some(total) = live.remove(NAMES[n]) {
-                    gone.add(&total);
-                    left.push(NAMES[n]);
-                },
+                Step::Leave(n) => {
+                    if let Some(total) = live.remove(NAMES[n]) {
+                        gone.add(&total);
+                        left.push(NAMES[n]);
+                    }
+                }
                 Step::Select => {
                     let now = busiest.select(gone, live.iter().map(|(name, total)| (*name, *total)));
                     let mut total = gone;
                     live.values().for_each(|units| total.add(units));
-                    let mut sum = now.others;
-                    now.named.iter().for_each(|(_, units)| sum.add(units));
-                    prop_assert_eq!(sum, total, "sums are exact");
-                    prop_assert!(grows(&before.others, &now.others), "{OTHERS} only grows");
-                    let named: BTreeMap<_, _> = now.named.iter().cloned().collect();
-                    prop_assert!(named.keys().filter(|name| &***name != NO_TENANT).count() <= limit);
-                    for (name, units) in &before.named {
-                        match named.get(name) {
-                            Some(after) => prop_assert!(grows(units, after), "{name} only grows"),
-                            None => prop_assert!(left.contains(&&**name), "{name} stays while its tenant does"),
-                        }
-                    }
+                    check(&before, &now, &total, limit, &left)?;
                     before = now;
                     left.clear();
                 }
             }
         }
+        Ok(())
+    });
+}
+
+fn check(before: &Series, now: &Series, total: &Units, limit: usize, left: &[&str]) -> TestCaseResult {
+    let mut sum = now.others;
+    now.named.iter().for_each(|(_, units)| sum.add(units));
+    prop_assert_eq!(&sum, total, "sums are exact");
+    prop_assert!(grows(&before.others, &now.others), "{OTHERS} only grows");
+    let named: BTreeMap<_, _> = now.named.iter().cloned().collect();
+    prop_assert!(named.keys().filter(|name| &***name != NO_TENANT).count() <= limit);
+    for (name, units) in &before.named {
+        match named.get(name) {
+            Some(after) => prop_assert!(grows(units, after), "{name} only grows"),
+            None => prop_assert!(left.contains(&&**name), "{name} stays while its tenant does"),
+        }
     }
+    Ok(())
 }

@@ -50,6 +50,8 @@ pub type SetFilter = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// What the endpoint shows and changes.
 pub struct Admin {
+    /// Name of this proxy.
+    pub node: String,
     /// The configuration.
     pub pipeline: Shared,
     /// The counters.
@@ -172,7 +174,7 @@ async fn stats(State(shown): State<Shown>) -> impl IntoResponse {
 }
 
 async fn usage(State(shown): State<Shown>) -> impl IntoResponse {
-    let text = blocking(move || usage::page(&shown.admin.meter, &shown.admin.reporter));
+    let text = blocking(move || usage::page(&shown.admin.node, &shown.admin.meter, &shown.admin.reporter));
     ([(header::CONTENT_TYPE, "application/json")], text.await)
 }
 

@@ -67,6 +67,7 @@ impl Rig {
         let filter = Arc::new(Mutex::new(String::new()));
         let set = Arc::clone(&filter);
         let admin = Admin {
+            node: "edge-0".into(),
             pipeline: Arc::new(Mutex::new(pipeline)),
             meter: Arc::clone(&meter),
             reporter: reporter.clone(),
@@ -188,12 +189,14 @@ async fn usage_is_shown_as_counted_as_logged_and_as_reported() {
     let epoch = rig.meter.epoch();
     let batch = UsageBatch { epoch: epoch.to_vec(), sequence: 1, first_sequence: 1, ..UsageBatch::default() };
     rig.reporter.outbox.push(batch);
+    rig.meter.set_logged_sequence(1);
 
     let (status, body) = rig.ask("GET", "/usage").await;
     let page: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(status, 200);
     assert_eq!(page["epoch"], Epoch(epoch).to_string());
     assert_eq!(page["tenants"], json!({ "acme": { "counted": { "requests": 4 }, "logged": { "requests": 3 } } }));
+    assert_eq!((&page["node"], &page["logged_through"]), (&json!("edge-0"), &json!(1)));
     assert_eq!(page["gone"], json!({ "response_bytes": 70 }));
     assert_eq!(page["log"]["unacknowledged"], 1);
     assert_eq!(page["stream"]["connected"], false);
