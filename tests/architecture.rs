@@ -38,6 +38,7 @@ const H1: &str = "parsing and framing are tested over every split of the bytes";
 const PURE: &[(&str, &str)] = &[
     ("config/src/kinds", "objects are read alike by the server, `weir check` and tests"),
     ("config/src/model", "the model is what both halves mean; it does nothing"),
+    ("config/src/usage", "both halves count in the same values and choose the same series"),
     ("config/src/xds", "the codec is a function, so that decode(encode(x)) = x can be a property"),
     ("xds-server/src/index", "who owns what is a function of the objects, whatever their order"),
     ("xds-server/src/translate", "two servers that see the same objects give byte-equal resources"),
@@ -53,6 +54,8 @@ const PURE: &[(&str, &str)] = &[
     ("proxy/src/serve/h1/target", H1),
     ("proxy/src/serve/h1/trailers", H1),
     ("proxy/src/xds/warm", "what waits for what is tested without a network"),
+    ("proxy/src/usage/state", "what is on its way is simulated with lost and reordered acknowledgements"),
+    ("proxy/src/usage/retry", "when to try again is a function of what happened"),
     ("proxy/src/xds/client", "the client's state machine is simulated with lost and reordered messages"),
 ];
 
@@ -78,6 +81,9 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("proxy/src/xds", "crate::request", "configuration reaches requests by one door, live"),
     ("proxy/src/serve", "crate::xds", "the engine serves tables, whatever control plane they came from"),
     ("proxy/src/meter", "crate::serve", "counters do not know who counts"),
+    ("proxy/src/meter", "crate::usage", "what is logged does not know how it is reported"),
+    ("proxy/src/usage", "crate::xds", "usage reaches a server that need not be the one of the configuration"),
+    ("proxy/src/connect", "crate::xds", "a connection does not know what is asked over it"),
 ];
 
 /// Crates that a package must not list, and why.

@@ -72,7 +72,7 @@ impl Busiest {
     {
         self.named.values_mut().for_each(|place| place.seen = false);
         let (mut sum, mut unnamed) = (gone, Units::ZERO);
-        let mut best = BinaryHeap::new();
+        let mut best = BinaryHeap::<Reverse<(u64, Reverse<N>, _)>>::new();
         for (name, total) in tenants {
             sum.add(&total);
             if let Some(place) = self.named.get_mut(name.as_ref()) {
