@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::books::{Books, Earlier, Limits, Opening};
@@ -21,14 +21,13 @@ const MEMORY: u64 = 64 << 20;
 /// How long the end may wait for the disk.
 const FINISH: Duration = Duration::from_secs(5);
 
-/// Closes windows until it is told to end. Dropped without [`Keeper::finish`] it leaves the open window to the
+/// Closes windows as long as it is there. Dropped without [`Keeper::finish`] it leaves the open window to the
 /// next start, as a kill does.
 #[derive(Debug)]
 pub struct Keeper {
     orders: Option<mpsc::Sender<Order>>,
-    thread: Option<JoinHandle<()>>,
-    /// The directory is ours as long as this is there.
-    _files: Option<Files>,
+    /// Hangs up when the thread has ended, and the directory is free.
+    ended: mpsc::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -62,23 +61,28 @@ impl Keeper {
         log_bytes: u64,
         workers: usize,
     ) -> io::Result<(Arc<Meter>, Arc<Outbox>, Self)> {
-        let files = match Files::open(dir) {
+        let (files, lock) = match Files::open(dir) {
+            Ok((files, lock)) => (Ok(files), Some(lock)),
             Err(error) if error.kind() == ErrorKind::ResourceBusy => return Err(error),
-            other => other,
+            Err(error) => (Err(error), None),
         };
         let opened = files.as_ref().map_err(|error| format!("{}: {error}", dir.display())).and_then(|files| {
             durable(files, dir, node_id, window, log_bytes, workers)
                 .map_err(|error| format!("{}: {error}", dir.display()))
         });
-        let files = files.ok();
         let (meter, books) = match opened {
             Ok(opened) => opened,
-            Err(why) => volatile(files.clone(), dir, node_id, window, log_bytes, workers, &why)?,
+            Err(why) => volatile(files.ok(), dir, node_id, window, log_bytes, workers, &why)?,
         };
         let outbox = books.outbox();
         let (orders, received) = mpsc::channel();
-        let thread = thread::Builder::new().name("weir-usage".into()).spawn(move || keep(books, &received))?;
-        Ok((meter, outbox, Self { orders: Some(orders), thread: Some(thread), _files: files }))
+        let (end, ended) = mpsc::channel();
+        thread::Builder::new().name("weir-usage".into()).spawn(move || {
+            keep(books, &received);
+            drop(lock);
+            drop(end);
+        })?;
+        Ok((meter, outbox, Self { orders: Some(orders), ended }))
     }
 
     /// Closes the open window now, and waits until it is logged, or cannot be.
@@ -87,10 +91,10 @@ impl Keeper {
     }
 
     /// Logs what was counted since the last window, with which the epoch ends. To be called when nobody counts
-    /// any more: what is counted later is lost. Waits for the disk, a few seconds at most.
-    pub fn finish(mut self) {
+    /// any more: what is counted later is lost. Waits for the disk, a few seconds at most. What is acknowledged
+    /// after that is still dropped from the log, until the keeper is dropped.
+    pub fn finish(&self) {
         self.order(Order::Finish);
-        self.orders = None;
     }
 
     fn order(&self, order: impl FnOnce(mpsc::Sender<()>) -> Order) {
@@ -108,11 +112,7 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         self.orders = None;
         // A thread that waits for a dead disk is not waited for.
-        if let Some(thread) = self.thread.take()
-            && thread.is_finished()
-        {
-            let _ended = thread.join();
-        }
+        let _ended = self.ended.recv_timeout(FINISH);
     }
 }
 
@@ -120,21 +120,15 @@ impl Drop for Keeper {
 fn keep(mut books: Books, orders: &mpsc::Receiver<Order>) {
     loop {
         let wait = books.wait(now());
-        match orders.recv_timeout(wait) {
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                // What fails is logged, counted and told; the next window is longer.
-                let _told = books.close(now(), false);
-            }
-            Ok(Order::Close(done)) => {
-                let _told = books.close(now(), false);
-                let _nobody_waits = done.send(());
-            }
-            Ok(Order::Finish(done)) => {
-                books.finish(now());
-                let _nobody_waits = done.send(());
-                return;
-            }
-            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        let order = orders.recv_timeout(wait);
+        match &order {
+            Err(mpsc::RecvTimeoutError::Disconnected) => return books.put_down(),
+            Ok(Order::Finish(_)) => books.finish(now()),
+            // What fails is logged, counted and told; the next window is longer.
+            Ok(Order::Close(_)) | Err(mpsc::RecvTimeoutError::Timeout) => drop(books.close(now(), false)),
+        }
+        if let Ok(Order::Close(done) | Order::Finish(done)) = order {
+            let _nobody_waits = done.send(());
         }
     }
 }

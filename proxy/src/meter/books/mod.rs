@@ -119,6 +119,10 @@ impl Books {
             tracing::warn!(step_ms, "the wall clock was set; the open window's span moves with it");
         }
         self.tidy();
+        if self.end.is_none() {
+            // The epoch has ended.
+            return Ok(());
+        }
         let closed = self.log_window(now, last);
         self.compact();
         self.tell(&closed);
@@ -179,13 +183,29 @@ impl Books {
     /// Ends the epoch: logs its last window and takes the counters away. Where the log cannot be
     /// written they stay, and the next start does it.
     pub fn finish(&mut self, now: Now) {
-        if self.close(now, true).is_err() {
+        if self.end.is_none() || self.close(now, true).is_err() {
             return;
         }
         if let Some(end) = self.end.take()
             && let Err(error) = end().and_then(|()| self.pen.disk.sync_names())
         {
             tracing::warn!(%error, "cannot remove the counters of this process; the next start does");
+        }
+    }
+
+    /// The process ends: writes down what was acknowledged meanwhile.
+    pub fn put_down(&mut self) {
+        self.pen.writer.seal();
+        self.tidy();
+        let (acknowledged, live) = {
+            let inner = self.outbox.inner();
+            (inner.index.acknowledged().len(), inner.index.live().count())
+        };
+        if acknowledged > 0
+            && live > 0
+            && let Err(error) = self.pen.append(&self.outbox, Vec::new(), || {})
+        {
+            tracing::warn!(%error, "acknowledged usage is sent again after the next start");
         }
     }
 

@@ -10,28 +10,31 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::meter::log::disk::Disk;
 
-/// A directory that no other process uses as long as this value, or a clone, lives.
+/// A directory of the file system.
 #[derive(Clone, Debug)]
 pub struct Files {
     path: PathBuf,
-    /// Open, and locked.
     directory: Arc<File>,
 }
+
+/// As long as this is there no other process uses the directory.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "it is held, not used")] File);
 
 impl Files {
     /// Opens a directory, made if it is not there (mode 0700), and locks it.
     ///
     /// # Errors
     /// [`ErrorKind::ResourceBusy`] where another process has it; otherwise the system's.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<(Self, Lock)> {
         if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(path)
             && !path.is_dir()
         {
             return Err(error);
         }
-        let directory = File::open(path)?;
-        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), directory: Arc::new(directory) }),
+        let lock = File::open(path)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok((Self { path: path.to_owned(), directory: Arc::new(File::open(path)?) }, Lock(lock))),
             Err(error) if error == rustix::io::Errno::WOULDBLOCK => Err(io::Error::new(
                 ErrorKind::ResourceBusy,
                 format!("{} is in use by another proxy: each needs a state directory of its own", path.display()),

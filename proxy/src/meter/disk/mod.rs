@@ -4,6 +4,6 @@ mod files;
 mod memory;
 mod overlay;
 
-pub use files::Files;
+pub use files::{Files, Lock};
 pub use memory::Memory;
 pub use overlay::Overlay;

@@ -33,9 +33,7 @@ impl Site {
 
     /// As a kill does: nothing is written any more.
     fn killed(self) {
-        let Site { mut keeper, .. } = self;
-        keeper.orders = None;
-        keeper.thread.take().unwrap().join().unwrap();
+        drop(self.keeper);
     }
 }
 
@@ -95,6 +93,21 @@ fn what_a_killed_process_counted_is_its_epochs_last_batch() {
     assert_eq!(told, [(1, false, false), (2, true, false), (1, false, false)]);
     assert_eq!(sum(&all), BTreeMap::from([("acme".into(), 107)]));
     assert!(site.outbox.state().alarms.is_empty(), "{:?}", site.outbox.state().alarms);
+}
+
+#[test]
+fn what_is_acknowledged_at_the_end_is_gone_from_the_disk() {
+    let dir = TempDir::new().unwrap();
+    let site = start(dir.path());
+    site.count("acme", 3);
+    site.keeper.finish();
+    for batch in batches(&site.outbox) {
+        let key = Key::of(&batch).unwrap();
+        assert!(site.outbox.sending(key));
+        site.outbox.acknowledged(key);
+    }
+    drop(site);
+    assert_eq!(files(dir.path()), Vec::<String>::new());
 }
 
 #[test]
