@@ -1,15 +1,45 @@
-//! Weir beside its peers, measured in one run. All traffic stays on loopback, bounded in count.
+//! Weir beside its peers, measured in one run. All traffic stays on loopback, bounded in time.
 
 mod callgrind;
-mod client;
+mod certificate;
+mod cores;
+mod cpu;
+#[cfg(test)]
+mod golden;
+mod histogram;
+mod http;
+mod load;
+mod machine;
 mod manifests;
+mod measure;
 mod peers;
+mod poll;
 mod processes;
+mod race;
+mod report;
+mod rows;
+#[cfg(test)]
+mod smoke;
+mod stats;
 mod upstream;
+mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use load::Span;
+use measure::Pace;
+use report::{Report, json, markdown, svg, table};
+use rows::{Config, Logs, ROWS, Row};
+
+/// Files of a report.
+const DATA: &str = "benchmarks.json";
+const CHART: &str = "benchmarks.svg";
+const PAGE: &str = "benchmarks.md";
 
 /// Measure Weir beside its peers
 #[derive(Parser)]
@@ -20,28 +50,175 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Race Weir, nginx, HAProxy and Envoy: CPU a request, throughput, latency, memory, time to serve
+    Race(RaceArgs),
+    /// Write the chart and the page anew, out of a race's report
+    Report {
+        /// Directory of the report
+        #[arg(long, default_value = "docs")]
+        out: PathBuf,
+    },
     /// Instructions per request, by callgrind: a long run less a short one, over the difference
     ///
     /// Counts user-space instructions of the proxy process alone, so the figure is the same on a busy
-    /// machine. Rows: plain proxying of one tenant, and routing with limits for many; nginx beside
-    /// them, if it is installed.
+    /// machine.
     Instructions {
         /// The `weir` to measure: a release build
         #[arg(long, default_value = "target/release/weir")]
         weir: PathBuf,
-        /// Requests of the short run; the long one has three times as many
-        #[arg(long, default_value_t = 1000)]
-        requests: u32,
         /// Tenants of the second row
         #[arg(long, default_value_t = 1000)]
         tenants: u32,
+        /// Only these proxies
+        #[arg(long, value_delimiter = ',')]
+        peers: Vec<String>,
         /// Keep each run's callgrind profile in this directory
         #[arg(long)]
         profiles: Option<PathBuf>,
     },
 }
 
+/// Options of the race.
+#[derive(clap::Args)]
+struct RaceArgs {
+    /// The `weir` to race: a release build
+    #[arg(long, default_value = "target/release/weir")]
+    weir: PathBuf,
+    /// Fewer rounds and rows, in less than 5 minutes
+    #[arg(long)]
+    quick: bool,
+    /// Only these rows
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Only these proxies
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<String>,
+    /// Rounds of each row
+    #[arg(long)]
+    rounds: Option<u32>,
+    /// Seconds that a closed loop is measured
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Leave callgrind out
+    #[arg(long)]
+    no_instructions: bool,
+    /// Directory of the report
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+}
+
 fn main() -> anyhow::Result<()> {
-    let Command::Instructions { weir, requests, tenants, profiles } = Cli::parse().command;
-    callgrind::run(&callgrind::Options { weir, requests, tenants, profiles })
+    open_files()?;
+    match Cli::parse().command {
+        Command::Race(args) => race(&args),
+        Command::Report { out } => write(&json::read(&out.join(DATA))?, &out),
+        Command::Instructions { weir, tenants, peers, profiles } => instructions(weir, tenants, &peers, profiles),
+    }
+}
+
+/// As many files as rows need, or as are allowed: each connection is one, at both ends.
+fn open_files() -> anyhow::Result<()> {
+    const ENOUGH: u64 = 100_000;
+    let allowed = getrlimit(Resource::Nofile).maximum;
+    let enough = Rlimit { current: Some(ENOUGH), maximum: Some(ENOUGH) };
+    if allowed.is_none_or(|allowed| allowed >= ENOUGH) {
+        setrlimit(Resource::Nofile, Rlimit { maximum: allowed, ..enough })
+    } else {
+        // Only root may; for others, a row that needs more says so.
+        setrlimit(Resource::Nofile, enough)
+            .or_else(|_| setrlimit(Resource::Nofile, Rlimit { current: allowed, maximum: allowed }))
+    }
+    .context("cannot raise the limit of open files")
+}
+
+fn race(args: &RaceArgs) -> anyhow::Result<()> {
+    let rows = chosen(&args.rows, args.quick)?;
+    let options = race::Options {
+        weir: args.weir.clone(),
+        rows,
+        peers: race::peers_named(&args.peers)?,
+        pace: pace(args),
+        quick: args.quick,
+        instructions: !args.quick && !args.no_instructions,
+        profiles: None,
+        at_most: Duration::from_secs(if args.quick { 4 * 60 } else { 40 * 60 }),
+    };
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    let report = race::run(&options, &|report: &Report| {
+        if let Some(row) = report.rows.last() {
+            print!("{}", table::row(row));
+        }
+        // A race that breaks off leaves what it has.
+        if let Err(error) = json::write(report, &args.out.join(DATA)) {
+            eprintln!("{error:#}");
+        }
+    })?;
+    println!("\n{}", table::report(&report));
+    write(&report, &args.out)
+}
+
+/// The report in all its forms.
+fn write(report: &Report, out: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    json::write(report, &out.join(DATA))?;
+    let put = |name: &str, text: String| {
+        let file = out.join(name);
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+    };
+    put(CHART, svg::chart(report))?;
+    put(PAGE, markdown::page(report, CHART, DATA))?;
+    println!("written: {DATA}, {CHART} and {PAGE} in {}", out.display());
+    Ok(())
+}
+
+fn chosen(names: &[String], quick: bool) -> anyhow::Result<Vec<Row>> {
+    if names.is_empty() {
+        return Ok(ROWS.iter().filter(|row| row.quick || !quick).copied().collect());
+    }
+    let named = |name: &String| {
+        let known = || ROWS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
+        let found = ROWS.iter().find(|row| row.name == name).copied();
+        found.with_context(|| format!("there is no row `{name}`; there are {}", known()))
+    };
+    names.iter().map(named).collect()
+}
+
+fn pace(args: &RaceArgs) -> Pace {
+    let span = |warm: u64, measured: f64| Span {
+        warm: Duration::from_millis(warm),
+        measured: Duration::from_secs_f64(measured),
+    };
+    let (rounds, closed, open) =
+        if args.quick { (3, span(300, 1.0), span(300, 2.0)) } else { (7, span(500, 2.0), span(500, 10.0)) };
+    let measured = args.seconds.map_or(closed.measured, Duration::from_secs_f64);
+    Pace { rounds: args.rounds.unwrap_or(rounds), closed: Span { measured, ..closed }, open }
+}
+
+fn instructions(weir: PathBuf, tenants: u32, peers: &[String], profiles: Option<PathBuf>) -> anyhow::Result<()> {
+    let rows = ["plain", "tenants-1000"].map(|name| ROWS.iter().find(|row| row.name == name).copied());
+    let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
+    for row in &mut rows {
+        row.open = false;
+        row.logs = Logs::Without;
+        if let Config::Tenants(count) = &mut row.config {
+            *count = tenants;
+        }
+    }
+    let none = Span { warm: Duration::ZERO, measured: Duration::ZERO };
+    let options = race::Options {
+        weir,
+        rows,
+        peers: race::peers_named(peers)?,
+        pace: Pace { rounds: 0, closed: none, open: none },
+        quick: true,
+        instructions: true,
+        profiles,
+        at_most: Duration::MAX,
+    };
+    race::run(&options, &|report| {
+        if let Some(row) = report.rows.last() {
+            print!("{}", table::row(row));
+        }
+    })?;
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! Manifests of many tenants: each has a hostname, two routes, two Services and a limit that is never reached.
+//! Weir's configuration: manifests of tenants, each with a hostname, two routes, two Services and a
+//! limit that is never reached; or of one plain host.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,21 +8,37 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::peers::Case;
+use crate::rows::{Config, LIMIT};
+
 /// The hostname of tenant `n`.
 pub(crate) fn host(n: u32) -> String {
     format!("t{n}.tenants.test")
 }
 
-/// Writes them into `dir`; the gateway listens on `listen`, every Service's endpoint is `backend`.
-pub(crate) fn write(dir: &Path, tenants: u32, listen: SocketAddr, backend: SocketAddr) -> anyhow::Result<()> {
-    fs::write(dir.join("platform.yaml"), platform(listen))?;
-    for n in 0..tenants {
-        fs::write(dir.join(format!("t{n}.yaml")), tenant(n, backend)).context("cannot write manifests")?;
+/// Writes them into `dir`.
+pub(crate) fn write(dir: &Path, case: &Case) -> anyhow::Result<()> {
+    fs::write(dir.join("platform.yaml"), platform(case))?;
+    for n in 0..case.config.hosts() {
+        fs::write(dir.join(format!("t{n}.yaml")), tenant(n, case)).context("cannot write manifests")?;
     }
     Ok(())
 }
 
-fn platform(listen: SocketAddr) -> String {
+/// What the platform's team writes.
+pub(crate) fn platform(case: &Case) -> String {
+    let (listener, secret) = if case.config == Config::Tls {
+        let listener =
+            "{name: https, protocol: HTTPS, hostname: '*.tenants.test', tls: {certificateRefs: [{name: cert}]}";
+        (listener, secret(&case.certificate.chain, &case.certificate.key))
+    } else {
+        ("{name: http, protocol: HTTP", String::new())
+    };
+    // The plan of the plain host has no limit.
+    let requests = match case.config {
+        Config::Tenants(_) => format!("requests: {{perSecond: {LIMIT}, burst: {LIMIT}}}"),
+        Config::Plain | Config::Tls => String::new(),
+    };
     format!(
         "apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -35,19 +52,39 @@ spec:
   gatewayClassName: weir
   addresses: [{{type: IPAddress, value: {}}}]
   listeners:
-    - {{name: http, protocol: HTTP, port: {}, allowedRoutes: {{namespaces: {{from: All}}}}}}
+    - {listener}, port: {}, allowedRoutes: {{namespaces: {{from: All}}}}}}
 ---
 apiVersion: weir.dev/v1alpha1
 kind: Plan
 metadata: {{name: large}}
-spec: {{requests: {{perSecond: 1000000, burst: 1000000}}}}
-",
-        listen.ip(),
-        listen.port()
+spec: {{{requests}}}
+{secret}",
+        case.listen.ip(),
+        case.listen.port()
     )
 }
 
-fn tenant(n: u32, backend: SocketAddr) -> String {
+fn secret(chain: &str, key: &str) -> String {
+    let block = |text: &str| text.trim_end().replace('\n', "\n    ");
+    format!(
+        "---
+apiVersion: v1
+kind: Secret
+metadata: {{name: cert, namespace: weir-system}}
+type: kubernetes.io/tls
+stringData:
+  tls.crt: |
+    {}
+  tls.key: |
+    {}
+",
+        block(chain),
+        block(key)
+    )
+}
+
+/// What tenant `n` writes.
+pub(crate) fn tenant(n: u32, case: &Case) -> String {
     let host = host(n);
     let mut text = format!(
         "apiVersion: weir.dev/v1alpha1
@@ -60,35 +97,42 @@ kind: Namespace
 metadata: {{name: t{n}, labels: {{weir.dev/tenant: t{n}}}}}
 "
     );
-    for (route, prefix) in [("api", "/api"), ("web", "/")] {
-        let _ = write!(
-            text,
-            "---
+    if matches!(case.config, Config::Tenants(_)) {
+        route(&mut text, n, "api", "/api", case.upstream.api);
+    }
+    route(&mut text, n, "web", "/", case.upstream.web);
+    text
+}
+
+fn route(text: &mut String, n: u32, name: &str, prefix: &str, backend: SocketAddr) {
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
-metadata: {{name: {route}, namespace: t{n}}}
+metadata: {{name: {name}, namespace: t{n}}}
 spec:
   parentRefs: [{{name: public, namespace: weir-system}}]
-  hostnames: [{host}]
+  hostnames: [{}]
   rules:
     - matches: [{{path: {{type: PathPrefix, value: {prefix}}}}}]
-      backendRefs: [{{name: {route}, port: 80}}]
+      backendRefs: [{{name: {name}, port: 80}}]
 ---
 apiVersion: v1
 kind: Service
-metadata: {{name: {route}, namespace: t{n}}}
+metadata: {{name: {name}, namespace: t{n}}}
 spec: {{ports: [{{name: http, port: 80}}]}}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
-metadata: {{name: {route}-1, namespace: t{n}, labels: {{kubernetes.io/service-name: {route}}}}}
+metadata: {{name: {name}-1, namespace: t{n}, labels: {{kubernetes.io/service-name: {name}}}}}
 addressType: IPv4
 ports: [{{name: http, port: {}}}]
 endpoints: [{{addresses: [{}], conditions: {{ready: true}}}}]
 ",
-            backend.port(),
-            backend.ip()
-        );
-    }
-    text
+        host(n),
+        backend.port(),
+        backend.ip()
+    );
 }

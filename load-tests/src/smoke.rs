@@ -1,0 +1,59 @@
+//! A tiny race of whatever is installed, so that this program cannot rot. Nothing in it is timed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::load::Span;
+use crate::measure::Pace;
+use crate::peers::{self, Peer, Programs};
+use crate::race::{self, Options};
+use crate::report::{Figure, Report, table};
+use crate::rows::{Config, Load, Logs, ROWS, Row};
+
+/// Beside this test's own program, in the same build.
+fn weir() -> std::path::PathBuf {
+    let here = std::env::current_exe().unwrap();
+    here.ancestors().nth(2).unwrap().join("weir")
+}
+
+fn named(name: &str) -> Row {
+    *ROWS.iter().find(|row| row.name == name).unwrap()
+}
+
+#[test]
+fn smoke_a_tiny_race_is_run_to_its_end() {
+    let weir = weir();
+    assert!(weir.exists(), "{} is missing: cargo build -p weir", weir.display());
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    std::env::set_current_dir(repository).unwrap();
+    let programs = Programs::find(&weir).unwrap();
+    let there: Vec<Peer> = peers::ALL.into_iter().filter(|peer| programs.path(*peer).is_some()).collect();
+    let short = Span { warm: Duration::from_millis(10), measured: Duration::from_millis(100) };
+    let few = Load::Kept { body: 1024, connections: 4 };
+    let options = Options {
+        weir,
+        rows: vec![
+            Row { load: few, ..named("plain") },
+            Row { config: Config::Tenants(3), load: few, logs: Logs::Both, open: false, ..named("tenants-1000") },
+            Row { load: Load::Handshakes { resumed: true, connections: 2 }, ..named("tls-resumed") },
+            Row { load: Load::Idle { connections: 50 }, ..named("idle") },
+        ],
+        peers: there.clone(),
+        pace: Pace { rounds: 1, closed: short, open: short },
+        quick: true,
+        instructions: false,
+        profiles: None,
+        at_most: Duration::MAX,
+    };
+    let report = race::run(&options, &|_: &Report| {}).unwrap();
+    let text = table::report(&report);
+    for row in &report.rows {
+        assert_eq!(row.left_out, None, "{text}");
+        let figure = if row.name == "idle" { Figure::PerConnection } else { Figure::Cpu };
+        for entry in &row.entries {
+            assert_eq!(entry.failure, None, "{}: {}\n{text}", row.name, entry.label());
+            assert!(entry.median(figure).is_some(), "{}: {}\n{text}", row.name, entry.label());
+        }
+    }
+    assert!(report.rows[0].entries.iter().all(|entry| entry.median(Figure::P99).is_some()), "{text}");
+}
