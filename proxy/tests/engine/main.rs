@@ -5,6 +5,7 @@ mod requests;
 mod support;
 
 mod aborts;
+mod charged;
 mod exchange;
 mod framing;
 mod listeners;

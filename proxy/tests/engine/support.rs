@@ -26,6 +26,7 @@ pub(crate) struct Setup {
     pub(crate) routes: Vec<Route>,
     pub(crate) connect_timeout: Duration,
     pub(crate) options: Options,
+    pub(crate) meter: Arc<Meter>,
 }
 
 impl Default for Setup {
@@ -35,6 +36,7 @@ impl Default for Setup {
             routes: vec![route("/", "c")],
             connect_timeout: Duration::from_secs(5),
             options: Options { drain_timeout: Duration::from_secs(5), ..Options::default() },
+            meter: Arc::new(Meter::new(1)),
         }
     }
 }
@@ -117,7 +119,7 @@ impl Proxy {
     /// As set up, with cluster `c` of these endpoints.
     pub(crate) fn with(setup: Setup, endpoints: &[SocketAddr]) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let meter = Arc::new(Meter::new(1));
+        let meter = setup.meter;
         let lines = Lines::default();
         let log = Arc::new(AccessLog::to(1, Box::new(lines.clone())).unwrap());
         let live = Live::new(meter.clone()).unwrap();

@@ -28,7 +28,11 @@ fn chain(name: &str, names: Vec<ServerName>) -> FilterChain {
 
 /// A proxy with listener `tls`: an exact name, a suffix, and what is left.
 fn start(backend: &Backend, options: Options) -> (Proxy, [CertificateDer<'static>; 3]) {
-    let proxy = Proxy::with(Setup { options, ..Setup::default() }, &[backend.address]);
+    start_with(backend, Setup { options, ..Setup::default() })
+}
+
+pub(crate) fn start_with(backend: &Backend, setup: Setup) -> (Proxy, [CertificateDer<'static>; 3]) {
+    let proxy = Proxy::with(setup, &[backend.address]);
     let (exact, exact_der) = secret("exact", &["shop.acme.test"]);
     let (suffix, suffix_der) = secret("suffix", &["*.acme.test"]);
     let (rest, rest_der) = secret("rest", &["other.test"]);
@@ -42,7 +46,11 @@ fn start(backend: &Backend, options: Options) -> (Proxy, [CertificateDer<'static
     (proxy, [exact_der, suffix_der, rest_der])
 }
 
-fn dial(proxy: &Proxy, name: &str, roots: &[CertificateDer<'static>]) -> StreamOwned<ClientConnection, TcpStream> {
+pub(crate) fn dial(
+    proxy: &Proxy,
+    name: &str,
+    roots: &[CertificateDer<'static>],
+) -> StreamOwned<ClientConnection, TcpStream> {
     let mut store = RootCertStore::empty();
     for root in roots {
         store.add(root.clone()).unwrap();

@@ -11,7 +11,7 @@ use crate::support::{Backend, Conn, Proxy, Setup, eventually, get, http, ok, sta
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 
-fn open(proxy: &Proxy, backend: &Backend) -> (Conn, Conn) {
+pub(crate) fn open(proxy: &Proxy, backend: &Backend) -> (Conn, Conn) {
     let mut client = proxy.connect();
     client.send(UPGRADE);
     let mut upstream = backend.accept();
