@@ -177,6 +177,13 @@ impl Cells {
         }
     }
 
+    /// Whose the cells of a place are.
+    #[cfg(test)]
+    pub(super) fn tag(&self, place: u32) -> u64 {
+        let tag = self.layout.tag(place as usize);
+        self.chunk(place).map_or(0, |chunk| chunk.region.words()[tag].load(Relaxed))
+    }
+
     /// Sets all of a place to zero. Nobody counts there any more; its tag is 0.
     pub(super) fn clear(&self, place: u32) {
         for worker in 0..self.layout.workers() {

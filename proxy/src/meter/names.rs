@@ -46,6 +46,14 @@ impl Names {
         Ok(Self { path, epoch, file, end, records: 0 })
     }
 
+    /// Names on a disk that is full.
+    #[cfg(test)]
+    pub(super) fn full(epoch: [u8; 16]) -> Self {
+        let path = PathBuf::from("/dev/full");
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        Self { path, epoch, file, end: 0, records: 0 }
+    }
+
     /// Appends a record. It stands in the file, for whoever reads it next, when this returns.
     pub(super) fn append(&mut self, name: &Name) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(FIXED + name.tenant.len());

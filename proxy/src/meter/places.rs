@@ -226,3 +226,31 @@ fn counted(lease: &Lease, cells: &Cells) -> Counted {
         leaving,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Layout;
+    use super::*;
+
+    /// A place whose name cannot be written is counted, is nobody's to whoever reads the file, and is tried
+    /// again.
+    #[test]
+    fn a_name_that_cannot_be_written_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Names::create(dir.path().join("names"), [1; 16]).unwrap();
+        let cells = Cells::shared(Layout::new(1), tempfile::tempfile().unwrap()).unwrap();
+        let mut places = Places::new(Some(open()), &cells);
+        let acme = places.lease("acme", &cells);
+        assert_eq!((places.volatile(&cells), cells.tag(1)), (0, 2));
+        places.names = Some(Names::full([1; 16]));
+        let late = ["globex", "initech"].map(|name| places.lease(name, &cells));
+        assert_eq!((places.volatile(&cells), cells.tag(2), cells.tag(3)), (2, 0, 0));
+        places.retry(&cells);
+        assert_eq!(places.volatile(&cells), 2);
+        places.names = Some(open());
+        places.retry(&cells);
+        assert_eq!((places.volatile(&cells), cells.tag(2), cells.tag(3)), (0, 3, 4));
+        assert_eq!(late.map(|lease| lease.id().0), [2, 3]);
+        drop(acme);
+    }
+}

@@ -198,3 +198,22 @@ fn what_nobody_needs_is_forgotten_little_by_little() {
     assert_eq!(owners, 2, "acme and globex");
     assert_eq!(buckets, 3, "and the bucket of t7, which is not full");
 }
+
+/// A tenant goes, and its place among the counters goes to another: what it had spent does not.
+#[test]
+fn a_place_that_is_reused_brings_no_bucket_with_it() {
+    let mut world = world();
+    assert_eq!(world.granted("a", 10), 10);
+    for name in ["r/a", "r/b"] {
+        world.remove(ResourceType::VirtualHost, name);
+    }
+    let gone = world.meter.counted().into_iter().find(|counted| &*counted.tenant == "acme").unwrap();
+    assert!(gone.leaving, "no table holds it");
+    assert!(world.meter.free(gone.place, gone.incarnation));
+    world.set(vec![host("d", "initech", to("web")).into()]);
+    assert_eq!(world.meter.tenant("initech").id(), gone.place);
+    assert_eq!(world.granted("d", 12), 10);
+    // And who comes back finds its bucket as it left it.
+    world.set(vec![host("a", "acme", to("web")).into()]);
+    assert_eq!(world.granted("a", 1), 0);
+}

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use weir_config::testing::soak;
 
 use super::super::file::{self, Old};
-use super::super::{Meter, Metric};
+use super::super::{Meter, Metric, TenantId};
 use super::{in_old, only};
 
 /// Where the child counts; what it does.
@@ -218,7 +218,7 @@ fn soak_a_kill_amid_a_reuse_charges_nobody_for_another() {
     soak::seeds(|seed| {
         let rounds = StdRng::seed_from_u64(seed).random_range(1..3000);
         let (_, found) = Counting::start("churn", 1).kill_after(rounds);
-        for counted in found.counted.iter().filter(|counted| &*counted.tenant != "-") {
+        for counted in found.counted.iter().filter(|counted| counted.place != TenantId::NONE) {
             let n = counted.incarnation;
             assert_eq!(*counted.tenant, format!("t{n}"));
             for (metric, total) in counted.total.iter() {
