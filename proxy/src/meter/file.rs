@@ -188,17 +188,18 @@ impl Dump<'_> {
     }
 }
 
-/// Removes what was being made when a kill came, and names whose counters are gone.
+/// Removes what was being made when a kill came, and names whose counters are gone. Counters that were put
+/// aside under a longer name keep theirs.
 fn clear(dir: &Path) -> io::Result<()> {
-    let counters = list(dir)?;
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let ours = named(&path, COUNTERS) || named(&path, NAMES);
-        let unfinished = path.extension().is_some_and(|extension| extension == UNFINISHED);
-        let orphan =
-            named(&path, NAMES) && !counters.iter().any(|counters| names_beside(counters).as_ref() == Some(&path));
-        if ours && (unfinished || orphan) {
-            remove_if_there(&path)?;
+    let paths = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let is_orphan = |names: &Path| {
+        let hex = names.file_name().and_then(|name| name.to_str()?.strip_prefix(NAMES));
+        let counters = hex.map(|hex| format!("{COUNTERS}{hex}"));
+        counters.is_some_and(|counters| !paths.iter().any(|path| path.to_string_lossy().ends_with(&counters)))
+    };
+    for path in paths.iter().filter(|path| named(path, COUNTERS) || named(path, NAMES)) {
+        if path.extension().is_some_and(|extension| extension == UNFINISHED) || is_orphan(path) {
+            remove_if_there(path)?;
         }
     }
     Ok(())

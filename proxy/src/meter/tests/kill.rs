@@ -244,6 +244,6 @@ fn without_space_on_disk_counting_goes_on_and_what_has_space_is_found() {
     let found = file::read(&only(&counters(counting.dir.path()))).unwrap();
     let durable = found.counted.len();
     assert_eq!(durable as u64 + u64::from_le_bytes(volatile), 5001, "and nobody");
-    assert!(durable > 0 && durable % 1024 == 0, "{durable}");
+    assert!(durable > 0 && durable.is_multiple_of(1024), "{durable}");
     assert!(found.counted.iter().skip(1).all(|counted| counted.total[Metric::Requests] == 1));
 }

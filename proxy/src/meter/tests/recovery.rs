@@ -160,7 +160,7 @@ fn damage_is_told_or_does_no_harm() {
 fn what_a_kill_left_half_made_is_cleared_away_and_what_was_counted_is_not() {
     let durable = Durable::new(1);
     let dir = durable.dir.path();
-    for left in ["counters-01.new", "names-01.new", "names-02"] {
+    for left in ["counters-01.new", "names-01.new", "names-02", "names-03", "damaged-counters-03"] {
         fs::write(dir.join(left), b"?").unwrap();
     }
     fs::write(dir.join("segment-1"), b"the log's").unwrap();
@@ -169,10 +169,13 @@ fn what_a_kill_left_half_made_is_cleared_away_and_what_was_counted_is_not() {
     there.sort();
     let hex = |byte: &str| byte.repeat(16);
     let all = ["counters-", "names-"].map(|kind| [hex("01"), hex("e0")].map(|epoch| format!("{kind}{epoch}"))).concat();
-    assert_eq!(there, [all, vec!["segment-1".into()]].concat());
+    let kept = ["damaged-counters-03", "names-03", "segment-1"].map(String::from);
+    let mut expected = [all, kept.to_vec()].concat();
+    expected.sort();
+    assert_eq!(there, expected);
     file::remove(&durable.path_of("e0")).unwrap();
     file::remove(&durable.path_of("e0")).unwrap();
-    assert_eq!(fs::read_dir(dir).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(dir).unwrap().count(), there.len() - 2);
     drop(next);
 }
 
