@@ -53,6 +53,8 @@ const PURE: &[(&str, &str)] = &[
     ("proxy/src/serve/h1/scan", H1),
     ("proxy/src/serve/h1/target", H1),
     ("proxy/src/serve/h1/trailers", H1),
+    ("proxy/src/meter/layout", "where what lies in a counters file is arithmetic, over every place"),
+    ("proxy/src/meter/header", "which file it is, is read from bytes of which any may be wrong"),
     ("proxy/src/xds/warm", "what waits for what is tested without a network"),
     ("proxy/src/usage/state", "what is on its way is simulated with lost and reordered acknowledgements"),
     ("proxy/src/usage/retry", "when to try again is a function of what happened"),
