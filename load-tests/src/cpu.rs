@@ -25,6 +25,12 @@ pub(crate) fn of_thread(tid: i32) -> anyhow::Result<Duration> {
     parse_schedstat(&fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?)
 }
 
+/// Time that a core was not idle since the machine started, to a hundredth of a second.
+pub(crate) fn of_core(core: usize) -> anyhow::Result<Duration> {
+    let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    parse_core(&text, core).with_context(|| format!("/proc/stat has no core {core}"))
+}
+
 /// Resident memory, in KiB.
 pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
     let file = format!("/proc/{pid}/status");
@@ -36,6 +42,15 @@ pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
 fn parse_schedstat(text: &str) -> anyhow::Result<Duration> {
     let nanoseconds = text.split_whitespace().next().context("schedstat is empty: the kernel does not keep it")?;
     Ok(Duration::from_nanos(nanoseconds.parse()?))
+}
+
+/// `cpuN user nice system idle iowait irq softirq steal ...`, in hundredths of a second.
+fn parse_core(stat: &str, core: usize) -> Option<Duration> {
+    let name = format!("cpu{core} ");
+    let times = stat.lines().find_map(|line| line.strip_prefix(&name))?;
+    let times: Vec<u64> = times.split_whitespace().map_while(|time| time.parse().ok()).collect();
+    let [user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = times[..] else { return None };
+    Some(Duration::from_millis(10 * (user + nice + system + irq + softirq + steal)))
 }
 
 fn parse_resident(status: &str) -> Option<u64> {
@@ -50,6 +65,14 @@ mod tests {
     fn the_first_number_of_schedstat_is_time_on_a_core() {
         assert_eq!(super::parse_schedstat("203956 4377908 2\n").unwrap(), Duration::from_nanos(203_956));
         assert!(super::parse_schedstat("").is_err());
+    }
+
+    #[test]
+    fn a_core_is_busy_but_when_it_is_idle_or_waits_for_a_disk() {
+        let stat = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu1 1 2 3 1000 500 4 5 6 0 0\ncpu10 7 0 0 0 0 0 0 0 0 0\n";
+        assert_eq!(super::parse_core(stat, 1), Some(Duration::from_millis(210)));
+        assert_eq!(super::parse_core(stat, 10), Some(Duration::from_millis(70)));
+        assert_eq!(super::parse_core(stat, 2), None);
     }
 
     #[test]

@@ -153,7 +153,7 @@ fn race(args: &RaceArgs) -> anyhow::Result<()> {
             eprintln!("{error:#}");
         }
     })?;
-    println!("\n{}", table::report(&report));
+    println!("{}", table::summary(&report));
     write(&report, &args.out)
 }
 

@@ -73,7 +73,19 @@ impl Contestant {
             self.open(&target, rate, pace, pid, &mut figures).context("open loop")?;
         }
         process.stop()?;
+        if self.prepared.state.is_some() {
+            self.restart(&target, &mut figures).context("start with what it kept")?;
+        }
         Ok(figures)
+    }
+
+    /// Starts it once more, with what it kept.
+    fn restart(&self, target: &Target, figures: &mut Figures) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let mut process = self.spawn(None)?;
+        verify::ready(&self.case, target.tls.as_ref(), &mut process)?;
+        figures.insert(Figure::Restart, begun.elapsed().as_secs_f64() * 1e3);
+        process.stop()
     }
 
     /// Starts it with nothing left of an earlier round; under another program, if one is given.
@@ -88,6 +100,10 @@ impl Contestant {
         {
             fs::remove_dir_all(state)?;
         }
+        self.spawn(under)
+    }
+
+    fn spawn(&self, under: Option<(&Path, &[String])>) -> anyhow::Result<Process> {
         let errors = self.case.dir.join("errors.log");
         let place =
             Place { core: Some(self.cores.proxy), output: self.prepared.output.as_deref(), errors: Some(&errors) };
@@ -130,7 +146,7 @@ impl Contestant {
         pid: u32,
         figures: &mut Figures,
     ) -> anyhow::Result<()> {
-        let costs = || costs(pid, self.case.upstream.tid);
+        let costs = || self.costs(pid);
         let run = load::closed(target, connections, sessions, pace.closed, &costs)?;
         let (answered, seconds) = (run.answered as f64, run.elapsed.as_secs_f64());
         ensure!(run.answered > 0, "no answer in {seconds:.1} s");
@@ -141,13 +157,22 @@ impl Contestant {
         figures.insert(Figure::Cpu, run.costs.proxy.as_secs_f64() * 1e6 / answered);
         figures.insert(Figure::Rate, answered / seconds);
         figures.insert(Figure::Busy, run.costs.proxy.as_secs_f64() / seconds * 100.0);
+        let others = run.costs.core.saturating_sub(run.costs.proxy);
+        figures.insert(Figure::Others, others.as_secs_f64() / seconds * 100.0);
         figures.insert(Figure::LoadBusy, run.costs.load.as_secs_f64() / seconds * 100.0);
         figures.insert(Figure::Memory, cpu::resident_kib(pid)? as f64 / 1024.0);
         Ok(())
     }
 
+    /// Proxy, the two threads that make the load, and all that runs on the proxy's core.
+    fn costs(&self, pid: u32) -> anyhow::Result<Costs> {
+        let generator = cpu::of_thread(rustix::thread::gettid().as_raw_nonzero().get())?;
+        let load = generator + cpu::of_thread(self.case.upstream.tid)?;
+        Ok(Costs { proxy: cpu::of_process(pid)?, load, core: cpu::of_core(self.cores.proxy)? })
+    }
+
     fn open(&self, target: &Target, rate: f64, pace: Pace, pid: u32, figures: &mut Figures) -> anyhow::Result<()> {
-        let costs = || costs(pid, self.case.upstream.tid);
+        let costs = || self.costs(pid);
         let run = load::open(target, rate, OPEN_CONNECTIONS, pace.open, &costs)?;
         let micros = |quantile: Option<Duration>| quantile.map(|d| d.as_secs_f64() * 1e6);
         let quantiles = [
@@ -174,12 +199,6 @@ fn idle(target: &Target, connections: usize, pid: u32, figures: &mut Figures) ->
     figures.insert(Figure::Memory, after as f64 / 1024.0);
     drop((first, held));
     Ok(())
-}
-
-/// Proxy, and the two threads that make the load.
-fn costs(pid: u32, upstream: i32) -> anyhow::Result<Costs> {
-    let generator = cpu::of_thread(rustix::thread::gettid().as_raw_nonzero().get())?;
-    Ok(Costs { proxy: cpu::of_process(pid)?, load: generator + cpu::of_thread(upstream)? })
 }
 
 /// Hosts in an order that is not the one in which they were configured, and always the same: a stride

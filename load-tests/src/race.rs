@@ -19,6 +19,9 @@ use crate::rows::{Config, Load, Logs, Row};
 use crate::upstream::{self, BODY, Upstream};
 use crate::{cpu, machine};
 
+/// Rounds of a row that are run though the time is over.
+const FEWEST: u32 = 3;
+
 /// What to run.
 pub(crate) struct Options {
     pub(crate) weir: PathBuf,
@@ -93,7 +96,7 @@ impl Race<'_> {
         let generator = rustix::thread::gettid().as_raw_nonzero().get();
         let costs = || {
             let load = cpu::of_thread(generator)? + cpu::of_thread(self.upstream.tid)?;
-            Ok(Costs { proxy: Duration::ZERO, load })
+            Ok(Costs { load, ..Costs::default() })
         };
         let span = Span { warm: self.options.pace.closed.warm, measured: self.options.pace.closed.measured };
         let run = load::closed(&target, 64, Sessions::Kept, span, &costs).context("generator and upstream alone")?;
@@ -125,6 +128,10 @@ impl Race<'_> {
         }
         let rate = if row.open { self.half_of_the_slowest(row, &contestants) } else { None };
         for round in 1..=self.options.pace.rounds {
+            // A row that has begun is worth a few rounds; more of them are not worth a race without end.
+            if round > FEWEST && self.begun.elapsed() > self.options.at_most {
+                break;
+            }
             for (entry, contestant) in shown.entries.iter_mut().zip(&contestants) {
                 let Some(contestant) = contestant.as_ref().filter(|_| entry.failure.is_none()) else { continue };
                 let rate = rate.filter(|_| timed(row, entry));

@@ -52,12 +52,18 @@ pub(crate) struct Costs {
     pub(crate) proxy: Duration,
     /// CPU time of upstream and generator.
     pub(crate) load: Duration,
+    /// Time that the proxy's core was in use, by whatever.
+    pub(crate) core: Duration,
 }
 
 impl Costs {
     /// What has been spent since.
     pub(crate) fn since(self, earlier: Self) -> Self {
-        Self { proxy: self.proxy.saturating_sub(earlier.proxy), load: self.load.saturating_sub(earlier.load) }
+        Self {
+            proxy: self.proxy.saturating_sub(earlier.proxy),
+            load: self.load.saturating_sub(earlier.load),
+            core: self.core.saturating_sub(earlier.core),
+        }
     }
 }
 

@@ -49,8 +49,8 @@ fn tenant(n: u32) -> Value {
         "name": format!("t{n}"),
         "domains": [host(n)],
         "routes": [
-            {"match": {"path_separated_prefix": "/api"}, "route": {"cluster": format!("t{n}-api")}},
-            {"match": {"prefix": "/"}, "route": {"cluster": format!("t{n}-web")}},
+            {"name": format!("t{n}"), "match": {"path_separated_prefix": "/api"}, "route": {"cluster": format!("t{n}-api")}},
+            {"name": format!("t{n}"), "match": {"prefix": "/"}, "route": {"cluster": format!("t{n}-web")}},
         ],
         "typed_per_filter_config": {
             "envoy.filters.http.local_ratelimit": {
@@ -130,7 +130,7 @@ fn log(case: &Case) -> Value {
             "path": case.dir.join("access.log"),
             "log_format": {"json_format": {
                 "time": "%START_TIME%",
-                "tenant": "%VIRTUAL_CLUSTER_NAME%",
+                "tenant": "%ROUTE_NAME%",
                 "route": "%UPSTREAM_CLUSTER%",
                 "method": "%REQ(:METHOD)%",
                 "host": "%REQ(:AUTHORITY)%",

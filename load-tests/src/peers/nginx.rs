@@ -110,5 +110,5 @@ fn upstream(text: &mut String, name: &str, address: std::net::SocketAddr) {
     );
 }
 
-const JSON: &str = r#"  log_format json escape=json '{"time":"$time_iso8601","tenant":"$server_name","route":"$proxy_host","method":"$request_method","host":"$host","path":"$uri","protocol":"$server_protocol","status":$status,"request_bytes":$request_length,"response_bytes":$bytes_sent,"duration_ms":$request_time,"client":"$remote_addr:$remote_port","upstream":"$upstream_addr"}';
+const JSON: &str = r#"  log_format json escape=json '{"time":"$time_iso8601","tenant":"$server_name","route":"$proxy_host","method":"$request_method","host":"$host","path":"$uri","protocol":"$server_protocol","status":$status,"request_bytes":$request_length,"response_bytes":$bytes_sent,"duration_s":$request_time,"client":"$remote_addr:$remote_port","upstream":"$upstream_addr"}';
 "#;

@@ -67,12 +67,13 @@ fn table(text: &mut String, row: &Row) {
         }
     }
     let spreads = row.entries.iter().filter_map(|entry| entry.spread(Figure::Cpu)).max_by(f64::total_cmp);
+    let others = row.entries.iter().filter_map(|entry| entry.median(Figure::Others)).max_by(f64::total_cmp);
     let busy = row.entries.iter().filter_map(|entry| entry.median(Figure::LoadBusy)).max_by(f64::total_cmp);
-    if let (Some(spread), Some(busy)) = (spreads, busy) {
+    if let (Some(spread), Some(busy), Some(others)) = (spreads, busy, others) {
         let _ = writeln!(
             text,
-            "Quartiles of the rounds' CPU are at most {:.0} % of the median apart; generator and upstream used at most \
-             {busy:.0} % of a core.\n",
+            "Quartiles of the rounds' CPU are at most {:.0} % of the median apart. Generator and upstream used at most \
+             {busy:.0} % of a core; what else ran, at most {others:.0} % of the proxy's.\n",
             spread * 100.0
         );
     }
@@ -104,6 +105,7 @@ count, figures of two runs do not compare.
 - **RSS MiB**: resident memory after the closed loop; for tenants after traffic to each.
 - **start ms**: from the start of the process to the first right answers, of the last tenant and one in
   the middle. Weir starts with an empty state directory and takes all from its control server.
+- **restart ms**: the same with the state directory of the start before. Others keep nothing.
 - **instr/req**: instructions in user space, by callgrind, one request after another on one connection.
 - **KiB/conn**: resident memory that a waiting connection adds.
 

@@ -34,6 +34,8 @@ pub(crate) enum Figure {
     Memory,
     /// From the start of the process to the first right answers, in milliseconds.
     Start,
+    /// The same of a start that finds what the one before kept; of proxies that keep something.
+    Restart,
     /// Resident memory a waiting connection, in KiB.
     PerConnection,
     /// Instructions in user space a request.
@@ -42,6 +44,8 @@ pub(crate) enum Figure {
     Busy,
     /// Share of one core that upstream and generator used then.
     LoadBusy,
+    /// Share of the proxy's core that anything else used then: a disturbance.
+    Others,
     /// CPU time of the proxy a request in the open loop, in microseconds.
     OpenCpu,
     /// Requests a second that the open loop offered.

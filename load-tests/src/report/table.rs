@@ -13,13 +13,14 @@ pub(super) const COLUMNS: &[(Figure, &str)] = &[
     (Figure::P99, "p99 µs"),
     (Figure::Memory, "RSS MiB"),
     (Figure::Start, "start ms"),
+    (Figure::Restart, "restart ms"),
     (Figure::PerConnection, "KiB/conn"),
     (Figure::Instructions, "instr/req"),
 ];
 
-/// All rows.
-pub(crate) fn report(report: &Report) -> String {
-    let mut text: String = report.rows.iter().map(row).collect();
+/// What all rows together say: memory a tenant, and targets.
+pub(crate) fn summary(report: &Report) -> String {
+    let mut text = String::new();
     if let Some(slope) = report.slope() {
         text.push_str(&format!("memory a tenant, KiB (from {} to {} tenants)\n", slope.from, slope.to));
         let lines = slope.kib.iter().map(|(label, kib)| vec![label.clone(), kib.map_or("-".into(), short)]);
