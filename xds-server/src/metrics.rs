@@ -1,5 +1,7 @@
 //! The server's metrics. They belong to one server, not to the process: `weir up` has two halves.
 
+mod usage;
+
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
@@ -7,8 +9,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use weir_config::kinds::Kind;
 use weir_config::model::ResourceType;
 
-/// Upper bounds of the histogram of translation times, in seconds.
-const TRANSLATE_BUCKETS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+pub(crate) use usage::UsageMetrics;
+
+/// Upper bounds of the histograms of times, in seconds.
+const BUCKETS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 /// Handles of every metric.
 pub struct Metrics {
@@ -21,6 +25,7 @@ pub struct Metrics {
     streams: Gauge,
     findings: Gauge,
     translate: Histogram,
+    pub(crate) usage: UsageMetrics,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -35,8 +40,7 @@ impl Metrics {
     /// # Errors
     /// Never with the buckets above, which are not empty.
     pub fn new() -> anyhow::Result<Self> {
-        let translate = Matcher::Full("weir_translate_seconds".into());
-        let builder = PrometheusBuilder::new().set_buckets_for_metric(translate, TRANSLATE_BUCKETS)?;
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), BUCKETS)?;
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
         Ok(with_local_recorder(&recorder, || {
@@ -56,6 +60,7 @@ impl Metrics {
                 streams: gauge!("weir_xds_streams"),
                 findings: gauge!("weir_findings"),
                 translate: histogram!("weir_translate_seconds"),
+                usage: UsageMetrics::new(),
             }
         }))
     }

@@ -1,6 +1,7 @@
 //! The server as a whole: source, world, store, xDS port and admin endpoint.
 
 mod listen;
+mod usage;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,6 +15,9 @@ use weir_config::bootstrap::{Address, ServerBootstrap, Unassigned};
 use crate::ads::DeltaService;
 use crate::state::State;
 use crate::translate::Settings;
+use crate::usage::intake::Intake;
+use crate::usage::service::Usage;
+use crate::usage::store::Store;
 use crate::watch::Batch;
 use crate::watch::directory::DirectorySource;
 use listen::Bound;
@@ -76,18 +80,24 @@ pub async fn run_with(
     let _ = bound.send(addresses);
 
     let state = Arc::new(State::new(settings(bootstrap))?);
+    let store = Store::open(&bootstrap.usage, &bootstrap.state_dir).context("cannot use the usage database")?;
     // One task that ends, for whatever reason, ends the others.
     let stop = shutdown.child_token();
     let guard = stop.clone().drop_guard();
     let feed = tokio::spawn(feed(source, Arc::clone(&state), stop.clone()));
     let page = tokio::spawn(admin.serve_http(crate::admin::router(Arc::clone(&state)), stop.clone()));
-    let result = serve_xds(xds, &state, stop.clone()).await.context("the xDS port failed");
+    let (intake, applier) = Intake::new(store.clone(), Arc::clone(state.metrics()));
+    let applier = tokio::spawn(applier);
+    let keep = tokio::spawn(usage::keep(store.clone(), bootstrap.usage.clone(), stop.clone()));
+    let usage = Usage::new(intake, Arc::clone(state.metrics()), stop.clone());
+    let result = serve_xds(xds, &state, usage, stop.clone()).await.context("the xDS port failed");
     drop(guard);
-    let (fed, paged) = tokio::join!(feed, page);
+    let (fed, paged, ..) = tokio::join!(feed, page, applier, keep);
+    store.close().await;
     result.and(fed.context("reading objects failed")?).and(paged.context("the admin endpoint failed")?)
 }
 
-async fn serve_xds(bound: Bound, state: &Arc<State>, stop: CancellationToken) -> anyhow::Result<()> {
+async fn serve_xds(bound: Bound, state: &Arc<State>, usage: Usage, stop: CancellationToken) -> anyhow::Result<()> {
     let service = DeltaService::new(
         Arc::clone(state.store()),
         Arc::clone(state.registry()),
@@ -99,7 +109,8 @@ async fn serve_xds(bound: Bound, state: &Arc<State>, stop: CancellationToken) ->
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .tcp_nodelay(true)
-        .add_service(service.into_server());
+        .add_service(service.into_server())
+        .add_service(usage.into_server());
     bound.serve_grpc(server, stop).await
 }
 

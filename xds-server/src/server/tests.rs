@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
@@ -20,9 +21,11 @@ impl Source for mpsc::Receiver<Batch> {
     }
 }
 
-fn local() -> ServerBootstrap {
+/// Ports of its own choice, and its state in `folder`.
+fn local(folder: &Path) -> ServerBootstrap {
     let any = Address::Tcp(([127, 0, 0, 1], 0).into());
     let mut bootstrap = ServerBootstrap::new("unused");
+    bootstrap.state_dir = folder.to_owned();
     bootstrap.xds.address = any.clone();
     bootstrap.admin = Admin { address: any };
     bootstrap
@@ -33,15 +36,22 @@ struct Running {
     addresses: Addresses,
     stop: CancellationToken,
     server: tokio::task::JoinHandle<anyhow::Result<()>>,
+    _folder: tempfile::TempDir,
 }
 
 async fn start() -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = local(folder.path());
+    start_with(bootstrap, folder).await
+}
+
+async fn start_with(bootstrap: ServerBootstrap, folder: tempfile::TempDir) -> Running {
     let (batches, source) = mpsc::channel(1);
     let (bound, addresses) = oneshot::channel();
     let stop = CancellationToken::new();
     let token = stop.clone();
-    let server = tokio::spawn(async move { run_with(source, &local(), token, bound).await });
-    Running { batches, addresses: addresses.await.unwrap(), stop, server }
+    let server = tokio::spawn(async move { run_with(source, &bootstrap, token, bound).await });
+    Running { batches, addresses: addresses.await.unwrap(), stop, server, _folder: folder }
 }
 
 impl Running {
@@ -93,7 +103,8 @@ fn batch() -> Batch {
 
 #[tokio::test]
 async fn an_address_that_others_reach_is_refused_with_advice() {
-    let mut bootstrap = local();
+    let folder = tempfile::tempdir().unwrap();
+    let mut bootstrap = local(folder.path());
     bootstrap.xds.address = "0.0.0.0:18000".parse().unwrap();
     let (_, source) = mpsc::channel::<Batch>(1);
     let (bound, _) = oneshot::channel();
@@ -144,7 +155,7 @@ async fn a_unix_socket_is_served_and_its_file_goes_with_the_server() {
     let path = dir.path().join("xds.sock");
     // What a server that was killed leaves behind.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let mut bootstrap = local();
+    let mut bootstrap = local(dir.path());
     bootstrap.xds.address = Address::Unix(path.clone());
     let (_batches, source) = mpsc::channel::<Batch>(1);
     let (bound, addresses) = oneshot::channel();

@@ -9,7 +9,7 @@ use weir_config::usage::{Units, v1};
 
 use super::batch::{Batch, Epoch};
 use super::scope::Scope;
-pub use super::span::{DAY_MS, HOUR_MS};
+use super::span::{DAY_MS, HOUR_MS, floor};
 
 /// How far a proxy's clock may be ahead of the server's.
 pub(super) const AHEAD_MS: i64 = 5 * 60_000;
@@ -255,11 +255,6 @@ impl<'a> Plan<'a> {
         }
         self.aside.extend(entry.refusal());
     }
-}
-
-/// Begin of the hour or day of `length` that holds `ms`.
-pub fn floor(ms: i64, length: i64) -> i64 {
-    ms.div_euclid(length).saturating_mul(length)
 }
 
 /// A batch is booked to its start, or to `now_ms` where that lies in the future or before all that is kept.

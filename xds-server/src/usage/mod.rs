@@ -1,9 +1,10 @@
 //! What tenants used: taken from proxies, kept, and given out.
 //!
 //! One way: [`batch`] is what a proxy sends, checked; [`scope`] says whose rows its sender may report;
-//! [`book`] decides what becomes of it; [`store`] applies that once; everything that is given out is
-//! read from the store: [`query`] plans what is read for a question, [`answer`] reads it, [`page`] gives it
-//! out over HTTP, [`events`] to a billing system; [`audit`] looks for gaps.
+//! [`book`] decides what becomes of it; [`store`] applies that once; [`intake`] gathers the batches of all
+//! streams of the [`service`]. Everything that is given out is read from the store: [`query`] plans what is
+//! read for a question, [`answer`] reads it, [`page`] gives it out over HTTP, [`events`] to a billing system;
+//! [`audit`] looks for gaps.
 
 pub mod answer;
 pub mod audit;
@@ -11,10 +12,12 @@ pub mod batch;
 pub mod book;
 pub mod events;
 pub mod format;
+pub mod intake;
 pub mod metrics;
 pub mod page;
 pub mod query;
 pub mod scope;
+pub mod service;
 pub mod span;
 pub mod store;
 

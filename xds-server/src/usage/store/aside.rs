@@ -79,4 +79,14 @@ impl Store {
         let row = |(id, received_ms, reason, detail, payload)| AsideRow { id, received_ms, reason, detail, payload };
         Ok(rows.into_iter().map(row).collect())
     }
+
+    /// Number of things that are kept aside.
+    ///
+    /// # Errors
+    /// The database is away or fails.
+    pub async fn aside_count(&self) -> Result<i64> {
+        let (rows,): (i64,) =
+            read!(self, pool => sqlx::query_as("SELECT aside_rows FROM ledger").fetch_one(pool).await?);
+        Ok(rows)
+    }
 }

@@ -6,7 +6,7 @@ use weir_config::usage::Units;
 
 use super::upsert::{self, DAYS, HOURS};
 use super::{Result, Store, read};
-use crate::usage::span::{DAY_MS, HOUR_MS};
+use crate::usage::span::{DAY_MS, HOUR_MS, ceil};
 
 /// Which sums to read, a page at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,8 +121,7 @@ impl Store {
             read!(self, pool => sqlx::query_as(statements.ends.as_str()).fetch_one(pool).await?);
         let (Some(first), Some(last)) = (first, last) else { return Ok(Vec::new()) };
         let after = query.after.as_ref().map_or(i64::MIN, |(start, _)| start.saturating_add(1));
-        let begin = query.since_ms.max(after);
-        let begin = if begin <= first { first } else { first.saturating_add(ceiling(begin - first, length)) };
+        let begin = ceil(query.since_ms.max(after), length).max(first);
         let end = last.min(query.until_ms.saturating_sub(1));
         if begin > end {
             return Ok(Vec::new());
@@ -132,9 +131,4 @@ impl Store {
             page.bind(tenant).bind(i64::from(query.limit)).fetch_all(pool).await?
         }))
     }
-}
-
-/// The least multiple of `length` that is not below `ms`, which is positive.
-fn ceiling(ms: i64, length: i64) -> i64 {
-    ms.saturating_add(length - 1) / length * length
 }

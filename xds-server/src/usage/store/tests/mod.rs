@@ -2,35 +2,44 @@
 //! held against.
 
 mod basics;
+mod concurrent;
+mod conflicts;
+mod crash;
+mod property;
+mod reading;
+mod retention;
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use weir_config::bootstrap::Retention;
-use weir_config::usage::Units;
+use prost::Message;
 
-use super::{Location, Query, Store, UsageRow};
+use weir_config::bootstrap::{Retention, ServerUsage};
+use weir_config::usage::{Units, v1};
+
+use super::connect::Pools;
+use super::{AsideRow, Export, Incoming, Location, Query, Store, UsageRow, ledger, postgres};
 use crate::testing::postgres::Postgres;
+use crate::usage::book::{Applied, Receipt};
+use crate::usage::span::{DAY_MS, HOUR_MS};
 use crate::usage::{Batch, Epoch, Scope};
 
 /// An empty database.
 struct Database {
     location: Location,
-    folder: tempfile::TempDir,
-    server: Option<Arc<Postgres>>,
+    _folder: Option<tempfile::TempDir>,
+    _server: Option<Arc<Postgres>>,
 }
 
 impl Database {
     fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { location: Location::Sqlite(folder.path().join("state/usage.db")), folder, server: None }
+        Self { location: Location::Sqlite(folder.path().join("state/usage.db")), _folder: Some(folder), _server: None }
     }
 
     fn postgres() -> Self {
         let server = Postgres::shared();
         let location = server.database().parse().unwrap();
-        Self { location, folder: tempfile::tempdir().unwrap(), server: Some(server) }
+        Self { location, _folder: None, _server: Some(server) }
     }
 
     /// A server's store of it: each one is another replica.
@@ -39,7 +48,8 @@ impl Database {
     }
 }
 
-/// Makes a test for each database of each specification.
+/// Tests of specifications: one for each on SQLite; on PostgreSQL one for all of them, since a server takes
+/// its time to start. It says which one it is at.
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
         mod sqlite {
@@ -48,11 +58,13 @@ macro_rules! on_both {
                 super::$name(crate::usage::store::tests::Database::sqlite()).await;
             })*
         }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::usage::store::tests::Database::postgres()).await;
-            })*
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn postgres() {
+            let _server = Postgres::shared();
+            $(
+                eprintln!(stringify!($name));
+                $name(Database::postgres()).await;
+            )*
         }
     };
 }
@@ -62,6 +74,13 @@ use on_both;
 const TEN: i64 = 1_772_359_200_000;
 /// Some minutes later.
 const NOW: i64 = TEN + 20 * 60_000;
+
+/// Begin of that day.
+const MIDNIGHT: i64 = TEN - 10 * HOUR_MS;
+
+const NEW: Receipt = Receipt { applied: Applied::New, refused: 0, rebooked: false };
+const DUPLICATE: Receipt = Receipt { applied: Applied::Duplicate, ..NEW };
+const CONFLICT: Receipt = Receipt { applied: Applied::Conflict, ..NEW };
 
 /// A window of ten seconds that began at ten.
 fn batch(epoch: u8, sequence: u64, usage: &[(&str, u64)]) -> Batch {
@@ -76,6 +95,16 @@ fn batch(epoch: u8, sequence: u64, usage: &[(&str, u64)]) -> Batch {
         lost_open_window: false,
         usage: usage.iter().map(|(tenant, amount)| ((*tenant).to_owned(), Units([*amount; 8]))).collect(),
     }
+}
+
+/// What was merged from several windows.
+fn range(first: u64, last: u64) -> Batch {
+    Batch { first_sequence: first, ..batch(1, last, &[("acme", 1)]) }
+}
+
+/// The batch that was kept aside.
+fn message(aside: &AsideRow) -> Batch {
+    Batch::try_from(&v1::UsageBatch::decode(aside.payload.as_slice()).unwrap()).unwrap()
 }
 
 fn everything() -> Query {

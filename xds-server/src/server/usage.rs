@@ -1,0 +1,45 @@
+//! Keeps the usage database: its tables at the start, and later what it may forget.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use weir_config::bootstrap::ServerUsage;
+
+use crate::usage::events::EXPORTER;
+use crate::usage::intake::{Trouble, now_ms};
+use crate::usage::store::{Result, Store, Swept};
+
+/// How often the database is tried while it is away.
+const RETRY: Duration = Duration::from_secs(5);
+/// How often it forgets what was kept for its time.
+const SWEEP: Duration = Duration::from_secs(10 * 60);
+
+/// Runs until `stop`. The server serves configuration whether or not the database is there.
+pub(super) async fn keep(store: Store, settings: ServerUsage, stop: CancellationToken) {
+    let mut trouble = Trouble::default();
+    loop {
+        let wait = match tend(&store, &settings).await {
+            Ok(swept) => {
+                trouble.over();
+                if swept != Swept::default() {
+                    tracing::info!(?swept, "usage that was kept for its time is forgotten");
+                }
+                SWEEP
+            }
+            Err(error) => {
+                trouble.note(&error);
+                RETRY
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn tend(store: &Store, settings: &ServerUsage) -> Result<Swept> {
+    store.prepare().await?;
+    let exporter = settings.events.is_some().then_some(EXPORTER);
+    store.sweep(now_ms(), &settings.retention, exporter).await
+}

@@ -1,0 +1,197 @@
+//! Batches of all streams, applied by one task: those that wait together go into one transaction, so that
+//! many small batches cost one flush of the disk, and streams do not wait for each other's rows.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot};
+use weir_config::usage::MAX_BATCH_ENTRIES;
+
+use super::batch::Batch;
+use super::book::{Applied, Receipt};
+use super::scope::Scope;
+use super::store::{Incoming, Result, Store, StoreError};
+use crate::metrics::Metrics;
+
+/// Batches of one transaction.
+const GROUP: usize = 64;
+/// Rows of one transaction, but for the last batch's.
+const GROUP_ROWS: usize = 4 * MAX_BATCH_ENTRIES;
+/// How often a database that stays away is spoken of in the log.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// Where streams hand batches in. A clone is the same place.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The store cannot be had; the log says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+#[derive(Debug)]
+struct Job {
+    what: What,
+    done: oneshot::Sender<Receipt>,
+}
+
+#[derive(Debug)]
+enum What {
+    Batch(Box<Batch>, Scope),
+    Malformed { message: Vec<u8>, detail: String },
+}
+
+impl Intake {
+    /// A place, and the task that empties it, which ends with the last clone.
+    pub fn new(store: Store, metrics: Arc<Metrics>) -> (Self, impl Future<Output = ()> + Send) {
+        let (jobs, waiting) = mpsc::channel(GROUP);
+        let applier = Applier { store, metrics, trouble: Trouble::default() };
+        (Self { jobs }, applier.run(waiting))
+    }
+
+    /// Applies a batch; when this returns, the result is on the database's disk.
+    ///
+    /// # Errors
+    /// The store cannot be had: nothing is known of the batch.
+    pub async fn apply(&self, batch: Batch, scope: Scope) -> std::result::Result<Receipt, Unavailable> {
+        self.submit(What::Batch(Box::new(batch), scope)).await
+    }
+
+    /// Keeps a message aside that can never be applied.
+    ///
+    /// # Errors
+    /// The store cannot be had.
+    pub async fn keep_aside(&self, message: Vec<u8>, detail: String) -> std::result::Result<Receipt, Unavailable> {
+        self.submit(What::Malformed { message, detail }).await
+    }
+
+    async fn submit(&self, what: What) -> std::result::Result<Receipt, Unavailable> {
+        let (done, result) = oneshot::channel();
+        self.jobs.send(Job { what, done }).await.map_err(|_| Unavailable)?;
+        result.await.map_err(|_| Unavailable)
+    }
+}
+
+struct Applier {
+    store: Store,
+    metrics: Arc<Metrics>,
+    trouble: Trouble,
+}
+
+impl Applier {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Job>) {
+        let mut group = Vec::new();
+        while waiting.recv_many(&mut group, GROUP).await > 0 {
+            while !group.is_empty() {
+                let rest = group.split_off(fit(&group));
+                let jobs = std::mem::replace(&mut group, rest);
+                let begun = Instant::now();
+                let result = self.take(jobs).await;
+                self.metrics.usage.apply_took(begun.elapsed());
+                if let Err(error) = &result {
+                    self.metrics.usage.database_failed();
+                    // Whoever waits now would wait as long again for the same answer: dropped, they hear it at once.
+                    group.clear();
+                    while waiting.try_recv().is_ok() {}
+                    self.trouble.note(error);
+                } else {
+                    self.trouble.over();
+                }
+            }
+        }
+    }
+
+    fn note(&self, batch: &Batch, receipt: &Receipt, now_ms: i64) {
+        let metrics = &self.metrics.usage;
+        match receipt.applied {
+            Applied::New => metrics.booked(batch.usage.len() - receipt.refused, now_ms),
+            Applied::Duplicate => metrics.duplicate(),
+            Applied::Conflict => metrics.conflict(),
+            Applied::Malformed => metrics.malformed(),
+        }
+        metrics.refused(receipt.refused);
+        if receipt.rebooked {
+            metrics.rebooked();
+            let (proxy, started_ms) = (&batch.proxy, batch.started_ms);
+            tracing::warn!(proxy, started_ms, "a batch's time cannot be believed; it is booked to now");
+        }
+    }
+
+    /// Applies jobs and answers them; unanswered ones hear that the store cannot be had.
+    async fn take(&self, jobs: Vec<Job>) -> Result<()> {
+        let now_ms = now_ms();
+        let incoming: Vec<_> = jobs.iter().filter_map(|job| job.what.incoming()).collect();
+        let receipts = if incoming.is_empty() { Vec::new() } else { self.store.apply_all(&incoming, now_ms).await? };
+        let mut receipts = receipts.into_iter();
+        let mut aside = false;
+        for Job { what, done } in jobs {
+            let receipt = match what {
+                What::Batch(batch, _) => {
+                    let Some(receipt) = receipts.next() else { continue };
+                    self.note(&batch, &receipt, now_ms);
+                    receipt
+                }
+                What::Malformed { message, detail } => {
+                    self.store.keep_aside(message, &detail, now_ms).await?;
+                    self.metrics.usage.malformed();
+                    Receipt { applied: Applied::Malformed, refused: 0, rebooked: false }
+                }
+            };
+            aside |= receipt.refused > 0 || matches!(receipt.applied, Applied::Conflict | Applied::Malformed);
+            // A stream that has gone will send it again, and hear that it is a duplicate.
+            let _ = done.send(receipt);
+        }
+        if aside && let Ok(count) = self.store.aside_count().await {
+            self.metrics.usage.set_aside(count);
+        }
+        Ok(())
+    }
+}
+
+impl What {
+    fn incoming(&self) -> Option<Incoming<'_>> {
+        match self {
+            Self::Batch(batch, scope) => Some(Incoming { batch, scope }),
+            Self::Malformed { .. } => None,
+        }
+    }
+}
+
+/// How many of the jobs one transaction takes.
+fn fit(jobs: &[Job]) -> usize {
+    let mut rows = 0;
+    let full = jobs.iter().position(|job| {
+        let full = rows >= GROUP_ROWS;
+        rows += job.what.incoming().map_or(0, |incoming| incoming.batch.usage.len());
+        full
+    });
+    full.unwrap_or(jobs.len())
+}
+
+/// Says in the log that the database is away, and when it is back, without repeating itself.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    spoken: Option<Instant>,
+}
+
+impl Trouble {
+    pub(crate) fn note(&mut self, error: &StoreError) {
+        if self.spoken.is_none_or(|spoken| spoken.elapsed() >= REMIND) {
+            tracing::error!(%error, "usage cannot be stored; proxies keep it and send it again");
+            self.spoken = Some(Instant::now());
+        }
+    }
+
+    pub(crate) fn over(&mut self) {
+        if self.spoken.take().is_some() {
+            tracing::info!("usage is stored again");
+        }
+    }
+}
+
+/// Milliseconds since 1970, by this machine's clock.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,121 @@
+//! What is forgotten, and what is not.
+
+use weir_config::bootstrap::Period;
+
+use super::*;
+use crate::usage::store::aside::MAX_ROWS;
+
+super::on_both!(
+    what_was_kept_for_its_time_is_forgotten,
+    a_batch_that_comes_again_after_it_was_forgotten_adds_nothing,
+    what_was_not_exported_stays,
+    what_is_kept_aside_is_bounded,
+);
+
+/// An hour for batches, two for hours, two days for days.
+fn retention() -> Retention {
+    let hours = |n| Period::seconds(n * 3600);
+    Retention { batches: hours(1), hours: hours(2), days: hours(48) }
+}
+
+/// A batch of `sequence`, that begins and comes so many hours after ten.
+async fn apply_at(store: &Store, sequence: u64, hours: i64) {
+    let started_ms = TEN + hours * HOUR_MS;
+    let batch = Batch { started_ms, ended_ms: started_ms + 10_000, ..batch(1, sequence, &[("acme", 1)]) };
+    assert_eq!(store.apply(&batch, &Scope::Everything, started_ms).await.unwrap(), NEW);
+}
+
+async fn what_was_kept_for_its_time_is_forgotten(database: Database) {
+    let store = database.store();
+    for (sequence, hours) in [(1, 0), (2, 1), (3, 2), (4, 3), (5, 30), (6, 60)] {
+        apply_at(&store, sequence, hours).await;
+    }
+    let at = |hours| TEN + hours * HOUR_MS + 1;
+    let swept = store.sweep(at(3), &retention(), None).await.unwrap();
+    assert_eq!((swept.batches, swept.hours, swept.days), (2 + 1, 2, 0), "{swept:?}");
+    let starts: Vec<_> = store.hours(&everything()).await.unwrap().iter().map(|row| row.start_ms).collect();
+    assert_eq!(starts, [2, 3, 30, 60].map(|hours| TEN + hours * HOUR_MS));
+    assert_eq!(store.batches(0, 10).await.unwrap().len(), 3);
+
+    let swept = store.sweep(at(60), &retention(), None).await.unwrap();
+    assert_eq!((swept.batches, swept.days), (2, 1), "{swept:?}");
+    let days = store.days(&everything()).await.unwrap();
+    assert_eq!(days, rows(&[(MIDNIGHT + DAY_MS, "acme", 1), (MIDNIGHT + 2 * DAY_MS, "acme", 1)]));
+    assert_eq!(store.sweep(at(60), &retention(), None).await.unwrap(), Default::default());
+}
+
+async fn a_batch_that_comes_again_after_it_was_forgotten_adds_nothing(database: Database) {
+    let store = database.store();
+    let all = [range(1, 3), batch(1, 4, &[("acme", 1)]), batch(1, 6, &[("acme", 1)]), batch(2, 1, &[("acme", 1)])];
+    // Forgotten in two goes: what lies side by side becomes one range all the same.
+    for (n, batch) in all.iter().enumerate() {
+        store.apply(batch, &Scope::Everything, TEN + n as i64).await.unwrap();
+    }
+    for before in [TEN + 1, TEN + 4] {
+        store.sweep(before + HOUR_MS, &retention(), None).await.unwrap();
+    }
+    assert_eq!(store.batches(0, 10).await.unwrap(), []);
+    let hours = store.hours(&everything()).await.unwrap();
+    for batch in &all {
+        assert_eq!(store.apply(batch, &Scope::Everything, NOW).await.unwrap(), DUPLICATE, "{batch:?}");
+    }
+    assert_eq!(store.apply(&range(2, 4), &Scope::Everything, NOW).await.unwrap(), DUPLICATE);
+    assert_eq!(store.apply(&range(4, 5), &Scope::Everything, NOW).await.unwrap(), CONFLICT);
+    assert_eq!(store.hours(&everything()).await.unwrap(), hours);
+    assert_eq!(store.apply(&batch(1, 5, &[("acme", 1)]), &Scope::Everything, NOW).await.unwrap(), NEW);
+
+    let keys = store.keys(i64::MIN, i64::MAX).await.unwrap();
+    assert_eq!(keys.len(), 1, "the one with a batch that is there");
+    assert_eq!((keys[0].ranges[0].first, keys[0].ranges[0].last), (5, 5));
+    store.apply(&batch(1, 9, &[]), &Scope::Everything, NOW).await.unwrap();
+    let keys = store.keys(i64::MIN, i64::MAX).await.unwrap();
+    let ranges: Vec<_> = keys[0].ranges.iter().map(|range| (range.first, range.last)).collect();
+    assert_eq!(ranges, [(5, 6), (9, 9)], "what was forgotten in between is no gap");
+}
+
+async fn what_was_not_exported_stays(database: Database) {
+    let store = database.store();
+    for sequence in 1..=3 {
+        apply_at(&store, sequence, 0).await;
+    }
+    let later = TEN + 5 * HOUR_MS;
+    assert_eq!(store.sweep(later, &retention(), Some("events")).await.unwrap().batches, 0);
+    assert!(store.set_pending("events", 0, 2).await.unwrap());
+    assert_eq!(store.sweep(later, &retention(), Some("events")).await.unwrap().batches, 0);
+    assert!(store.set_done("events", 2).await.unwrap());
+    assert_eq!(store.sweep(later, &retention(), Some("events")).await.unwrap().batches, 2);
+    assert_eq!(store.sweep(later, &retention(), None).await.unwrap().batches, 1);
+}
+
+async fn what_is_kept_aside_is_bounded(database: Database) {
+    let store = database.store();
+    let large = vec![0; 20 << 20];
+    for n in 0..5u8 {
+        let mut payload = large.clone();
+        payload[0] = n;
+        store.keep_aside(payload, "large", NOW).await.unwrap();
+    }
+    assert_eq!(store.aside_count().await.unwrap(), 3, "64 MiB");
+    store.keep_aside(vec![1], "small", NOW).await.unwrap();
+    assert_eq!(store.aside_count().await.unwrap(), 4, "there is room for a small one");
+
+    let fill = MAX_ROWS - 4;
+    write_rows(&store, fill).await;
+    store.keep_aside(vec![2], "one more", NOW).await.unwrap();
+    assert_eq!(store.aside_count().await.unwrap(), MAX_ROWS);
+
+    let swept = store.sweep(NOW + 2 * HOUR_MS, &retention(), None).await.unwrap();
+    assert_eq!(swept.aside, 4);
+    assert_eq!(store.aside_count().await.unwrap(), fill);
+    store.keep_aside(large, "large", NOW).await.unwrap();
+    assert_eq!(store.aside_count().await.unwrap(), fill + 1, "there is room again");
+}
+
+/// As if so many things were kept aside.
+async fn write_rows(store: &Store, rows: i64) {
+    const COUNT: &str = "UPDATE ledger SET aside_rows = aside_rows + $1";
+    match &store.pools {
+        Pools::Sqlite { write, .. } => drop(sqlx::query(COUNT).bind(rows).execute(write).await.unwrap()),
+        Pools::Postgres(pool) => drop(sqlx::query(COUNT).bind(rows).execute(pool).await.unwrap()),
+    }
+}
