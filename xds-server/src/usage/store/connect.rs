@@ -19,6 +19,8 @@ use super::{Location, StoreError};
 const ACQUIRE: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
+/// How often tables are tried to be made, where two processes do so.
+const MIGRATION_TRIES: u32 = 5;
 /// Connections to PostgreSQL, and those that read SQLite.
 const CONNECTIONS: u32 = 8;
 
@@ -72,12 +74,19 @@ impl Pools {
                 if let Location::Sqlite(path) = location {
                     private_file(path).map_err(sqlx::Error::Io)?;
                 }
-                migrations(
+                let migrations = migrations(
                     include_str!("../../../migrations/sqlite/0001_usage.sql"),
                     include_str!("../../../migrations/sqlite/0002_out.sql"),
-                )
-                .run(write)
-                .await?;
+                );
+                // SQLite has no lock for this: where another process makes the same tables now, one of the two is
+                // late, and finds on another try that nothing is left to do.
+                let mut tries = 1;
+                while let Err(error) = migrations.run(write).await {
+                    if tries == MIGRATION_TRIES {
+                        return Err(error.into());
+                    }
+                    tries += 1;
+                }
             }
             Self::Postgres(pool) => {
                 migrations(

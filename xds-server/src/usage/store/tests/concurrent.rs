@@ -100,7 +100,11 @@ async fn a_number_is_seen_only_after_those_below_it() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(store.batches(before, 10).await.unwrap(), [], "nothing above the number that is being taken");
-        if commits { slow.commit().await.unwrap() } else { slow.rollback().await.unwrap() }
+        if commits {
+            slow.commit().await.unwrap()
+        } else {
+            slow.rollback().await.unwrap()
+        }
         assert_eq!(next.await.unwrap(), NEW);
         let positions: Vec<_> = store.batches(before, 10).await.unwrap().iter().map(|s| s.position).collect();
         assert_eq!(positions, [if commits { taken + 1 } else { taken }]);

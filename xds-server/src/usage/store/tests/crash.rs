@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use super::*;
 
 /// Kills of PostgreSQL.
-const ROUNDS: u64 = 4;
+const ROUNDS: u64 = 3;
 /// Proxies that send at the same time.
 const PROXIES: u8 = 4;
 

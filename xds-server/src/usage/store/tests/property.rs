@@ -17,7 +17,7 @@ fn logged(random: &mut StdRng) -> Vec<Batch> {
     let names = ["-", "acme", "globex", "ü'\"", "initech", "outsider"];
     let mut batches = Vec::new();
     for epoch in 0..3 {
-        let (mut sequence, mut started_ms) = (0, TEN - random.random_range(0..DAY_MS));
+        let (mut sequence, mut started_ms) = (0, TEN - random.random_range(DAY_MS..2 * DAY_MS));
         for _ in 0..random.random_range(1..8) {
             let first_sequence = sequence + 1;
             sequence = if random.random_bool(0.2) { sequence + random.random_range(2..5) } else { first_sequence };

@@ -3,7 +3,7 @@
 use weir_config::bootstrap::Period;
 
 use super::*;
-use crate::usage::store::aside::MAX_ROWS;
+use crate::usage::store::aside::{COUNT, MAX_BYTES, MAX_ROWS};
 
 super::on_both!(
     what_was_kept_for_its_time_is_forgotten,
@@ -14,7 +14,7 @@ super::on_both!(
 
 /// An hour for batches, two for hours, two days for days.
 fn retention() -> Retention {
-    let hours = |n| Period::seconds(n * 3600);
+    let hours = |n: u64| Period::seconds(n * 3600);
     Retention { batches: hours(1), hours: hours(2), days: hours(48) }
 }
 
@@ -89,33 +89,34 @@ async fn what_was_not_exported_stays(database: Database) {
 
 async fn what_is_kept_aside_is_bounded(database: Database) {
     let store = database.store();
-    let large = vec![0; 20 << 20];
-    for n in 0..5u8 {
-        let mut payload = large.clone();
-        payload[0] = n;
-        store.keep_aside(payload, "large", NOW).await.unwrap();
+    store.prepare().await.unwrap();
+    fill(&store, 0, MAX_BYTES - 10).await;
+    store.keep_aside(vec![0; 11], "large", NOW).await.unwrap();
+    assert_eq!(store.aside_count().await.unwrap(), 0);
+    store.keep_aside(vec![0; 9], "small", NOW).await.unwrap();
+    assert_eq!(store.aside_count().await.unwrap(), 1);
+    store.keep_aside(vec![0; 2], "small", NOW).await.unwrap();
+    assert_eq!(store.aside_count().await.unwrap(), 1);
+
+    fill(&store, MAX_ROWS - 2, -(MAX_BYTES - 10)).await;
+    for n in [1, 2] {
+        store.keep_aside(vec![n], "one more", NOW).await.unwrap();
+        assert_eq!(store.aside_count().await.unwrap(), MAX_ROWS);
     }
-    assert_eq!(store.aside_count().await.unwrap(), 3, "64 MiB");
-    store.keep_aside(vec![1], "small", NOW).await.unwrap();
-    assert_eq!(store.aside_count().await.unwrap(), 4, "there is room for a small one");
-
-    let fill = MAX_ROWS - 4;
-    write_rows(&store, fill).await;
-    store.keep_aside(vec![2], "one more", NOW).await.unwrap();
-    assert_eq!(store.aside_count().await.unwrap(), MAX_ROWS);
-
     let swept = store.sweep(NOW + 2 * HOUR_MS, &retention(), None).await.unwrap();
-    assert_eq!(swept.aside, 4);
-    assert_eq!(store.aside_count().await.unwrap(), fill);
-    store.keep_aside(large, "large", NOW).await.unwrap();
-    assert_eq!(store.aside_count().await.unwrap(), fill + 1, "there is room again");
+    assert_eq!(swept.aside, 2);
+    store.keep_aside(vec![2], "there is room again", NOW).await.unwrap();
+    assert_eq!(store.aside_count().await.unwrap(), MAX_ROWS - 1);
 }
 
-/// As if so many things were kept aside.
-async fn write_rows(store: &Store, rows: i64) {
-    const COUNT: &str = "UPDATE ledger SET aside_rows = aside_rows + $1";
+/// As if so many more things were kept aside, and so many bytes.
+async fn fill(store: &Store, rows: i64, bytes: i64) {
     match &store.pools {
-        Pools::Sqlite { write, .. } => drop(sqlx::query(COUNT).bind(rows).execute(write).await.unwrap()),
-        Pools::Postgres(pool) => drop(sqlx::query(COUNT).bind(rows).execute(pool).await.unwrap()),
+        Pools::Sqlite { write, .. } => {
+            sqlx::query(COUNT).bind(rows).bind(bytes).execute(write).await.unwrap();
+        }
+        Pools::Postgres(pool) => {
+            sqlx::query(COUNT).bind(rows).bind(bytes).execute(pool).await.unwrap();
+        }
     }
 }
