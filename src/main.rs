@@ -12,6 +12,7 @@ mod server;
 mod status;
 mod term;
 mod up;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ enum Command {
     Check(check::Args),
     Render(render::Args),
     Status(status::Args),
+    Usage(usage::Args),
     Crds(crds::Args),
     #[command(subcommand)]
     Bootstrap(bootstrap::Kind),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Usage(args) => usage::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Bootstrap(kind) => bootstrap::run(&kind),
         Command::Echo(args) => echo::run(args),
