@@ -14,16 +14,14 @@ const WAITING_MS: i64 = 2 * 60_000;
 pub struct ProxyView {
     /// Where it was asked.
     pub url: String,
-    /// Its name, if it says one.
-    pub node: Option<String>,
     /// Epochs of its log.
     pub epochs: Vec<LoggedEpoch>,
     /// Begin of the oldest batch without an acknowledgement.
     pub oldest_unacknowledged_ms: Option<i64>,
     /// Begin of the window that it cannot log.
     pub unlogged_since_ms: Option<i64>,
-    /// What it raises, with the name of the alarm.
-    pub alarms: Vec<(String, String)>,
+    /// What it raises, in words.
+    pub alarms: Vec<String>,
 }
 
 /// What a proxy's log holds of an epoch.
@@ -56,32 +54,14 @@ impl ProxyView {
             })
         });
         let millis = |field: &str| log.get(field).and_then(Value::as_i64);
-        let alarms = log.get("alarms").and_then(Value::as_array).into_iter().flatten().map(alarm);
-        let node = ["node", "proxy"].iter().find_map(|field| root.get(*field)?.as_str());
+        let alarms = log.get("alarms").and_then(Value::as_array).into_iter().flatten();
         Ok(Self {
             url: url.to_owned(),
-            node: node.map(str::to_owned),
             epochs: epochs.collect::<Option<_>>().ok_or("an epoch lacks a field")?,
             oldest_unacknowledged_ms: millis("oldest_unacknowledged_ms"),
             unlogged_since_ms: millis("unlogged_since_ms"),
-            alarms: alarms.collect(),
+            alarms: alarms.filter_map(|alarm| alarm.as_str().map(str::to_owned)).collect(),
         })
-    }
-
-    fn called(&self) -> &str {
-        self.node.as_deref().unwrap_or(&self.url)
-    }
-}
-
-/// An alarm's name, and what it says: `"merging"` or `{"appendFails": "disk full"}`.
-fn alarm(value: &Value) -> (String, String) {
-    match value {
-        Value::String(text) => (text.clone(), text.clone()),
-        Value::Object(fields) => match fields.iter().next() {
-            Some((name, what)) => (name.clone(), format!("{name}: {what}")),
-            None => Default::default(),
-        },
-        other => (String::new(), other.to_string()),
     }
 }
 
@@ -99,7 +79,7 @@ pub fn away(url: &str, why: &str) -> Finding {
 
 fn one(stored: &[StoredEpoch], view: &ProxyView, now_ms: i64) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let who = view.called();
+    let who = view.url.as_str();
     for logged in &view.epochs {
         let epoch = stored.iter().find(|stored| stored.epoch == logged.epoch);
         findings.extend(acknowledged(epoch, logged, who));
@@ -110,9 +90,9 @@ fn one(stored: &[StoredEpoch], view: &ProxyView, now_ms: i64) -> Vec<Finding> {
         let action = "make room on its disk, or make it writable; what was counted is logged then";
         findings.push(Finding::new(Severity::Gap, Kind::ProxyAlarm, message, action).of(who, ""));
     }
-    for (name, text) in &view.alarms {
-        let serious = ["appendFails", "damaged", "lostOpenWindows", "unrecovered"].contains(&name.as_str());
-        let severity = if serious { Severity::Gap } else { Severity::Notice };
+    for text in &view.alarms {
+        // Whether one means that usage is missing, sequences and the store tell.
+        let severity = Severity::Notice;
         let message = format!("{who} raises an alarm: {text}");
         findings.push(Finding::new(severity, Kind::ProxyAlarm, message, "see docs/usage.md, Alarms").of(who, ""));
     }
@@ -151,7 +131,7 @@ fn waiting(logged: &LoggedEpoch, view: &ProxyView, now_ms: i64) -> Option<Findin
     if first > last {
         return None;
     }
-    let who = view.called();
+    let who = view.url.as_str();
     let oldest = view.oldest_unacknowledged_ms;
     let stuck = oldest.is_some_and(|ms| ms < now_ms.saturating_sub(WAITING_MS));
     let severity = if stuck { Severity::Gap } else { Severity::Notice };
@@ -184,7 +164,7 @@ mod tests {
     }
 
     fn view(acknowledged: u64, last_logged: u64, oldest_ms: Option<i64>) -> ProxyView {
-        let text = serde_json::json!({"node": "edge-0", "log": {
+        let text = serde_json::json!({"log": {
             "epochs": [{"epoch": "07".repeat(16), "acknowledged": acknowledged, "last_logged": last_logged,
                         "first_unacknowledged": null, "sent": 0, "ended": false}],
             "oldest_unacknowledged_ms": oldest_ms, "alarms": [], "unlogged_since_ms": null,
@@ -215,13 +195,13 @@ mod tests {
 
     #[test]
     fn alarms_are_passed_on() {
-        let text = r#"{"epochs": [], "alarms": ["merging", {"appendFails": "No space left on device"}],
+        let text = r#"{"epochs": [], "alarms": ["usage cannot be logged: No space left on device"],
                        "unlogged_since_ms": 0}"#;
         let view = ProxyView::read("http://p", text).unwrap();
         let found = check(&[], &[view], NOW);
         let severities: Vec<_> = found.iter().map(|f| f.severity).collect();
-        assert_eq!(severities, [Severity::Gap, Severity::Notice, Severity::Gap]);
-        assert!(found[2].message.contains("No space left on device"), "{}", found[2].message);
+        assert_eq!(severities, [Severity::Gap, Severity::Notice]);
+        assert!(found[1].message.contains("No space left on device"), "{}", found[1].message);
     }
 
     #[test]

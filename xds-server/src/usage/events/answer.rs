@@ -13,8 +13,21 @@ pub enum Answer {
     Refused,
 }
 
-/// The first wait after a failure, and the longest.
-const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// How long is waited after failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// After the first; it doubles with each failure,
+    pub first: Duration,
+    /// up to this.
+    pub longest: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { first: Duration::from_secs(1), longest: Duration::from_secs(300) }
+    }
+}
+
 /// The longest wait that a receiver can ask for.
 const MAX_ASKED: Duration = Duration::from_secs(3600);
 
@@ -43,12 +56,14 @@ fn asked(text: &str, now_ms: i64) -> Option<Duration> {
     Some(wait.min(MAX_ASKED))
 }
 
-/// How long to wait after so many failures in a row (from 1). `chance`, from 0 to 1, is drawn anew each
-/// time, so that servers that failed together do not come back together.
-pub fn wait(failures: u32, asked: Option<Duration>, chance: f64) -> Duration {
-    let (first, longest) = WAITS;
-    let base = first.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1).min(16))).min(longest);
-    base.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0).max(asked.unwrap_or_default())
+impl Waits {
+    /// How long to wait after so many failures in a row (from 1). `chance`, from 0 to 1, is drawn anew each
+    /// time, so that servers that failed together do not come back together.
+    pub fn after(&self, failures: u32, asked: Option<Duration>, chance: f64) -> Duration {
+        let doubled = self.first.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1).min(16)));
+        let base = doubled.min(self.longest);
+        base.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0).max(asked.unwrap_or_default())
+    }
 }
 
 #[cfg(test)]
@@ -90,6 +105,7 @@ mod tests {
 
     #[test]
     fn waits_grow_to_a_bound_and_are_no_shorter_than_asked() {
+        let wait = |failures, asked, chance| Waits::default().after(failures, asked, chance);
         let waits: Vec<_> = (1..=12).map(|n| wait(n, None, 1.0).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
         assert_eq!(wait(3, None, 0.0), Duration::from_secs(2));

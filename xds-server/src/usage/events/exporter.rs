@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::Events;
 
 use super::EXPORTER;
-use super::answer::{Answer, wait};
+use super::answer::{Answer, Waits};
 use super::make::{Booked, Event, Identity, events};
 use super::send::Receiver;
 use super::split::{RefusesAll, Split};
@@ -35,6 +35,8 @@ pub struct Exporter {
     pub metrics: Arc<ExportMetrics>,
     /// Who this server is among those that share the store.
     pub holder: String,
+    /// How long to wait after failures.
+    pub waits: Waits,
 }
 
 /// Why a range was not finished. All are tried again.
@@ -73,7 +75,7 @@ impl Exporter {
                     failures = failures.saturating_add(1);
                     self.metrics.failed();
                     tracing::warn!(%error, "usage cannot be exported now; it is kept, and tried again");
-                    tokio::select! { () = tokio::time::sleep(wait(failures, None, rand::random())) => {} () = stop.cancelled() => {} }
+                    tokio::select! { () = tokio::time::sleep(self.waits.after(failures, None, rand::random())) => {} () = stop.cancelled() => {} }
                     continue;
                 }
             };
@@ -164,7 +166,7 @@ impl Exporter {
                 Answer::Again(asked) => {
                     failures = failures.saturating_add(1);
                     self.metrics.failed();
-                    let wait = wait(failures, asked, rand::random());
+                    let wait = self.waits.after(failures, asked, rand::random());
                     if reason != text {
                         tracing::warn!(
                             problem = text,

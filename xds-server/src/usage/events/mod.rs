@@ -12,3 +12,6 @@ pub mod split;
 
 /// Under this name the store knows how far the exporter is.
 pub const EXPORTER: &str = "events";
+
+#[cfg(test)]
+mod tests;
