@@ -1,5 +1,6 @@
 //! The task that exports: a range of batches at a time, the same range again until it was taken.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,6 +179,11 @@ impl Exporter {
                     self.sleep(wait, stop).await?;
                 }
             }
+        }
+        let tenants: BTreeSet<_> = refused.iter().map(|(index, _)| &events[*index].subject).collect();
+        // Where several tenants were refused and nothing was taken, the receiver is what is wrong.
+        if refused.len() == events.len() && tenants.len() > 1 {
+            return Err(Trouble::RefusesAll(refused.swap_remove(0).1));
         }
         for (index, text) in refused {
             self.keep_aside(&events[index], &text).await?;

@@ -136,7 +136,9 @@ async fn a_receiver_that_refuses_everything_or_the_token_loses_nothing() {
     let task = tokio::spawn(exporter.run(stop.clone()));
     let more_requests = async |n: usize| {
         let before = receiver.requests();
+        let end = std::time::Instant::now() + Duration::from_secs(40);
         while receiver.requests() < before + n {
+            assert!(std::time::Instant::now() < end, "it has given up");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
