@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::status::report::{FindingReport, ObjectReport, StatusReport};
 use crate::steady::Steady;
 use crate::translate::Settings;
+use crate::usage::metrics::Stats;
 use crate::watch::{Batch, Event, Finding};
 
 /// The server's state.
@@ -25,14 +26,15 @@ pub struct State {
     metrics: Arc<Metrics>,
     findings: Mutex<BTreeSet<Finding>>,
     ready: watch::Sender<bool>,
+    usage: Arc<Stats>,
 }
 
 impl State {
-    /// A server that has seen no object yet.
+    /// A server that has seen no object yet; `usage` is what its statistics say of usage.
     ///
     /// # Errors
     /// Metrics that cannot be made.
-    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+    pub fn new(settings: Settings, usage: Arc<Stats>) -> anyhow::Result<Self> {
         Ok(Self {
             world: RwLock::new(Steady::new(settings)),
             store: Arc::default(),
@@ -40,6 +42,7 @@ impl State {
             metrics: Arc::new(Metrics::new()?),
             findings: Mutex::default(),
             ready: watch::Sender::new(false),
+            usage,
         })
     }
 
@@ -56,6 +59,11 @@ impl State {
     /// Metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Statistics of usage.
+    pub fn usage(&self) -> &Stats {
+        &self.usage
     }
 
     /// Whether the first batch was taken in.

@@ -13,9 +13,12 @@ use weir_config::model::ResourceType;
 
 use crate::ads::Form;
 use crate::state::State;
+use crate::usage::intake::now_ms;
+use crate::usage::page;
+use crate::usage::store::Store;
 
-/// Routes of the admin endpoint.
-pub fn router(state: Arc<State>) -> Router {
+/// Routes of the admin endpoint; those of usage answer from `store`.
+pub fn router(state: Arc<State>, store: Store) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/ready", get(ready))
@@ -23,10 +26,11 @@ pub fn router(state: Arc<State>) -> Router {
         .route("/config_dump", get(config_dump))
         .route("/v1/status", get(status))
         .with_state(state)
+        .merge(page::router(store))
 }
 
 async fn index() -> &'static str {
-    "/ready\n/stats/prometheus\n/config_dump\n/v1/status\n"
+    "/ready\n/stats/prometheus\n/config_dump\n/v1/status\n/v1/usage\n/v1/usage/audit\n"
 }
 
 async fn ready(Shared(state): Shared<Arc<State>>) -> (StatusCode, &'static str) {
@@ -34,7 +38,8 @@ async fn ready(Shared(state): Shared<Arc<State>>) -> (StatusCode, &'static str) 
 }
 
 async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics().render()).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics().render() + &state.usage().render(now_ms()))
+        .into_response()
 }
 
 /// Every resource, in sending order, with its version; private keys are left out.

@@ -16,6 +16,7 @@ use crate::ads::DeltaService;
 use crate::state::State;
 use crate::translate::Settings;
 use crate::usage::intake::Intake;
+use crate::usage::metrics::Stats;
 use crate::usage::service::Usage;
 use crate::usage::store::Store;
 use crate::watch::Batch;
@@ -79,20 +80,22 @@ pub async fn run_with(
     // Whoever started the server may not care.
     let _ = bound.send(addresses);
 
-    let state = Arc::new(State::new(settings(bootstrap))?);
+    let stats = Arc::new(Stats::new(bootstrap.usage.prometheus_tenants));
+    let state = Arc::new(State::new(settings(bootstrap), Arc::clone(&stats))?);
     let store = Store::open(&bootstrap.usage, &bootstrap.state_dir).context("cannot use the usage database")?;
     // One task that ends, for whatever reason, ends the others.
     let stop = shutdown.child_token();
     let guard = stop.clone().drop_guard();
     let feed = tokio::spawn(feed(source, Arc::clone(&state), stop.clone()));
-    let page = tokio::spawn(admin.serve_http(crate::admin::router(Arc::clone(&state)), stop.clone()));
-    let (intake, applier) = Intake::new(store.clone(), Arc::clone(state.metrics()));
+    let page = tokio::spawn(admin.serve_http(crate::admin::router(Arc::clone(&state), store.clone()), stop.clone()));
+    let (intake, applier) = Intake::new(store.clone(), Arc::clone(state.metrics()), Arc::clone(&stats));
     let applier = tokio::spawn(applier);
     let keep = tokio::spawn(usage::keep(store.clone(), bootstrap.usage.clone(), stop.clone()));
+    let export = tokio::spawn(usage::export(store.clone(), bootstrap.usage.clone(), stats, stop.clone()));
     let usage = Usage::new(intake, Arc::clone(state.metrics()), stop.clone());
     let result = serve_xds(xds, &state, usage, stop.clone()).await.context("the xDS port failed");
     drop(guard);
-    let (fed, paged, ..) = tokio::join!(feed, page, applier, keep);
+    let (fed, paged, ..) = tokio::join!(feed, page, applier, keep, export);
     store.close().await;
     result.and(fed.context("reading objects failed")?).and(paged.context("the admin endpoint failed")?)
 }

@@ -9,6 +9,7 @@ use weir_config::usage::MAX_BATCH_ENTRIES;
 
 use super::batch::Batch;
 use super::book::{Applied, Receipt};
+use super::metrics::Stats;
 use super::scope::Scope;
 use super::store::{Incoming, Result, Store, StoreError};
 use crate::metrics::Metrics;
@@ -44,9 +45,9 @@ enum What {
 
 impl Intake {
     /// A place, and the task that empties it, which ends with the last clone.
-    pub fn new(store: Store, metrics: Arc<Metrics>) -> (Self, impl Future<Output = ()> + Send) {
+    pub fn new(store: Store, metrics: Arc<Metrics>, stats: Arc<Stats>) -> (Self, impl Future<Output = ()> + Send) {
         let (jobs, waiting) = mpsc::channel(GROUP);
-        let applier = Applier { store, metrics, trouble: Trouble::default() };
+        let applier = Applier { store, metrics, stats, trouble: Trouble::default() };
         (Self { jobs }, applier.run(waiting))
     }
 
@@ -76,6 +77,7 @@ impl Intake {
 struct Applier {
     store: Store,
     metrics: Arc<Metrics>,
+    stats: Arc<Stats>,
     trouble: Trouble,
 }
 
@@ -102,10 +104,14 @@ impl Applier {
         }
     }
 
-    fn note(&self, batch: &Batch, receipt: &Receipt, now_ms: i64) {
+    fn note(&self, batch: &Batch, scope: &Scope, receipt: &Receipt, now_ms: i64) {
         let metrics = &self.metrics.usage;
         match receipt.applied {
-            Applied::New => metrics.booked(batch.usage.len() - receipt.refused, now_ms),
+            Applied::New => {
+                metrics.booked(batch.usage.len() - receipt.refused, now_ms);
+                let booked = batch.usage.iter().filter(|(tenant, _)| scope.holds(tenant));
+                self.stats.tally.add(booked.map(|(tenant, units)| (tenant.as_str(), units)));
+            }
             Applied::Duplicate => metrics.duplicate(),
             Applied::Conflict => metrics.conflict(),
             Applied::Malformed => metrics.malformed(),
@@ -127,9 +133,9 @@ impl Applier {
         let mut aside = false;
         for Job { what, done } in jobs {
             let receipt = match what {
-                What::Batch(batch, _) => {
+                What::Batch(batch, scope) => {
                     let Some(receipt) = receipts.next() else { continue };
-                    self.note(&batch, &receipt, now_ms);
+                    self.note(&batch, &scope, &receipt, now_ms);
                     receipt
                 }
                 What::Malformed { message, detail } => {

@@ -7,6 +7,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_config::usage::{Busiest, OTHERS, Series, Units};
 
+/// Both of one server.
+#[derive(Debug)]
+pub struct Stats {
+    /// What it has stored.
+    pub tally: Tally,
+    /// How exporting goes.
+    pub export: Arc<ExportMetrics>,
+}
+
+impl Stats {
+    /// Nothing yet; at most `tenants` series by name.
+    pub fn new(tenants: u32) -> Self {
+        Self { tally: Tally::new(tenants), export: Arc::default() }
+    }
+
+    /// In Prometheus' text format.
+    pub fn render(&self, now_ms: i64) -> String {
+        self.tally.render() + &self.export.render(now_ms)
+    }
+}
+
 /// Amounts that one server has stored since its start, with series for the busiest tenants. The sum over
 /// all series, and over the servers that share a database, is what was stored.
 #[derive(Debug)]
