@@ -10,7 +10,6 @@ mod histogram;
 mod http;
 mod load;
 mod machine;
-mod manifests;
 mod measure;
 mod peers;
 mod poll;

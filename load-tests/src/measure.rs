@@ -12,11 +12,10 @@ use crate::cores::Cores;
 use crate::cpu;
 use crate::http::Expected;
 use crate::load::{self, Costs, Resumption, Sessions, Span, Target, Tls};
-use crate::manifests::host;
 use crate::peers::{Case, Peer, Prepared};
 use crate::processes::{Place, Process, wait_for};
 use crate::report::{Figure, Figures, label};
-use crate::rows::{Config, Load};
+use crate::rows::{Config, Load, host};
 use crate::upstream::BODY;
 use crate::verify;
 

@@ -3,6 +3,11 @@
 /// Requests a second of each tenant's limit, which is never reached.
 pub(crate) const LIMIT: u32 = 1_000_000;
 
+/// The hostname of tenant `n`.
+pub(crate) fn host(n: u32) -> String {
+    format!("t{n}.tenants.test")
+}
+
 /// What the proxies are set up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Config {

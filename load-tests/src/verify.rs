@@ -11,10 +11,9 @@ use memchr::memmem;
 
 use crate::http;
 use crate::load::Tls;
-use crate::manifests::host;
 use crate::peers::Case;
 use crate::processes::Process;
-use crate::rows::Config;
+use crate::rows::{Config, host};
 use crate::upstream::FILL;
 
 /// How long one answer may take, under an emulator on a busy machine.

@@ -11,8 +11,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Case, Prepared};
-use crate::manifests::host;
-use crate::rows::{Config, LIMIT};
+use crate::rows::{Config, LIMIT, host};
 
 pub(super) fn prepare(program: &Path, case: &Case) -> anyhow::Result<Prepared> {
     let file = case.dir.join("envoy.json");

@@ -5,8 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{Case, Prepared};
-use crate::manifests::host;
-use crate::rows::{Config, LIMIT};
+use crate::rows::{Config, LIMIT, host};
 
 pub(super) fn prepare(program: &Path, case: &Case) -> anyhow::Result<Prepared> {
     let file = case.dir.join("haproxy.cfg");

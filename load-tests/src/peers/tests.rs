@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::weir::manifests;
 use super::{Case, envoy, haproxy, nginx};
 use crate::certificate::Certificate;
 use crate::golden;
-use crate::manifests;
 use crate::rows::Config;
 use crate::upstream::Upstream;
 

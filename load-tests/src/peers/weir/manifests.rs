@@ -9,12 +9,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::peers::Case;
-use crate::rows::{Config, LIMIT};
-
-/// The hostname of tenant `n`.
-pub(crate) fn host(n: u32) -> String {
-    format!("t{n}.tenants.test")
-}
+use crate::rows::{Config, LIMIT, host};
 
 /// Writes them into `dir`.
 pub(crate) fn write(dir: &Path, case: &Case) -> anyhow::Result<()> {

@@ -1,6 +1,8 @@
 //! Weir: a control server over a directory of manifests, and the proxy in a process of its own, so
 //! that its CPU time is told apart. Usage is metered in every row; it cannot be turned off.
 
+pub(super) mod manifests;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,7 +11,6 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::{Case, Prepared};
-use crate::manifests;
 use crate::processes::{self, Process, free_address, wait_for};
 
 pub(super) fn prepare(program: &Path, case: &Case) -> anyhow::Result<Prepared> {
