@@ -44,8 +44,26 @@ impl Counting {
         let listener = UnixListener::bind(dir.path().join("clients")).unwrap();
         command.args(["meter::tests::kill::the_process_that_is_killed", "--exact", "--ignored", "--nocapture"]);
         let child = command.env(DIR, dir.path()).env(DO, what).spawn().unwrap();
-        let clients = (0..clients).map(|_| listener.accept().unwrap().0).collect();
-        Self { child, dir, clients }
+        let mut counting = Self { child, dir, clients: Vec::new() };
+        listener.set_nonblocking(true).unwrap();
+        while counting.clients.len() < clients {
+            match listener.accept() {
+                Ok((client, _)) => {
+                    client.set_nonblocking(false).unwrap();
+                    counting.clients.push(client);
+                }
+                Err(_) => {
+                    assert!(counting.child.try_wait().unwrap().is_none(), "it ended by itself");
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+            }
+        }
+        counting
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for so many bytes of the first client, then kills. Gives what each client got, and what the
@@ -69,6 +87,12 @@ impl Counting {
         let found = file::read(&only(&counters(self.dir.path()))).unwrap();
         assert!(found.believable);
         (got, found)
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -239,8 +263,7 @@ fn without_space_on_disk_counting_goes_on_and_what_has_space_is_found() {
     let mut counting = Counting::run(limited, "fill", 1);
     let mut volatile = [0; 8];
     counting.clients[0].read_exact(&mut volatile).unwrap();
-    counting.child.kill().unwrap();
-    counting.child.wait().unwrap();
+    counting.kill();
     let found = file::read(&only(&counters(counting.dir.path()))).unwrap();
     let durable = found.counted.len();
     assert_eq!(durable as u64 + u64::from_le_bytes(volatile), 5001, "and nobody");
