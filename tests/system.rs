@@ -5,6 +5,7 @@
 
 mod architecture;
 mod cases;
+mod chaos;
 mod counting;
 mod drain;
 mod foreign;

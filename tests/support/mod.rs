@@ -4,6 +4,7 @@ pub mod address;
 pub mod ads;
 pub mod ads_client;
 pub mod case;
+pub mod chaos;
 pub mod counting;
 pub mod envoy;
 pub mod http;

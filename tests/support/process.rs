@@ -60,8 +60,13 @@ impl Process {
 
     /// SIGTERM.
     pub fn ask_to_end(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|s| s.success()), "{} cannot be sent SIGTERM", self.name);
+        self.signal("TERM");
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|s| s.success()), "{} cannot be sent SIG{name}", self.name);
     }
 
     /// SIGTERM; waits for the end and says how it was.

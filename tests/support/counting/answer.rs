@@ -8,6 +8,9 @@ pub const FIELD: &str = "x-answer";
 /// The field that says which body was sent: seed and length.
 pub const BODY: &str = "x-body";
 
+/// The backend's last bytes through a tunnel: it has read everything to the end.
+pub const TUNNEL_END: &[u8] = b"all read";
+
 /// How the response is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {

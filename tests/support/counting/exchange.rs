@@ -66,12 +66,28 @@ impl Exchange {
             10..14 => Self::refused(rng, NOBODY, "/x/none", 404, NONE, modest),
             14..18 => Self::refused(rng, SHOP, "/elsewhere", 404, "acme", modest),
             18..20 => Self::refused(rng, SHOP, "/x/down", 503, "acme", modest),
-            _ => Self::answered(rng, modest),
+            _ => {
+                let (host, tenant) =
+                    [(SHOP, "acme"), (GLOBEX, "globex"), (TINY, "tiny")][rng.random_range(0..11_usize) / 5];
+                Self::answered(rng, modest, host, tenant)
+            }
         }
     }
 
-    fn answered(rng: &mut StdRng, modest: bool) -> Self {
-        let (host, tenant) = [(SHOP, "acme"), (GLOBEX, "globex"), (TINY, "tiny")][rng.random_range(0..11_usize) / 5];
+    /// Draws one of this tenant whose answer says that all of the request was read.
+    pub fn draw_answered(rng: &mut StdRng, host: &'static str, tenant: &'static str) -> Self {
+        if rng.random_bool(0.05) {
+            return Self::tunnel(rng, host, tenant);
+        }
+        loop {
+            let exchange = Self::answered(rng, false, host, tenant);
+            if exchange.fate == Fate::Answered {
+                return exchange;
+            }
+        }
+    }
+
+    fn answered(rng: &mut StdRng, modest: bool, host: &'static str, tenant: &'static str) -> Self {
         let method = draw_method(rng);
         let mut answer = draw_answer(rng, modest);
         let size = draw_size(rng, modest || tenant == "tiny");
@@ -167,15 +183,27 @@ impl Exchange {
 
     fn upgrade(rng: &mut StdRng) -> Self {
         let (host, tenant) = [(SHOP, "acme"), (GLOBEX, "globex")][rng.random_range(0..2)];
-        let accepted = rng.random_bool(0.7);
-        let answer = if accepted {
-            let size = draw_size(rng, false).min(200_000);
-            Answer { manner: Manner::Tunnel, size, ..Answer::ok(0, rng.random_range(0..1_000_000)) }
-        } else {
-            draw_answer(rng, true)
-        };
-        let (seed, size) = (rng.random_range(0..1_000_000), draw_size(rng, false).min(200_000));
-        let (fate, sent) = if accepted { (Fate::Tunnel, size) } else { (Fate::Answered, 0) };
+        if rng.random_bool(0.7) {
+            return Self::tunnel(rng, host, tenant);
+        }
+        let answer = draw_answer(rng, true);
+        Self::upgrading(rng, (host, tenant), answer, Fate::Answered, 0)
+    }
+
+    fn tunnel(rng: &mut StdRng, host: &'static str, tenant: &'static str) -> Self {
+        let (down, up) = (draw_size(rng, false).min(200_000), draw_size(rng, false).min(200_000));
+        let answer = Answer { manner: Manner::Tunnel, ..Answer::ok(down, rng.random_range(0..1_000_000)) };
+        Self::upgrading(rng, (host, tenant), answer, Fate::Tunnel, up)
+    }
+
+    fn upgrading(
+        rng: &mut StdRng,
+        (host, tenant): (&'static str, &'static str),
+        answer: Answer,
+        fate: Fate,
+        sent: usize,
+    ) -> Self {
+        let seed = rng.random_range(0..1_000_000);
         let head = format!(
             "GET /x/tunnel HTTP/1.1\r\nHost: {host}\r\n{FIELD}: {}\r\n{BODY}: {seed} {sent}\r\n\
              Connection: Upgrade\r\nUpgrade: counted\r\n\r\n",

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::answer::{Answer, BODY, FIELD, Manner, pattern};
+use super::answer::{Answer, BODY, FIELD, Manner, TUNNEL_END, pattern};
 use super::messages::{End, Message};
 use super::wire::Wire;
 
@@ -115,6 +115,7 @@ fn tunnel(mut wire: Wire, request: &Message, answer: Answer) -> io::Result<()> {
         wire.reset();
         return Err(wrong("other bytes than were sent through the tunnel"));
     }
+    wire.send(TUNNEL_END)?;
     wire.finish()
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::answer::pattern;
+use super::answer::{TUNNEL_END, pattern};
 use super::exchange::{Exchange, Fate, NONE};
 use super::messages::Message;
 use super::tally::Tally;
@@ -41,8 +41,10 @@ pub struct Session {
 
 /// Whether the connection serves another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub enum Next {
+    /// It does.
     Goes,
+    /// The answer said that it does not.
     Ends,
 }
 
@@ -72,7 +74,13 @@ impl Session {
         Ok(())
     }
 
-    fn one(&mut self, exchange: &Exchange) -> io::Result<Next> {
+    /// Bytes written and read so far, of exchanges that ended well or not.
+    pub fn moved(&self) -> (u64, u64) {
+        (self.wire.sent, self.wire.received)
+    }
+
+    /// Runs one exchange. It is counted if it ended well, which an error after its last byte does not change.
+    pub fn one(&mut self, exchange: &Exchange) -> io::Result<Next> {
         match exchange.fate {
             Fate::Tunnel => self.tunnel(exchange),
             _ if exchange.expects => self.expecting(exchange),
@@ -109,9 +117,10 @@ impl Session {
         if interim.status()? != 100 {
             return Err(wrong(format!("{} where 100 was to come", interim.start)));
         }
-        self.outcome.tally.add(exchange.tenant, "response_bytes", interim.bytes);
         self.write(&exchange.body)?;
-        self.answer(exchange)
+        let mut response = Message::response(&mut self.wire, exchange.method)?;
+        response.bytes += interim.bytes;
+        self.ended(exchange, exchange.head.len() + exchange.body.len(), &response)
     }
 
     fn answer(&mut self, exchange: &Exchange) -> io::Result<Next> {
@@ -135,6 +144,9 @@ impl Session {
             && exchange.method != "HEAD"
             && exchange.answer.has_body();
         let body = if has_body { pattern(exchange.answer.seed, exchange.answer.size) } else { Vec::new() };
+        if response.body.len() < body.len() && body.starts_with(&response.body) {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the body is cut short"));
+        }
         if response.body != body {
             return Err(wrong(format!("{} bytes of body, not the {} expected", response.body.len(), body.len())));
         }
@@ -172,7 +184,11 @@ impl Session {
         self.write(later)?;
         self.wire.finish()?;
         let received = self.wire.to_end()?;
-        if received != pattern(exchange.answer.seed, exchange.answer.size) {
+        let expected = [pattern(exchange.answer.seed, exchange.answer.size).as_slice(), TUNNEL_END].concat();
+        if received.len() < expected.len() && expected.starts_with(&received) {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the tunnel is cut short"));
+        }
+        if received != expected {
             return Err(wrong(format!("{} other bytes came through the tunnel", received.len())));
         }
         let tally = &mut self.outcome.tally;

@@ -31,6 +31,11 @@ impl Tally {
         self.0.get(&(tenant.into(), metric.into())).copied().unwrap_or(0)
     }
 
+    /// One tenant's amounts.
+    pub fn of(&self, tenant: &str) -> Tally {
+        Tally(self.0.iter().filter(|((t, _), _)| t == tenant).map(|(key, n)| (key.clone(), *n)).collect())
+    }
+
     /// An amount of all tenants together.
     pub fn sum(&self, metric: &str) -> u64 {
         self.0.iter().filter(|((_, m), _)| m == metric).map(|(_, n)| n).sum()

@@ -103,18 +103,26 @@ impl Postgres {
     /// Ends every process of the server at once, as a loss of power does to it. What it had not written is lost.
     pub fn kill(&self) {
         let Some(mut server) = self.server.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.id())).unwrap_or_default();
+        let children = children(&server);
         let _ = server.kill();
         let _ = server.wait();
-        for child in children.split_whitespace() {
+        for child in &children {
             let _ = Command::new("kill").args(["-KILL", child]).stderr(Stdio::null()).status();
         }
         // A process that still has shared memory would keep the next server from starting.
-        for child in children.split_whitespace() {
+        for child in &children {
             while Path::new("/proc").join(child).exists() {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
+    }
+
+    /// Sends a signal, by its name without `SIG`, to every process of the server: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(server) = &*server else { return };
+        let processes = std::iter::once(server.id().to_string()).chain(children(server));
+        let _ = Command::new("kill").arg(format!("-{name}")).args(processes).stderr(Stdio::null()).status();
     }
 
     /// Ends the server and breaks off what its clients do.
@@ -188,6 +196,13 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Ids of a process's children.
+fn children(server: &Child) -> Vec<String> {
+    let file = format!("/proc/{0}/task/{0}/children", server.id());
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The signal for a parent's death follows the thread that started the child: this one lives as long as the process.

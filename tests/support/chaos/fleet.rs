@@ -1,0 +1,226 @@
+//! The processes: PostgreSQL, a server, a relay, a proxy, and a backend that nothing happens to.
+
+use std::fs;
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+use weir_xds_server::testing::postgres::Postgres;
+
+use super::disk::Disk;
+use super::load::TENANTS;
+use super::relay::Relay;
+use crate::support::counting::origin::Origin;
+use crate::support::counting::tally::Tally;
+use crate::support::http::{self, Request, Target};
+use crate::support::plane::wait_for_port;
+use crate::support::process::Process;
+use crate::support::site::{HTTP, HTTPS, PROXY_ADMIN, SERVER_ADMIN, Site, XDS, repository, weir};
+use crate::support::tls::Authority;
+use crate::support::wait;
+
+const ORIGIN: u16 = 9001;
+const RELAY: u16 = 18_100;
+/// Windows are short, so that a round has several.
+const WINDOW: &str = "200ms";
+
+/// Everything that runs.
+pub struct Fleet {
+    site: Site,
+    authority: Authority,
+    database: String,
+    /// The database's server.
+    pub postgres: Postgres,
+    /// The control server.
+    pub server: Process,
+    /// The proxy.
+    pub proxy: Process,
+    /// Between the two, for usage.
+    pub relay: Relay,
+    /// Under the proxy's state directory, where that can be.
+    pub disk: Option<Disk>,
+    _origin: Origin,
+}
+
+impl Fleet {
+    /// Starts everything and waits until it serves.
+    pub fn start(seed: u64) -> Self {
+        let (site, authority, postgres) = (Site::new(), Authority::new(), Postgres::start());
+        let platform = fs::read_to_string(repository("tests/cases/base/platform.yaml")).unwrap();
+        site.write("platform.yaml", &platform);
+        let hosts = TENANTS.map(|(_, host)| host);
+        site.write("certificate.yaml", &authority.issue(&hosts).secret("weir-system", "all"));
+        site.write("secure.yaml", SECURE);
+        for (tenant, host) in TENANTS {
+            site.write(&format!("{tenant}.yaml"), &manifests(tenant, host));
+        }
+        let disk = Disk::mount(&site.path("proxy-state"));
+        let database = postgres.database();
+        let origin = Origin::start((site.ip(), ORIGIN).into());
+        let relay = Relay::start((site.ip(), RELAY).into(), (site.ip(), XDS).into(), seed);
+        let server = start_server(&site, &database);
+        let proxy = start_proxy(&site);
+        let fleet = Self { site, authority, database, postgres, server, proxy, relay, disk, _origin: origin };
+        for port in [HTTP, HTTPS] {
+            wait_for_port(&fleet.site, port);
+        }
+        fleet
+    }
+
+    /// Starts the server anew.
+    pub fn restart_server(&mut self) {
+        self.server = start_server(&self.site, &self.database);
+    }
+
+    /// Starts the proxy anew.
+    pub fn restart_proxy(&mut self) {
+        self.proxy = start_proxy(&self.site);
+    }
+
+    /// Where a client of `host` connects.
+    pub fn target(&self, tls: bool, host: &str) -> Target {
+        if tls {
+            Target::tls(self.site.ip(), HTTPS, host, &self.authority)
+        } else {
+            Target::plain(self.site.ip(), HTTP)
+        }
+    }
+
+    /// Waits until the proxy, which has no client any more, has logged all it counted, and the server has
+    /// acknowledged all that was logged.
+    pub fn settle(&self) {
+        wait::until_ok("the proxy to have all acknowledged", || {
+            let page = self.page("/usage")?;
+            let page: Value = serde_json::from_str(&page).map_err(|e| e.to_string())?;
+            let open = page["tenants"].as_object().into_iter().flatten().find(|(_, t)| t["counted"] != t["logged"]);
+            let log = &page["log"];
+            let active = self.page("/stats/prometheus")?.contains("\nweir_downstream_connections_active 0\n");
+            if active && open.is_none() && log["unacknowledged"] == 0 {
+                return Ok(());
+            }
+            Err(format!("no client: {active}; not logged: {open:?}; {log}; {}", page["stream"]))
+        });
+    }
+
+    /// The sums that the server gives out.
+    pub fn usage(&self) -> Tally {
+        let output = self.weir(&["usage", "--format", "csv"]);
+        Tally::from_csv(&output)
+    }
+
+    /// Fails unless `weir usage audit` finds no gap.
+    pub fn audit(&self) {
+        let proxy = format!("http://{}:{PROXY_ADMIN}", self.site.ip());
+        let report = self.weir(&["usage", "audit", "--proxy", &proxy]);
+        assert!(report.ends_with("no gap\n"), "{report}");
+    }
+
+    /// What `weir` prints about this server, as soon as it succeeds: a server that has just started, or whose
+    /// database has, may not answer yet.
+    fn weir(&self, args: &[&str]) -> String {
+        let server = format!("http://{}:{SERVER_ADMIN}", self.site.ip());
+        wait::until_ok(&format!("weir {args:?}"), || {
+            let output = weir().args(args).args(["--server", &server]).output().map_err(|e| e.to_string())?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            if output.status.success() {
+                return Ok(text);
+            }
+            Err(format!("{}: {text}{}", output.status, String::from_utf8_lossy(&output.stderr)))
+        })
+    }
+
+    fn page(&self, path: &str) -> Result<String, String> {
+        let admin = Target::plain(self.site.ip(), PROXY_ADMIN);
+        let page = http::once(&admin, &Request::get("admin", path)).map_err(|e| e.to_string())?;
+        String::from_utf8(page.body).map_err(|e| e.to_string())
+    }
+}
+
+fn start_server(site: &Site, database: &str) -> Process {
+    let address = |port: u16| format!("{}:{port}", site.ip());
+    let bootstrap = json!({
+        "source": {"directory": site.manifests()},
+        "stateDir": site.path("server-state"),
+        "xds": {"address": address(XDS)},
+        "admin": {"address": address(SERVER_ADMIN)},
+        "usage": {"database": database},
+    });
+    let file = site.path("server.yaml");
+    fs::write(&file, bootstrap.to_string()).unwrap();
+    let mut process = site.process("weir-server", weir().arg("server").arg("--config").arg(&file));
+    wait::until("the xDS port", || {
+        process.assert_alive();
+        TcpStream::connect((site.ip(), XDS)).ok()
+    });
+    process
+}
+
+fn start_proxy(site: &Site) -> Process {
+    let address = |port: u16| format!("{}:{port}", site.ip());
+    let bootstrap = json!({
+        "xds": {"address": address(XDS)},
+        "admin": {"address": address(PROXY_ADMIN)},
+        "stateDir": site.path("proxy-state"),
+        "secretsDir": site.path("proxy-secrets"),
+        "workers": 2,
+        "drainTimeout": "10s",
+        "usage": {"window": WINDOW, "server": address(RELAY)},
+    });
+    let file = site.path("proxy.yaml");
+    fs::write(&file, bootstrap.to_string()).unwrap();
+    let mut process = site.process("weir-proxy", weir().arg("proxy").arg("--config").arg(&file));
+    wait::until("the proxy's admin port", || {
+        process.assert_alive();
+        TcpStream::connect((site.ip(), PROXY_ADMIN)).ok()
+    });
+    process
+}
+
+const SECURE: &str = r#"apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: secure, namespace: weir-system}
+spec:
+  gatewayClassName: weir
+  addresses: [{type: IPAddress, value: "${IP}"}]
+  listeners:
+    - name: all
+      protocol: HTTPS
+      port: 8443
+      tls: {certificateRefs: [{name: all}]}
+      allowedRoutes: {namespaces: {from: All}}
+"#;
+
+fn manifests(tenant: &str, host: &str) -> String {
+    format!(
+        r#"apiVersion: weir.dev/v1alpha1
+kind: Tenant
+metadata: {{name: {tenant}}}
+spec: {{plan: pro, hostnames: ["{host}"]}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {tenant}, labels: {{weir.dev/tenant: {tenant}}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: counted, namespace: {tenant}}}
+spec: {{ports: [{{name: http, port: 80}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: counted, namespace: {tenant}, labels: {{kubernetes.io/service-name: counted}}}}
+addressType: IPv4
+ports: [{{name: http, port: {ORIGIN}}}]
+endpoints: [{{addresses: ["${{IP}}"], conditions: {{ready: true}}}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: counted, namespace: {tenant}}}
+spec:
+  parentRefs:
+    - {{name: public, namespace: weir-system}}
+    - {{name: secure, namespace: weir-system}}
+  hostnames: ["{host}"]
+  rules: [{{backendRefs: [{{name: counted, port: 80}}]}}]
+"#
+    )
+}
