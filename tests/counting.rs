@@ -27,6 +27,8 @@ fn soak_completed_exchanges_are_metered_to_the_byte() {
     let counted = exchanges(&place, seed, |completed| completed < EXCHANGES || Instant::now() < end);
     eprintln!("{} exchanges in {:?}: {}", counted.completed, began.elapsed(), counted.tally);
     place.assert_metered(&counted.tally);
+    // The same, by way of the proxy's log, the stream and the store.
+    place.assert_usage(&counted.tally);
     place.system.assert_alive();
 }
 

@@ -1,12 +1,10 @@
 //! The tenants of the counting tests, and a running system that serves them.
 
-use std::process::Output;
-
 use super::origin::Origin;
 use super::tally::Tally;
 use crate::support::http::{self, Request, Target};
 use crate::support::plane::{Plane, System, wait_for_port};
-use crate::support::site::{HTTP, HTTPS, PROXY_ADMIN, Site, repository, weir};
+use crate::support::site::{HTTP, HTTPS, PROXY_ADMIN, SERVER_ADMIN, Site, repository, weir};
 use crate::support::tls::Authority;
 use crate::support::wait;
 
@@ -81,10 +79,15 @@ impl Place {
         wait::until_ok("the proxy to have metered what the client counted", || self.metered().difference(counted));
     }
 
-    /// Runs `weir usage` against the server.
-    pub fn usage(&self, args: &[&str]) -> Output {
-        let server = format!("http://{}:{}", self.site.ip(), crate::support::site::SERVER_ADMIN);
-        weir().arg("usage").args(args).args(["--server", &server]).output().unwrap()
+    /// Waits until `weir usage` says exactly that.
+    pub fn assert_usage(&self, counted: &Tally) {
+        let server = format!("http://{}:{SERVER_ADMIN}", self.site.ip());
+        wait::until_ok("`weir usage` to say what the client counted", || {
+            let output = weir().args(["usage", "--format", "csv", "--server", &server]).output().unwrap();
+            let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{}: {errors}", output.status);
+            Tally::from_csv(&text).difference(counted)
+        });
     }
 }
 

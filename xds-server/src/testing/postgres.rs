@@ -111,7 +111,7 @@ impl Postgres {
         }
         // A process that still has shared memory would keep the next server from starting.
         for child in &children {
-            while Path::new("/proc").join(child).exists() {
+            while is_running(child) {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
@@ -203,6 +203,12 @@ fn children(server: &Child) -> Vec<String> {
     let file = format!("/proc/{0}/task/{0}/children", server.id());
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether a process has not ended; one that nobody has waited for yet has ended.
+fn is_running(process: &str) -> bool {
+    let text = std::fs::read_to_string(Path::new("/proc").join(process).join("stat")).unwrap_or_default();
+    text.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// The signal for a parent's death follows the thread that started the child: this one lives as long as the process.
