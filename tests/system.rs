@@ -13,3 +13,4 @@ mod no_failed_request;
 mod pushes;
 mod readme;
 mod support;
+mod usage_reported;

@@ -203,6 +203,12 @@ async fn usage_is_shown_as_counted_as_logged_and_as_reported() {
     let (_, text) = rig.ask("GET", "/stats/prometheus").await;
     assert!(text.contains("weir_usage_unacknowledged_batches 1\n") && text.contains("weir_usage_connected_state 0\n"));
     drop(quiet);
+
+    // A window that is logged, and not marked yet: the figures are of no one moment.
+    let batch = UsageBatch { epoch: epoch.to_vec(), sequence: 2, first_sequence: 2, ..UsageBatch::default() };
+    rig.reporter.outbox.push(batch);
+    let page: serde_json::Value = serde_json::from_str(&rig.ask("GET", "/usage").await.1).unwrap();
+    assert_eq!(page["logged_through"], json!(null));
 }
 
 #[tokio::test]
