@@ -26,6 +26,9 @@ use listen::Bound;
 /// How often an idle xDS connection is asked whether it is alive, and how long it may take to say so.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
+/// How long an ending server waits for the usage database.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Where a server's objects come from.
 pub trait Source: Send + 'static {
     /// The next batch; the first is everything there is. None: the source has ended, and what it
@@ -73,6 +76,7 @@ pub async fn run_with(
     bound: oneshot::Sender<Addresses>,
 ) -> anyhow::Result<()> {
     refuse_remote(&bootstrap.xds.address)?;
+    let store = Store::open(&bootstrap.usage, &bootstrap.state_dir).context("cannot use the usage database")?;
     let xds = Bound::bind(&bootstrap.xds.address).await.context("cannot open the xDS port")?;
     let admin = Bound::bind(&bootstrap.admin.address).await.context("cannot open the admin endpoint")?;
     let addresses = Addresses { xds: xds.address().clone(), admin: admin.address().clone() };
@@ -82,7 +86,6 @@ pub async fn run_with(
 
     let stats = Arc::new(Stats::new(bootstrap.usage.prometheus_tenants));
     let state = Arc::new(State::new(settings(bootstrap), Arc::clone(&stats))?);
-    let store = Store::open(&bootstrap.usage, &bootstrap.state_dir).context("cannot use the usage database")?;
     // One task that ends, for whatever reason, ends the others.
     let stop = shutdown.child_token();
     let guard = stop.clone().drop_guard();
@@ -95,8 +98,13 @@ pub async fn run_with(
     let usage = Usage::new(intake, Arc::clone(state.metrics()), stop.clone());
     let result = serve_xds(xds, &state, usage, stop.clone()).await.context("the xDS port failed");
     drop(guard);
-    let (fed, paged, ..) = tokio::join!(feed, page, applier, keep, export);
-    store.close().await;
+    let (fed, paged) = tokio::join!(feed, page);
+    // A database that hangs shall not keep the server from ending: what was not acknowledged comes again.
+    let stored = async {
+        let _ = tokio::join!(applier, keep, export);
+        store.close().await;
+    };
+    let _ = tokio::time::timeout(LAST_WORDS, stored).await;
     result.and(fed.context("reading objects failed")?).and(paged.context("the admin endpoint failed")?)
 }
 

@@ -12,6 +12,9 @@ use weir_config::kinds::plan::{Plan, PlanSpec};
 use weir_config::model::ResourceType;
 use weir_config::xds::FEATURE_VHDS;
 
+#[path = "usage_tests.rs"]
+mod usage_tests;
+
 use super::*;
 use crate::watch::{Event, Finding};
 
@@ -36,7 +39,7 @@ struct Running {
     addresses: Addresses,
     stop: CancellationToken,
     server: tokio::task::JoinHandle<anyhow::Result<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 async fn start() -> Running {
@@ -51,7 +54,7 @@ async fn start_with(bootstrap: ServerBootstrap, folder: tempfile::TempDir) -> Ru
     let stop = CancellationToken::new();
     let token = stop.clone();
     let server = tokio::spawn(async move { run_with(source, &bootstrap, token, bound).await });
-    Running { batches, addresses: addresses.await.unwrap(), stop, server, _folder: folder }
+    Running { batches, addresses: addresses.await.unwrap(), stop, server, folder }
 }
 
 impl Running {

@@ -27,11 +27,18 @@ pub(super) async fn export(store: Store, settings: ServerUsage, stats: Arc<Stats
     }
 }
 
-/// Runs until `stop`. The server serves configuration whether or not the database is there.
+/// Does so until `stop`. The server serves configuration whether or not the database is there.
 pub(super) async fn keep(store: Store, settings: ServerUsage, stop: CancellationToken) {
+    tokio::select! {
+        () = tend_for_ever(&store, &settings) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+async fn tend_for_ever(store: &Store, settings: &ServerUsage) {
     let mut trouble = Trouble::default();
     loop {
-        let wait = match tend(&store, &settings).await {
+        let wait = match tend(store, settings).await {
             Ok(swept) => {
                 trouble.over();
                 if swept != Swept::default() {
@@ -44,10 +51,7 @@ pub(super) async fn keep(store: Store, settings: ServerUsage, stop: Cancellation
                 RETRY
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = stop.cancelled() => return,
-        }
+        tokio::time::sleep(wait).await;
     }
 }
 

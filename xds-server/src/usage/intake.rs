@@ -201,3 +201,66 @@ pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use weir_config::bootstrap::Retention;
+    use weir_config::usage::Units;
+
+    use super::*;
+    use crate::usage::Epoch;
+    use crate::usage::store::Location;
+
+    fn batch(sequence: u64, rows: usize) -> Batch {
+        let usage: BTreeMap<_, _> = (0..rows).map(|n| (format!("tenant-{n}"), Units([1; 8]))).collect();
+        let (epoch, proxy, started_ms, ended_ms) = (Epoch([1; 16]), "edge-0".to_owned(), 0, 10_000);
+        let first_sequence = sequence;
+        Batch {
+            epoch,
+            first_sequence,
+            sequence,
+            proxy,
+            started_ms,
+            ended_ms,
+            last: false,
+            lost_open_window: false,
+            usage,
+        }
+    }
+
+    fn job(rows: usize) -> Job {
+        let (done, _) = oneshot::channel();
+        Job { what: What::Batch(Box::new(batch(1, rows)), Scope::Everything), done }
+    }
+
+    #[test]
+    fn a_transaction_has_a_bounded_number_of_rows_and_at_least_one_batch() {
+        let jobs = |rows: &[usize]| rows.iter().map(|rows| job(*rows)).collect::<Vec<_>>();
+        assert_eq!(fit(&jobs(&[1, 1, 0, 1])), 4);
+        assert_eq!(fit(&jobs(&[4096; 10])), 4);
+        assert_eq!(fit(&jobs(&[100_000, 1])), 1);
+        assert_eq!(fit(&jobs(&[])), 0);
+    }
+
+    #[tokio::test]
+    async fn what_waits_together_is_one_transaction_and_fails_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("usage.db");
+        // Something is in the way of the database.
+        std::fs::create_dir(&place).unwrap();
+        let store = Store::at(&Location::Sqlite(place.clone()), &Retention::default()).unwrap();
+        let (intake, applier) = Intake::new(store.clone(), Arc::new(Metrics::new().unwrap()));
+        let all = || futures::future::join_all((1..=9).map(|n| intake.apply(batch(n, 1), Scope::Everything)));
+        let waiting = all();
+        let task = tokio::spawn(applier);
+        assert_eq!(waiting.await, vec![Err(Unavailable); 9]);
+
+        std::fs::remove_dir(&place).unwrap();
+        assert!(all().await.iter().all(|receipt| receipt.unwrap().applied == Applied::New));
+        assert_eq!(store.newest().await.unwrap(), 9);
+        drop(intake);
+        task.await.unwrap();
+    }
+}
