@@ -19,6 +19,7 @@ use weir_config::usage::{Units, v1};
 use weir_xds_server::metrics::Metrics;
 use weir_xds_server::testing::postgres::Postgres;
 use weir_xds_server::usage::intake::{Intake, Unavailable, now_ms};
+use weir_xds_server::usage::metrics::Stats;
 use weir_xds_server::usage::store::Location;
 use weir_xds_server::usage::{Batch, Epoch, Scope, Store};
 
@@ -80,7 +81,7 @@ fn print(database: &str, streams: u8, tenants: usize, batches: u64, length: Dura
 async fn measure(location: &Location, streams: u8, tenants: usize, length: Duration) -> anyhow::Result<u64> {
     let store = Store::at(location, &Retention::default())?;
     store.prepare().await?;
-    let (intake, applier) = Intake::new(store.clone(), Arc::new(Metrics::new()?));
+    let (intake, applier) = Intake::new(store.clone(), Arc::new(Metrics::new()?), Arc::new(Stats::new(100)));
     let applier = tokio::spawn(applier);
     let end = Instant::now() + length;
     let mut tasks = tokio::task::JoinSet::new();

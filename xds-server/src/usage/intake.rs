@@ -251,7 +251,7 @@ mod tests {
         // Something is in the way of the database.
         std::fs::create_dir(&place).unwrap();
         let store = Store::at(&Location::Sqlite(place.clone()), &Retention::default()).unwrap();
-        let (intake, applier) = Intake::new(store.clone(), Arc::new(Metrics::new().unwrap()));
+        let (intake, applier) = Intake::new(store.clone(), Arc::new(Metrics::new().unwrap()), Arc::new(Stats::new(1)));
         let all = || futures::future::join_all((1..=9).map(|n| intake.apply(batch(n, 1), Scope::Everything)));
         let waiting = all();
         let task = tokio::spawn(applier);
