@@ -35,6 +35,8 @@ const IMPURE: &[&str] = &[
 const RACE: &str = "what a race found is judged and shown by functions of it, so that golden files hold them";
 const H1: &str = "parsing and framing are tested over every split of the bytes";
 
+const AUDIT: &str = "what is a gap is decided on plain values";
+
 /// Pure places, and why they are.
 const PURE: &[(&str, &str)] = &[
     ("config/src/kinds", "objects are read alike by the server, `weir check` and tests"),
@@ -57,6 +59,16 @@ const PURE: &[(&str, &str)] = &[
     ("proxy/src/meter/layout", "where what lies in a counters file is arithmetic, over every place"),
     ("proxy/src/meter/header", "which file it is, is read from bytes of which any may be wrong"),
     ("proxy/src/xds/warm", "what waits for what is tested without a network"),
+    ("xds-server/src/usage/query", "a span split anywhere sums to the whole: a property over small stores"),
+    ("xds-server/src/usage/span", "times are read and shown without a clock"),
+    ("xds-server/src/usage/format", "rows become text and rows again"),
+    ("xds-server/src/usage/audit/sequences", AUDIT),
+    ("xds-server/src/usage/audit/proxies", AUDIT),
+    ("xds-server/src/usage/audit/sums", AUDIT),
+    ("xds-server/src/usage/audit/outside", AUDIT),
+    ("xds-server/src/usage/events/make", "ids stay the same: events are a function of the batches"),
+    ("xds-server/src/usage/events/answer", "what an answer means is tried status by status"),
+    ("xds-server/src/usage/events/split", "refused events are found in any order, in few requests"),
     ("proxy/src/usage/state", "what is on its way is simulated with lost and reordered acknowledgements"),
     ("proxy/src/usage/retry", "when to try again is a function of what happened"),
     ("proxy/src/xds/client", "the client's state machine is simulated with lost and reordered messages"),

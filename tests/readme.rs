@@ -19,6 +19,7 @@ fn workplace(site: &Site) {
         "#!/bin/sh\ncase \"$1\" in\n\
          up) exec {weir} \"$@\" --xds {xds} --server-admin {server} --proxy-admin {proxy};;\n\
          status) exec {weir} \"$@\" --server http://{server};;\n\
+         usage) case \"$*\" in *--state-dir*) exec {weir} \"$@\";; *) exec {weir} \"$@\" --server http://{server};; esac;;\n\
          *) exec {weir} \"$@\";;\nesac\n",
         weir = env!("CARGO_BIN_EXE_weir"),
         xds = address(XDS),
@@ -121,6 +122,11 @@ fn each_line_of_the_demo_shows_what_it_says() {
         shown.lines().any(|l| l.split_whitespace().collect::<Vec<_>>() == [count, &format!("\"name\":\"{name}\"")])
     };
     assert!(canary("90", "shop") && canary("10", "shop-canary"), "not 90 and 10:\n{shown}");
+    let counts = shown.lines().find_map(|line| line.strip_prefix("sent ")?.split_once(" bytes, received "));
+    let (sent, received) = counts.unwrap_or_else(|| panic!("no counted request:\n{shown}"));
+    let metered = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = metered.filter(|cells| cells.get(1) == Some(&"acme")).find(|cells| cells[2..5] == ["1", sent, received]);
+    assert!(row.is_some(), "no window of one request with {sent} and {received} bytes:\n{shown}");
     assert!(demo.terminate().success(), "{}", demo.errors());
     let left = ["8080", "8443", "9901", "18000"]
         .map(|port| std::net::TcpStream::connect((site.ip(), port.parse::<u16>().unwrap())).is_ok());

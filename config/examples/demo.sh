@@ -51,6 +51,15 @@ finish() {
 trap finish EXIT
 trap 'exit 0' INT TERM
 
+# One request over a raw socket: curl counts neither chunk framing nor what it sends as the wire has it.
+cat >"$home/count.sh" <<'COUNT'
+sleep 2.2  # so that what was sent before is in another window
+request=$'GET /counted HTTP/1.1\r\nhost: shop.acme.test\r\nconnection: close\r\n\r\n'
+exec 3<>/dev/tcp/127.0.0.1/8080
+printf '%s' "$request" >&3
+echo "sent ${#request} bytes, received $(cat <&3 | wc -c)"
+COUNT
+
 # The manifests are copied, so that trying an edit changes nothing in the repository.
 cp -r config/examples/quickstart "$home/manifests"
 
@@ -60,7 +69,7 @@ backend 19002 shop-canary
 backend 19003 api
 backend 19004 web
 
-"$weir" up "$home/manifests" --state-dir "$home/state" >"$home/access.log" 2>"$home/weir.log" & up=$!
+"$weir" up "$home/manifests" --state-dir "$home/state" --usage-window 2s >"$home/access.log" 2>"$home/weir.log" & up=$!
 pids+=("$up")
 
 for _ in $(seq 1 100); do
@@ -92,6 +101,10 @@ try "an edit is in effect at once: send half to the canary, then ask again" \
   "sed -i 's/weight: 90/weight: 50/; s/weight: 10}/weight: 50}/' $home/manifests/acme.yaml"
 try "what Weir knows" \
   "$weir status"
+try "one request to acme over a raw socket, which counts every byte of it" \
+  "bash $home/count.sh"
+try "how much did they send? acme's newest window is that request, byte for byte; then all, by tenant" \
+  "sleep 4; $weir usage --state-dir $home/state --tenant acme --by window --since 15s --exact; $weir usage --state-dir $home/state"
 say ''
 say "${dim}Access log: $home/access.log   Weir's log: $home/weir.log   Metrics: http://127.0.0.1:9901/stats/prometheus${off}"
 say "${bold}Ctrl-C ends the demo.${off}"

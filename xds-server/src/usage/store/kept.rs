@@ -24,7 +24,10 @@ impl Store {
         let before = |what: &str| rows.iter().find(|(name, _)| name == what).map_or(i64::MIN, |(_, ms)| *ms);
         Ok(Kept {
             // A batch came at most so much before the time that it is booked to.
-            batches_from_ms: before(BATCHES).saturating_add(AHEAD_MS),
+            batches_from_ms: match before(BATCHES) {
+                i64::MIN => i64::MIN,
+                ms => ms.saturating_add(AHEAD_MS),
+            },
             hours_from_ms: before(super::upsert::HOURS),
             days_from_ms: before(super::upsert::DAYS),
         })
