@@ -13,4 +13,5 @@ mod no_failed_request;
 mod pushes;
 mod readme;
 mod support;
+mod usage_out;
 mod usage_reported;

@@ -80,8 +80,7 @@ fn exchange(site: &Site, tenant: &str, body: usize, counted: &mut Amounts) -> Re
     if !answer.starts_with(b"HTTP/1.1 200 ") {
         return Err(String::from_utf8_lossy(&answer).into_owned());
     }
-    let amounts =
-        [("requests", 1), ("request_bytes", request.len() as u64), ("response_bytes", answer.len() as u64)];
+    let amounts = [("requests", 1), ("request_bytes", request.len() as u64), ("response_bytes", answer.len() as u64)];
     for (metric, n) in amounts {
         *counted.entry((tenant.to_owned(), metric.to_owned())).or_default() += n;
     }

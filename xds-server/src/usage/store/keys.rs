@@ -51,7 +51,8 @@ UNION ALL SELECT lost_open_window FROM swept WHERE epoch = $1 AND is_last";
 
 impl Store {
     /// What is stored of every epoch that has a batch booked from `since_ms` to before `until_ms`. What was swept
-    /// since is counted as stored, but makes no epoch appear.
+    /// since is counted as stored, but makes no epoch appear. Without a begin (`i64::MIN`), ranges begin with the
+    /// first sequence that is known.
     ///
     /// # Errors
     /// The database is away or fails.
@@ -65,6 +66,7 @@ impl Store {
             .collect();
         let mut keys = Vec::with_capacity(epochs.len());
         for (epoch, (first, last)) in epochs {
+            let first = if since_ms == i64::MIN { 1 } else { first };
             keys.push(self.epoch_keys(epoch, first, last).await?);
         }
         Ok(keys)

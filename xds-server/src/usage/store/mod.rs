@@ -143,6 +143,18 @@ impl Store {
         self.pools.describe()
     }
 
+    /// Runs a statement, for tests that damage a database.
+    ///
+    /// # Errors
+    /// The database is away or fails.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn execute(&self, statement: &'static str) -> Result<()> {
+        write!(self, tx => {
+            sqlx::query(statement).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
     /// Closes its connections; whatever was acknowledged is stored already.
     pub async fn close(&self) {
         self.pools.close().await;
