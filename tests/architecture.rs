@@ -33,6 +33,7 @@ const IMPURE: &[&str] = &[
 ];
 
 const RACE: &str = "what a race found is judged and shown by functions of it, so that golden files hold them";
+const ALS: &str = "what an Envoy's report adds is tested without an Envoy, in any order and at any time";
 const H1: &str = "parsing and framing are tested over every split of the bytes";
 
 const AUDIT: &str = "what is a gap is decided on plain values";
@@ -47,6 +48,9 @@ const PURE: &[(&str, &str)] = &[
     ("xds-server/src/translate", "two servers that see the same objects give byte-equal resources"),
     ("xds-server/src/status", "conditions are computed, then shown or written elsewhere"),
     ("xds-server/src/ads/subscription", "subscriptions are simulated with lost and reordered messages"),
+    ("xds-server/src/usage/als/entry", ALS),
+    ("xds-server/src/usage/als/running", ALS),
+    ("xds-server/src/usage/als/windows", ALS),
     ("proxy/src/request", "a decision is a function of tables and a request's head"),
     ("proxy/src/serve/h1/body", H1),
     ("proxy/src/serve/h1/classify", H1),

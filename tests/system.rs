@@ -8,6 +8,7 @@ mod cases;
 mod chaos;
 mod counting;
 mod drain;
+mod envoy_metering;
 mod foreign;
 mod no_failed_request;
 mod pushes;

@@ -24,6 +24,9 @@ pub struct Metrics {
     refused: Vec<Counter>,
     streams: Gauge,
     findings: Gauge,
+    access_logs: Gauge,
+    access_log_entries: Counter,
+    access_log_overflow: Counter,
     translate: Histogram,
     pub(crate) usage: UsageMetrics,
 }
@@ -59,6 +62,9 @@ impl Metrics {
                 refused: by_type("weir_xds_refusals_total"),
                 streams: gauge!("weir_xds_streams"),
                 findings: gauge!("weir_findings"),
+                access_logs: gauge!("weir_access_log_streams"),
+                access_log_entries: counter!("weir_access_log_entries_total"),
+                access_log_overflow: counter!("weir_access_log_overflow_total"),
                 translate: histogram!("weir_translate_seconds"),
                 usage: UsageMetrics::new(),
             }
@@ -87,6 +93,24 @@ impl Metrics {
     /// A NACK came.
     pub(crate) fn refused(&self, kind: ResourceType) {
         self.refused[kind as usize].increment(1);
+    }
+
+    pub(crate) fn access_log_opened(&self) {
+        self.access_logs.increment(1.0);
+    }
+
+    pub(crate) fn access_log_closed(&self) {
+        self.access_logs.decrement(1.0);
+    }
+
+    /// An Envoy reported so many exchanges.
+    pub(crate) fn access_log_entries(&self, entries: usize) {
+        self.access_log_entries.increment(entries as u64);
+    }
+
+    /// So many of them were charged to no tenant, for want of room.
+    pub(crate) fn access_log_overflow(&self, entries: u64) {
+        self.access_log_overflow.increment(entries);
     }
 
     pub(crate) fn translated(&self, took: Duration) {

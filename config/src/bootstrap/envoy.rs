@@ -4,18 +4,19 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-/// Name of the one static cluster, the server.
-const SERVER: &str = "weir-xds";
+use crate::xds::{FEATURE_USAGE_ALS, SERVER_CLUSTER as SERVER};
 
 /// What to write into the file that `envoy -c` reads (as JSON, which is YAML too): delta ADS over
-/// gRPC to the server at `xds`, Envoy's own admin endpoint at `admin`, and nothing else.
+/// gRPC to the server at `xds`, to which it also reports what tenants use, Envoy's own admin endpoint at
+/// `admin`, and nothing else.
 ///
 /// `node_id` names this proxy; `cluster` is `node.cluster`, the group that it belongs to. The stream
 /// is plain text: the server binds only loopback until clients prove themselves.
 pub fn envoy_bootstrap(node_id: &str, cluster: &str, xds: SocketAddr, admin: SocketAddr) -> Value {
     let ads = || json!({"ads": {}, "resource_api_version": "V3"});
     json!({
-        "node": {"id": node_id, "cluster": cluster},
+        // Exchanges are reported to the server, which meters them.
+        "node": {"id": node_id, "cluster": cluster, "client_features": [FEATURE_USAGE_ALS]},
         "admin": {"address": address(admin)},
         "dynamic_resources": {
             "ads_config": {

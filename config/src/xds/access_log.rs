@@ -12,7 +12,7 @@ use xds_api::pb::envoy::config::accesslog::v3::AccessLog;
 use xds_api::pb::envoy::config::accesslog::v3::access_log::ConfigType;
 
 use super::read::{At, Problems, fields};
-use super::{scalar, wire};
+use super::{Usage, scalar, usage_log, wire};
 
 /// What a stock Envoy writes of each request.
 const FIELDS: [(&str, &str); 14] = [
@@ -35,7 +35,19 @@ const FIELDS: [(&str, &str); 14] = [
 /// Loggers whose lines this one's stand in for.
 const KNOWN: [&str; 3] = ["stream.v3.StdoutAccessLog", "stream.v3.StderrAccessLog", "file.v3.FileAccessLog"];
 
-pub(super) fn write() -> AccessLog {
+/// The loggers of a connection manager: the log for people where it is wanted, and the report to the server.
+pub(super) fn write(lines: bool, usage: Usage) -> Vec<AccessLog> {
+    let lines = lines.then(write_lines);
+    match usage {
+        Usage::Counted => lines.into_iter().collect(),
+        Usage::Reported => {
+            let lines = lines.map(|log| AccessLog { filter: Some(usage_log::only_ends()), ..log });
+            lines.into_iter().chain([usage_log::write()]).collect()
+        }
+    }
+}
+
+fn write_lines() -> AccessLog {
     let fields = FIELDS
         .iter()
         .map(|(name, format)| ((*name).to_owned(), Value { kind: Some(Kind::StringValue((*format).to_owned())) }))
@@ -65,7 +77,7 @@ pub(super) fn read(logs: Vec<AccessLog>, at: &At<'_>, problems: &mut Problems) -
             Some(ConfigType::TypedConfig(any)) => problems.advise(
                 &at.field("typed_config"),
                 format!("{:?} is not supported", any.type_url),
-                "use StdoutAccessLog",
+                "use StdoutAccessLog; a Weir proxy reports usage by itself",
             ),
             None => problems.missing(&at.field("typed_config")),
         }

@@ -13,7 +13,7 @@ use xds_api::pb::envoy::extensions::filters::network::http_connection_manager::v
 use xds_api::pb::google::protobuf::Any;
 
 use super::read::{At, Problems, fields};
-use super::{access_log, http_filter, route, scalar, wire};
+use super::{Usage, access_log, http_filter, route, scalar, usage_log, wire};
 use crate::model::{HttpOptions, RouteSource};
 
 /// The one upgrade that is let through.
@@ -21,7 +21,7 @@ const WEBSOCKET: &str = "websocket";
 /// Envoy's own bound of `max_request_headers_kb`.
 const MOST_HEADERS_KB: u32 = 8192;
 
-pub(super) fn write(value: &HttpOptions) -> Any {
+pub(super) fn write(value: &HttpOptions, usage: Usage) -> Any {
     let message = HttpConnectionManager {
         stat_prefix: value.stat_prefix.clone(),
         route_specifier: Some(match &value.routes {
@@ -38,7 +38,8 @@ pub(super) fn write(value: &HttpOptions) -> Any {
         stream_idle_timeout: value.stream_idle_timeout.map(scalar::duration),
         max_request_headers_kb: value.max_request_headers_kb.map(scalar::uint32),
         use_remote_address: value.use_remote_address.then(|| scalar::boolean(true)),
-        access_log: if value.access_log { vec![access_log::write()] } else { Vec::new() },
+        access_log: access_log::write(value.access_log, usage),
+        access_log_options: (usage == Usage::Reported).then(usage_log::options),
         normalize_path: Some(scalar::boolean(true)),
         path_with_escaped_slashes_action: PathWithEscapedSlashesAction::KeepUnchanged as i32,
         // What a backend says of itself, and nothing of the proxy's, reaches the client.

@@ -26,6 +26,7 @@ mod string_match;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod usage_log;
 mod virtual_host;
 mod wire;
 
@@ -33,8 +34,11 @@ use bytes::Bytes;
 use prost13::{Message, Name};
 
 use crate::FieldError;
-use crate::model::{Resource, ResourceType};
+use crate::model::{Listener, Resource, ResourceType};
 use read::{At, Problems};
+pub use usage_log::{
+    FEATURE_USAGE_ALS, SERVER_CLUSTER, TAG_CONNECTION, TAG_HOST_TENANT, TAG_MADE, TAG_TENANT, USAGE_INTERVAL, USAGE_LOG,
+};
 
 /// The key of Weir's own metadata in `metadata.filter_metadata`.
 pub const METADATA: &str = "weir.dev";
@@ -50,11 +54,26 @@ pub fn encode(resource: &Resource) -> Bytes {
         Resource::LoadAssignment(value) => (endpoint::write(value).encode_to_vec(), &scalar::NO_MAPS),
         Resource::Secret(value) => (secret::write(value).encode_to_vec(), &scalar::NO_MAPS),
         Resource::FilterConfig(value) => (local_rate_limit::write_resource(value).encode_to_vec(), &scalar::NO_MAPS),
-        Resource::Listener(value) => (listener::write(value).encode_to_vec(), &scalar::NO_MAPS),
+        Resource::Listener(value) => (listener::write(value, Usage::Counted).encode_to_vec(), &scalar::NO_MAPS),
         Resource::RouteConfiguration(value) => (route::write(value).encode_to_vec(), &wire::ROUTE_CONFIGURATION),
         Resource::VirtualHost(value) => (virtual_host::write(value).encode_to_vec(), &wire::VIRTUAL_HOST),
     };
     wire::canonical(message, shape).into()
+}
+
+/// The same of a Listener for an Envoy with [`FEATURE_USAGE_ALS`]: it reports each exchange to the access
+/// log service of [`SERVER_CLUSTER`]. No proxy of Weir's reads this form.
+pub fn encode_reporting(listener: &Listener) -> Bytes {
+    wire::canonical(listener::write(listener, Usage::Reported).encode_to_vec(), &scalar::NO_MAPS).into()
+}
+
+/// How a listener's exchanges are metered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Usage {
+    /// By the proxy, or not at all.
+    Counted,
+    /// By the server, from what an Envoy reports.
+    Reported,
 }
 
 /// Reads the `value` of an `Any` of type `kind`.

@@ -11,6 +11,8 @@ use weir_config::model::{
     EndpointSource, HttpFilter, Listener, Resource, ResourceType, Route, RouteAction, RouteSource, VirtualHost,
 };
 
+use super::resources::Form;
+
 /// Version of a resource: the first half of the SHA-256 of its bytes, so that every replica and
 /// every restart gives equal resources equal versions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +62,8 @@ pub struct Encoded {
     /// Of a RouteConfiguration with VHDS: the message without `vhds`, to which virtual hosts are
     /// appended for a client that has no VHDS.
     inline_head: Option<Bytes>,
+    /// Of a Listener: itself, for an Envoy that reports usage.
+    reporting: Option<Arc<Encoded>>,
 }
 
 /// Without its bytes, which may hold a key.
@@ -91,7 +95,26 @@ impl Encoded {
         let mut references = BTreeSet::new();
         collect(resource, &mut references);
         let body = weir_config::xds::encode(resource);
-        Self::assemble(resource.kind(), resource.name().into(), body, references, inline_head)
+        let whole = Self::assemble(resource.kind(), resource.name().into(), body, references, inline_head);
+        let reporting = match resource {
+            Resource::Listener(listener) => {
+                Some(Arc::new(whole.with_body(weir_config::xds::encode_reporting(listener))))
+            }
+            _ => None,
+        };
+        Self { reporting, ..whole }
+    }
+
+    /// The resource as a client of `form` gets it. Which form a RouteConfiguration has is [`Encoded::inline`]'s.
+    pub(super) fn in_form(self: &Arc<Self>, form: Form) -> &Arc<Self> {
+        match form {
+            Form::Reporting => self.reporting.as_ref().unwrap_or(self),
+            Form::Inline | Form::Vhds => self,
+        }
+    }
+
+    fn with_body(&self, body: Bytes) -> Self {
+        Self { version: Version::of(&body), body, reporting: None, ..self.clone() }
     }
 
     /// The inline form of a RouteConfiguration: itself with `hosts` inside and without `vhds`.
@@ -119,7 +142,7 @@ impl Encoded {
         inline_head: Option<Bytes>,
     ) -> Self {
         let version = Version::of(&body);
-        Self { kind, name, version, body, references: references.into_iter().collect(), inline_head }
+        Self { kind, name, version, body, references: references.into_iter().collect(), inline_head, reporting: None }
     }
 }
 
@@ -169,6 +192,9 @@ impl Encoded {
     pub(crate) fn fake(kind: ResourceType, name: &str, body: &[u8], references: &[(ResourceType, &str)]) -> Self {
         let references = references.iter().map(|(kind, name)| (*kind, Arc::from(*name))).collect();
         let inline_head = (kind == ResourceType::RouteConfiguration).then(|| Bytes::copy_from_slice(body));
-        Self::assemble(kind, name.into(), Bytes::copy_from_slice(body), references, inline_head)
+        let whole = Self::assemble(kind, name.into(), Bytes::copy_from_slice(body), references, inline_head);
+        let reporting =
+            (kind == ResourceType::Listener).then(|| Arc::new(whole.with_body([body, b"reporting"].concat().into())));
+        Self { reporting, ..whole }
     }
 }

@@ -1,4 +1,4 @@
-//! Every resource by type and name, in both forms, and the recent changes. Pure.
+//! Every resource by type and name, in each of its forms, and the recent changes. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -6,17 +6,41 @@ use std::sync::Arc;
 
 use weir_config::model::ResourceType;
 use weir_config::model::name::split_virtual_host;
+use weir_config::xds::{FEATURE_USAGE_ALS, FEATURE_VHDS};
 
 use super::encoded::Encoded;
 
-/// How a client gets virtual hosts.
+/// What a client gets of the resources that have several forms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
-    /// Inside their RouteConfiguration: a stock Envoy.
+    /// Virtual hosts inside their RouteConfiguration: a stock Envoy.
     #[default]
     Inline,
-    /// Each as a resource of its own: a node with the client feature `weir.dev/vhds`.
+    /// The same, and listeners that report usage: a node with the client feature `weir.dev/usage-als`.
+    Reporting,
+    /// Virtual hosts, each as a resource of its own: a node with the client feature `weir.dev/vhds`.
     Vhds,
+}
+
+impl Form {
+    /// The form for a node with these client features. VHDS is what Weir's own proxy asks for, which
+    /// counts for itself.
+    pub fn of(features: &[String]) -> Self {
+        let has = |feature: &str| features.iter().any(|other| other == feature);
+        match (has(FEATURE_VHDS), has(FEATURE_USAGE_ALS)) {
+            (true, _) => Self::Vhds,
+            (false, true) => Self::Reporting,
+            (false, false) => Self::Inline,
+        }
+    }
+
+    /// How virtual hosts travel.
+    pub(super) fn of_hosts(self) -> Self {
+        match self {
+            Self::Vhds => Self::Vhds,
+            Self::Inline | Self::Reporting => Self::Inline,
+        }
+    }
 }
 
 /// A name whose resource is new, different or gone.
@@ -26,7 +50,7 @@ pub struct Change {
     pub kind: ResourceType,
     /// Name.
     pub name: Arc<str>,
-    /// The form in which it changed; none: in both.
+    /// How virtual hosts travel to those for whom it changed; none: it changed for all.
     pub form: Option<Form>,
 }
 
@@ -77,19 +101,19 @@ impl Resources {
 
     fn map(&self, kind: ResourceType, form: Form) -> &ByName {
         match (kind, form) {
-            (ResourceType::RouteConfiguration, Form::Inline) => &self.inline,
+            (ResourceType::RouteConfiguration, Form::Inline | Form::Reporting) => &self.inline,
             _ => &self.by_kind[kind as usize],
         }
     }
 
     /// The resource of that name.
     pub fn get(&self, kind: ResourceType, form: Form, name: &str) -> Option<&Arc<Encoded>> {
-        self.map(kind, form).get(name)
+        self.map(kind, form).get(name).map(|resource| resource.in_form(form))
     }
 
     /// All of a type, by name.
     pub fn of(&self, kind: ResourceType, form: Form) -> impl ExactSizeIterator<Item = &Arc<Encoded>> {
-        self.map(kind, form).values()
+        self.map(kind, form).values().map(move |resource| resource.in_form(form))
     }
 
     /// VirtualHosts of one RouteConfiguration, by name.
@@ -188,7 +212,8 @@ impl Resources {
     }
 }
 
-/// Only a RouteConfiguration has two forms; a change to the one as held is a change of the VHDS form.
+/// Only a RouteConfiguration changes in one form alone (a Listener's forms are made of one value, and change
+/// together); a change to the one as held is a change of the VHDS form.
 fn own_form(kind: ResourceType) -> Option<Form> {
     (kind == ResourceType::RouteConfiguration).then_some(Form::Vhds)
 }

@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use weir_config::model::ResourceType;
-use weir_config::xds::FEATURE_VHDS;
+use weir_config::xds::{FEATURE_USAGE_ALS, FEATURE_VHDS};
 
 use super::registry::{Entry, ProxyReport, Registry};
 use super::resources::Form;
@@ -160,8 +160,8 @@ struct Connection {
 impl Connection {
     fn open(service: &DeltaService, peer: String, node: Option<&Node>) -> Self {
         let node = node.map(bounded).unwrap_or_default();
-        let vhds = node.client_features.iter().any(|feature| feature == FEATURE_VHDS);
-        let form = if vhds { Form::Vhds } else { Form::Inline };
+        let form = Form::of(&node.client_features);
+        let vhds = form == Form::Vhds;
         let inline = (!vhds).then(|| service.store.want_inline());
         let seen = service.store.read().sequence();
         tracing::info!(node = node.id, peer, vhds, "a proxy connected");
@@ -288,12 +288,10 @@ fn bounded(node: &Node) -> Node {
                 UserAgentVersionType::UserAgentBuildVersion(BuildVersion { version, ..BuildVersion::default() })
             }
         }),
-        client_features: node
-            .client_features
-            .iter()
-            .filter(|feature| *feature == FEATURE_VHDS)
-            .take(1)
-            .cloned()
+        client_features: [FEATURE_VHDS, FEATURE_USAGE_ALS]
+            .into_iter()
+            .filter(|known| node.client_features.iter().any(|feature| feature == known))
+            .map(str::to_owned)
             .collect(),
         ..Node::default()
     }
@@ -325,12 +323,12 @@ mod tests {
             cluster: long.clone(),
             user_agent_name: long.clone(),
             user_agent_version_type: version,
-            client_features: vec![long.clone(), FEATURE_VHDS.into(), FEATURE_VHDS.into()],
+            client_features: [&*long, FEATURE_USAGE_ALS, FEATURE_VHDS, FEATURE_VHDS].map(String::from).into(),
             ..Node::default()
         };
         let kept = bounded(&node);
         assert_eq!((kept.id.len(), kept.cluster.len()), (MAX_NODE_TEXT - 1, MAX_NODE_TEXT));
         assert!(agent(&kept).len() <= 2 * MAX_NODE_TEXT + 1);
-        assert_eq!(kept.client_features, [FEATURE_VHDS]);
+        assert_eq!(kept.client_features, [FEATURE_VHDS, FEATURE_USAGE_ALS]);
     }
 }

@@ -15,6 +15,7 @@ use weir_config::bootstrap::{Address, ServerBootstrap, Unassigned};
 use crate::ads::DeltaService;
 use crate::state::State;
 use crate::translate::Settings;
+use crate::usage::als::AccessLogs;
 use crate::usage::intake::Intake;
 use crate::usage::metrics::Stats;
 use crate::usage::service::Usage;
@@ -95,9 +96,14 @@ pub async fn run_with(
     let applier = tokio::spawn(applier);
     let keep = tokio::spawn(usage::keep(store.clone(), bootstrap.usage.clone(), stop.clone()));
     let export = tokio::spawn(usage::export(store.clone(), bootstrap.usage.clone(), stats, stop.clone()));
-    let usage = Usage::new(intake, Arc::clone(state.metrics()), stop.clone());
-    let result = serve_xds(xds, &state, usage, stop.clone()).await.context("the xDS port failed");
+    let usage = Usage::new(intake.clone(), Arc::clone(state.metrics()), stop.clone());
+    let access_logs = AccessLogs::new(intake, Arc::clone(state.metrics()), stop.clone());
+    let services = (usage, access_logs.clone());
+    let result = serve_xds(xds, &state, services, stop.clone()).await.context("the xDS port failed");
     drop(guard);
+    // What Envoys reported comes from nobody again; it has a deadline of its own.
+    access_logs.drained().await;
+    drop(access_logs);
     let (fed, paged) = tokio::join!(feed, page);
     // A database that hangs shall not keep the server from ending: what was not acknowledged comes again.
     let stored = async {
@@ -108,7 +114,12 @@ pub async fn run_with(
     result.and(fed.context("reading objects failed")?).and(paged.context("the admin endpoint failed")?)
 }
 
-async fn serve_xds(bound: Bound, state: &Arc<State>, usage: Usage, stop: CancellationToken) -> anyhow::Result<()> {
+async fn serve_xds(
+    bound: Bound,
+    state: &Arc<State>,
+    (usage, access_logs): (Usage, AccessLogs),
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let service = DeltaService::new(
         Arc::clone(state.store()),
         Arc::clone(state.registry()),
@@ -121,7 +132,8 @@ async fn serve_xds(bound: Bound, state: &Arc<State>, usage: Usage, stop: Cancell
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .tcp_nodelay(true)
         .add_service(service.into_server())
-        .add_service(usage.into_server());
+        .add_service(usage.into_server())
+        .add_service(access_logs.into_server());
     bound.serve_grpc(server, stop).await
 }
 

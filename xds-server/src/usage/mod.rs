@@ -4,8 +4,9 @@
 //! [`book`] decides what becomes of it; [`store`] applies that once; [`intake`] gathers the batches of all
 //! streams of the [`service`]. Everything that is given out is read from the store: [`query`] plans what is
 //! read for a question, [`answer`] reads it, [`page`] gives it out over HTTP, [`events`] to a billing system;
-//! [`audit`] looks for gaps.
+//! [`audit`] looks for gaps. A stock Envoy, which sends no batches, is heard by [`als`].
 
+pub mod als;
 pub mod answer;
 pub mod audit;
 pub mod batch;

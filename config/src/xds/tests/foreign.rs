@@ -9,8 +9,8 @@ use crate::model::{
     Domain, EndpointSource, HeaderMatch, HealthStatus, Resource, ResourceType, RouteAction, RouteSource, ServerName,
     Split, StringMatch,
 };
-use crate::xds::decode;
-use crate::xds::json::from_json;
+use crate::xds::json::{from_json, to_json};
+use crate::xds::{decode, encode_reporting};
 
 fn read(kind: ResourceType, mut json: Value) -> Result<Resource, Vec<String>> {
     json["@type"] = Value::from(kind.url());
@@ -290,4 +290,42 @@ fn an_error_is_short_and_there_are_not_many() {
     let domains = vec!["*".repeat(100_000); 100];
     let errors = read(ResourceType::VirtualHost, host(json!({}), json!({"domains": domains}))).unwrap_err();
     assert!(errors.len() == 32 && errors.iter().all(|error| error.len() < 1_100), "{}", errors.len());
+}
+
+/// A control plane that wants exchanges reported must hear that nobody reports them.
+#[test]
+fn a_log_that_goes_elsewhere_is_refused() {
+    let kind = "type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig";
+    let server = json!({"envoy_grpc": {"cluster_name": "c"}});
+    let common = json!({"log_name": "n", "grpc_service": server});
+    let log = json!({"name": "als", "typed_config": {"@type": kind, "common_config": common}});
+    let listener = listener(json!({"access_log": [log]}), json!({}));
+    let place = "filter_chains[0].filters[0].typed_config.access_log[0].typed_config";
+    refused(ResourceType::Listener, listener, place);
+}
+
+#[test]
+fn the_form_of_a_listener_that_reports_usage_is_for_envoys_alone() {
+    let plain = read(ResourceType::Listener, listener(json!({"access_log": [stdout()]}), json!({}))).unwrap();
+    let Resource::Listener(listener) = plain else { panic!("not a listener") };
+    let bytes = encode_reporting(&listener);
+    assert_eq!(bytes, encode_reporting(&listener.clone()), "equal values are equal bytes");
+    let errors = decode(ResourceType::Listener, &bytes).unwrap_err();
+    assert!(errors.iter().all(|error| error.to_string().contains("access_log[")), "{errors:?}");
+
+    let json = to_json(ResourceType::Listener, &bytes).unwrap();
+    let manager = &json["filter_chains"][0]["filters"][0]["typed_config"];
+    assert_eq!(manager["access_log_options"]["access_log_flush_interval"], "10s");
+    let [lines, report] = [0, 1].map(|n| &manager["access_log"][n]);
+    assert_eq!(lines["filter"]["log_type_filter"]["exclude"], true, "a line an exchange: {lines}");
+    let common = &report["typed_config"]["common_config"];
+    assert_eq!(common["grpc_service"]["envoy_grpc"]["cluster_name"], "weir-xds");
+    for tag in common["custom_tags"].as_array().unwrap() {
+        assert!(!tag["value"].as_str().unwrap().contains("REQ("), "a client says what is in its headers: {tag}");
+    }
+}
+
+fn stdout() -> Value {
+    let kind = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog";
+    json!({"name": "stdout", "typed_config": {"@type": kind}})
 }

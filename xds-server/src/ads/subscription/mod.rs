@@ -59,7 +59,7 @@ impl Subscriptions {
 
     /// Takes changes in.
     pub fn changed(&mut self, changes: &[Change], now: Instant) {
-        for change in changes.iter().filter(|change| change.form.is_none_or(|form| form == self.form)) {
+        for change in changes.iter().filter(|change| change.form.is_none_or(|form| form == self.form.of_hosts())) {
             let kind = &mut self.kinds[change.kind as usize];
             if kind.covers(change.kind, self.form, &change.name) {
                 kind.mark(&change.name, false, now);

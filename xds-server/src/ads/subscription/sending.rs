@@ -32,7 +32,7 @@ fn referrers(kind: ResourceType, form: Form) -> &'static [ResourceType] {
     use ResourceType::{Cluster, Listener, RouteConfiguration, VirtualHost};
     match (kind, form) {
         (Cluster, Form::Vhds) => &[Listener, RouteConfiguration, VirtualHost],
-        (Cluster, Form::Inline) => &[Listener, RouteConfiguration],
+        (Cluster, Form::Inline | Form::Reporting) => &[Listener, RouteConfiguration],
         (ResourceType::LoadAssignment, _) => &[Cluster],
         (ResourceType::Secret | ResourceType::FilterConfig | RouteConfiguration, _) => &[Listener],
         (Listener | VirtualHost, _) => &[],
@@ -148,7 +148,7 @@ impl Subscriptions {
     /// Whether a VHDS name is a RouteConfiguration's whose hosts answer for it.
     fn has_hosts(&self, name: &str, resources: &Resources) -> bool {
         match self.form {
-            Form::Inline => self.is_routes(name, resources),
+            Form::Inline | Form::Reporting => self.is_routes(name, resources),
             Form::Vhds => resources.hosts(name).next().is_some(),
         }
     }

@@ -58,9 +58,9 @@ fn request(rng: &mut StdRng, last: &str) -> Request {
 fn soak_nonsense_is_borne() {
     soak::seeds(|seed| {
         let rng = &mut StdRng::seed_from_u64(seed);
-        let form = if rng.random_bool(0.5) { Form::Vhds } else { Form::Inline };
+        let form = [Form::Vhds, Form::Inline, Form::Reporting][rng.random_range(0..3)];
         let store = std::sync::Arc::new(Store::new());
-        let _inline = (form == Form::Inline).then(|| store.want_inline());
+        let _inline = (form != Form::Vhds).then(|| store.want_inline());
         let (mut world, mut published) = (World::new(), Default::default());
         let mut now = Instant::now();
         let mut stream = Subscriptions::new(form, now);

@@ -41,11 +41,17 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let form = if rng.random_bool(0.7) { Form::Vhds } else { Form::Inline };
+        let form = if rng.random_bool(0.7) {
+            Form::Vhds
+        } else if rng.random_bool(0.5) {
+            Form::Inline
+        } else {
+            Form::Reporting
+        };
         let bad = rng.random_bool(0.3);
         let store = Arc::new(Store::new());
         let now = Instant::now();
-        let inline = (form == Form::Inline).then(|| store.want_inline());
+        let inline = (form != Form::Vhds).then(|| store.want_inline());
         let mut simulation = Self {
             world: World::new(),
             published: BTreeMap::new(),
