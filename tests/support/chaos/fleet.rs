@@ -76,6 +76,11 @@ impl Fleet {
         self.proxy = start_proxy(&self.site);
     }
 
+    /// Starts the proxy anew, and does not wait until it is there.
+    pub fn begin_proxy(&mut self) {
+        self.proxy = begin_proxy(&self.site);
+    }
+
     /// Where a client of `host` connects.
     pub fn target(&self, tls: bool, host: &str) -> Target {
         if tls {
@@ -98,6 +103,17 @@ impl Fleet {
                 return Ok(());
             }
             Err(format!("no client: {active}; not logged: {open:?}; {log}; {}", page["stream"]))
+        });
+    }
+
+    /// Waits until the proxy raises an alarm because its windows cannot be logged.
+    pub fn await_unlogged(&self) {
+        wait::until_ok("the proxy to say that it cannot log", || {
+            let page: Value = serde_json::from_str(&self.page("/usage")?).map_err(|e| e.to_string())?;
+            let log = &page["log"];
+            let alarmed =
+                log["unlogged_since_ms"].is_number() && log["alarms"].as_array().is_some_and(|a| !a.is_empty());
+            if alarmed { Ok(()) } else { Err(log.to_string()) }
         });
     }
 
@@ -155,6 +171,15 @@ fn start_server(site: &Site, database: &str) -> Process {
 }
 
 fn start_proxy(site: &Site) -> Process {
+    let mut process = begin_proxy(site);
+    wait::until("the proxy's admin port", || {
+        process.assert_alive();
+        TcpStream::connect((site.ip(), PROXY_ADMIN)).ok()
+    });
+    process
+}
+
+fn begin_proxy(site: &Site) -> Process {
     let address = |port: u16| format!("{}:{port}", site.ip());
     let bootstrap = json!({
         "xds": {"address": address(XDS)},
@@ -167,12 +192,7 @@ fn start_proxy(site: &Site) -> Process {
     });
     let file = site.path("proxy.yaml");
     fs::write(&file, bootstrap.to_string()).unwrap();
-    let mut process = site.process("weir-proxy", weir().arg("proxy").arg("--config").arg(&file));
-    wait::until("the proxy's admin port", || {
-        process.assert_alive();
-        TcpStream::connect((site.ip(), PROXY_ADMIN)).ok()
-    });
-    process
+    site.process("weir-proxy", weir().arg("proxy").arg("--config").arg(&file))
 }
 
 const SECURE: &str = r#"apiVersion: gateway.networking.k8s.io/v1

@@ -69,6 +69,15 @@ impl Load {
         self.completed.load(Ordering::Relaxed)
     }
 
+    /// Returns the moment another exchange is completed: the proxy's call that wrote the last of its answer has
+    /// perhaps not returned yet.
+    pub fn await_the_next(&self) {
+        let completed = self.completed();
+        while self.completed() == completed {
+            std::hint::spin_loop();
+        }
+    }
+
     /// Ends the clients after their present exchange: what each has seen, in the order of [`TENANTS`].
     pub fn finish(self) -> Vec<Seen> {
         self.stop.store(true, Ordering::Relaxed);
