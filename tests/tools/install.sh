@@ -16,6 +16,10 @@ debian() {
   for pair in cc:gcc cc:libc6-dev make:make cmake:cmake curl:curl openssl:openssl strace:strace; do
     command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
   done
+  # Its programs are in no PATH on Debian; tests start servers of their own with them.
+  if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
+    missing+=(postgresql)
+  fi
   if ! python3 -m pip --version >/dev/null 2>&1 && [ ! -x "$envoy_dir/envoy" ]; then
     missing+=(python3 python3-pip)
   fi

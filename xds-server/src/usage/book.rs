@@ -270,3 +270,82 @@ fn proxy_name(name: &str) -> String {
     kept.truncate(kept.floor_char_boundary(MAX_PROXY_BYTES));
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+    fn batch(first_sequence: u64, sequence: u64, started_ms: i64) -> Batch {
+        let usage = BTreeMap::from([("acme".to_owned(), Units([1; 8])), ("globex".to_owned(), Units([2; 8]))]);
+        let (epoch, proxy, ended_ms) = (Epoch([1; 16]), "edge-0".to_owned(), started_ms + 1);
+        Batch {
+            epoch,
+            first_sequence,
+            sequence,
+            proxy,
+            started_ms,
+            ended_ms,
+            last: false,
+            lost_open_window: false,
+            usage,
+        }
+    }
+
+    fn verdict(batch: &Batch, taken: Taken) -> Applied {
+        let entry = Entry::new(batch, &Scope::Everything, 0, WEEK);
+        Plan::new(&[entry], &[vec![taken]]).receipts[0].applied
+    }
+
+    #[test]
+    fn a_range_of_which_only_the_numbers_are_known_is_a_duplicate_if_it_holds_the_batch_whole() {
+        let swept = Taken { first: 3, last: 7, digest: None };
+        for (first, last, expected) in [
+            (3, 7, Applied::Duplicate),
+            (4, 4, Applied::Duplicate),
+            (2, 3, Applied::Conflict),
+            (7, 8, Applied::Conflict),
+            (1, 9, Applied::Conflict),
+            (1, 2, Applied::New),
+            (8, 9, Applied::New),
+        ] {
+            assert_eq!(verdict(&batch(first, last, 0), swept), expected, "{first}..{last}");
+        }
+    }
+
+    #[test]
+    fn the_digest_is_of_all_but_the_name() {
+        let digest = |batch: &Batch| Entry::new(batch, &Scope::Everything, 0, WEEK).digest;
+        let one = batch(1, 1, 0);
+        assert_eq!(digest(&Batch { proxy: "other".into(), ..one.clone() }), digest(&one));
+        let narrow = Entry::new(&one, &Scope::Tenants(["acme".to_owned()].into()), 0, WEEK);
+        assert_eq!(narrow.digest, digest(&one), "of what was sent, not of what was taken");
+        assert_eq!(narrow.message.usage.len(), 1);
+        let others = [
+            Batch { ended_ms: 2, ..one.clone() },
+            Batch { lost_open_window: true, ..one.clone() },
+            Batch { usage: BTreeMap::new(), ..one.clone() },
+        ];
+        assert!(others.iter().all(|other| digest(other) != digest(&one)));
+    }
+
+    #[test]
+    fn sums_are_of_the_hour_and_the_day_of_the_start() {
+        let batches = [batch(1, 1, HOUR_MS - 1), batch(2, 2, HOUR_MS), batch(3, 3, DAY_MS)];
+        let entries = batches.each_ref().map(|batch| Entry::new(batch, &Scope::Everything, DAY_MS, WEEK));
+        let plan = Plan::new(&entries, &[const { Vec::new() }; 3]);
+        let starts = |sums: &Sums<'_>| {
+            sums.keys().filter(|(_, tenant)| *tenant == "acme").map(|(ms, _)| *ms).collect::<Vec<_>>()
+        };
+        assert_eq!(starts(&plan.hours), [0, HOUR_MS, DAY_MS]);
+        assert_eq!(starts(&plan.days), [0, DAY_MS]);
+        assert_eq!(plan.days[&(0, "globex")], Units([4; 8]));
+    }
+
+    #[test]
+    fn a_name_is_made_one_that_any_database_takes() {
+        assert_eq!(proxy_name("edge\0-\n1"), "edge-1");
+        assert_eq!(proxy_name(&"ü".repeat(200)), "ü".repeat(126));
+    }
+}
