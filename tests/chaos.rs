@@ -55,47 +55,57 @@ const BLOWS: [Blow; 17] = [
     Blow::KillProxy,
 ];
 
+/// Of an embedded server: its SQLite file is as durable.
+const EMBEDDED: [Blow; 4] = [Blow::KillServer, Blow::KillAll, Blow::CutStreams, Blow::StopServer];
+
 #[test]
 fn soak_chaos_loses_nothing_and_counts_nothing_twice() {
+    let rounds = number("WEIR_CHAOS_ROUNDS", ROUNDS);
+    chaos(true, &BLOWS, rounds);
+}
+
+#[test]
+fn soak_chaos_with_sqlite() {
+    chaos(false, &EMBEDDED, EMBEDDED.len() as u64);
+}
+
+fn chaos(postgres: bool, blows: &[Blow], rounds: u64) {
     let seed = number("WEIR_SEED", 0);
-    let (rounds, end) = (number("WEIR_CHAOS_ROUNDS", ROUNDS), Instant::now() + soak());
-    let mut fleet = Fleet::start(seed);
+    let end = Instant::now() + Duration::from_secs(number("WEIR_SOAK_SECONDS", 0));
+    let mut fleet = Fleet::start(seed, postgres);
     let mut rng = StdRng::seed_from_u64(seed);
-    let (mut stored, mut failures, mut round) = (Tally::default(), Vec::new(), 0);
+    let (mut stored, mut wrong, mut round) = (Tally::default(), Vec::new(), 0);
     while round < rounds || Instant::now() < end {
-        let blow = BLOWS[(round % BLOWS.len() as u64) as usize];
+        let blow = blows[(round % blows.len() as u64) as usize];
         let began = Instant::now();
-        let load = Load::start(seed + round, |tls, host| fleet.target(tls, host));
-        let strike_at = rng.random_range(20..200);
-        wait::until("some exchanges", || (load.completed() >= strike_at).then_some(()));
-        if rng.random_bool(0.5) {
-            std::thread::sleep(Duration::from_micros(rng.random_range(0..20_000)));
-        }
-        load.await_the_next();
-        strike(&mut fleet, blow, &load, &mut rng);
-        let after = load.completed() + rng.random_range(1..100);
-        wait::until("exchanges after the blow", || (load.completed() >= after).then_some(()));
-        let completed = load.completed();
-        let seen = load.finish();
+        let seen = under_load(&mut fleet, blow, seed + round, &mut rng);
         fleet.settle();
         let now = fleet.usage();
-        let metered = now.since(&stored);
+        let found = judge(&now.since(&stored), &seen, blow);
         stored = now;
         let cuts: u64 = seen.iter().map(|seen| seen.cuts).sum();
-        let wrong: Vec<String> = judge(&metered, &seen, blow);
-        eprintln!("round {round}: {blow:?}: {completed} exchanges, {cuts} cut, {:?}: {wrong:?}", began.elapsed());
-        failures.extend(wrong.into_iter().map(|why| format!("round {round}, {blow:?}: {why}")));
+        eprintln!("round {round}: {blow:?}: {cuts} exchanges cut, {:?}: {found:?}", began.elapsed());
+        wrong.extend(found.into_iter().map(|why| format!("round {round}, {blow:?}: {why}")));
         fleet.audit();
         round += 1;
     }
     let [passed, again, lost] = fleet.relay.counts();
     eprintln!("{round} rounds; the relay passed on {passed} batches, {again} again, and lost {lost} acknowledgements");
-    assert!(
-        failures.is_empty(),
-        "{} findings in {round} rounds, seed {seed}:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} findings in {round} rounds, seed {seed}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Strikes at a random moment, or the moment that an answer has come, and goes on for a while.
+fn under_load(fleet: &mut Fleet, blow: Blow, seed: u64, rng: &mut StdRng) -> Vec<Seen> {
+    let load = Load::start(seed, |tls, host| fleet.target(tls, host));
+    let exchanges = |n: u64| wait::until("exchanges", || (load.completed() >= n).then_some(()));
+    exchanges(rng.random_range(20..200));
+    if rng.random_bool(0.5) {
+        std::thread::sleep(Duration::from_micros(rng.random_range(0..20_000)));
+    }
+    load.await_the_next();
+    strike(fleet, blow, &load, rng);
+    exchanges(load.completed() + rng.random_range(1..100));
+    load.finish()
 }
 
 fn strike(fleet: &mut Fleet, blow: Blow, load: &Load, rng: &mut StdRng) {
@@ -108,22 +118,18 @@ fn strike(fleet: &mut Fleet, blow: Blow, load: &Load, rng: &mut StdRng) {
             fleet.server.kill();
             fleet.restart_server();
         }
-        Blow::KillPostgres => {
-            fleet.postgres.kill();
-            fleet.postgres.launch();
-        }
+        Blow::KillPostgres => fleet.kill_postgres(),
         Blow::KillAll => {
-            fleet.postgres.kill();
             fleet.proxy.kill();
             fleet.server.kill();
             // The proxy serves without them, by its last good configuration.
             fleet.restart_proxy();
-            fleet.postgres.launch();
+            fleet.kill_postgres();
             fleet.restart_server();
         }
         Blow::StopProxy => still(|name| fleet.proxy.signal(name)),
         Blow::StopServer => still(|name| fleet.server.signal(name)),
-        Blow::StopPostgres => still(|name| fleet.postgres.signal(name)),
+        Blow::StopPostgres => still(|name| fleet.postgres.iter().for_each(|postgres| postgres.signal(name))),
         Blow::CutStreams => fleet.relay.cut(),
         Blow::EndProxy => {
             assert!(fleet.proxy.terminate().success());
@@ -194,10 +200,6 @@ fn judge(metered: &Tally, seen: &[Seen], blow: Blow) -> Vec<String> {
         }
     }
     wrong
-}
-
-fn soak() -> Duration {
-    Duration::from_secs(number("WEIR_SOAK_SECONDS", 0))
 }
 
 fn number(variable: &str, otherwise: u64) -> u64 {

@@ -27,9 +27,10 @@ const WINDOW: &str = "200ms";
 pub struct Fleet {
     site: Site,
     authority: Authority,
-    database: String,
-    /// The database's server.
-    pub postgres: Postgres,
+    /// URL of the database; none: the server's own SQLite file.
+    database: Option<String>,
+    /// The database's server, where it has one.
+    pub postgres: Option<Postgres>,
     /// The control server.
     pub server: Process,
     /// The proxy.
@@ -42,9 +43,9 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts everything and waits until it serves.
-    pub fn start(seed: u64) -> Self {
-        let (site, authority, postgres) = (Site::new(), Authority::new(), Postgres::start());
+    /// Starts everything and waits until it serves. Usage is stored in PostgreSQL, or in SQLite.
+    pub fn start(seed: u64, postgres: bool) -> Self {
+        let (site, authority, postgres) = (Site::new(), Authority::new(), postgres.then(Postgres::start));
         let platform = fs::read_to_string(repository("tests/cases/base/platform.yaml")).unwrap();
         site.write("platform.yaml", &platform);
         let hosts = TENANTS.map(|(_, host)| host);
@@ -54,10 +55,10 @@ impl Fleet {
             site.write(&format!("{tenant}.yaml"), &manifests(tenant, host));
         }
         let disk = Disk::mount(&site.path("proxy-state"));
-        let database = postgres.database();
+        let database = postgres.as_ref().map(Postgres::database);
         let origin = Origin::start((site.ip(), ORIGIN).into());
         let relay = Relay::start((site.ip(), RELAY).into(), (site.ip(), XDS).into(), seed);
-        let server = start_server(&site, &database);
+        let server = start_server(&site, database.as_deref());
         let proxy = start_proxy(&site);
         let fleet = Self { site, authority, database, postgres, server, proxy, relay, disk, _origin: origin };
         for port in [HTTP, HTTPS] {
@@ -66,9 +67,17 @@ impl Fleet {
         fleet
     }
 
+    /// Kills the database's server and starts it anew.
+    pub fn kill_postgres(&self) {
+        if let Some(postgres) = &self.postgres {
+            postgres.kill();
+            postgres.launch();
+        }
+    }
+
     /// Starts the server anew.
     pub fn restart_server(&mut self) {
-        self.server = start_server(&self.site, &self.database);
+        self.server = start_server(&self.site, self.database.as_deref());
     }
 
     /// Starts the proxy anew.
@@ -151,14 +160,14 @@ impl Fleet {
     }
 }
 
-fn start_server(site: &Site, database: &str) -> Process {
+fn start_server(site: &Site, database: Option<&str>) -> Process {
     let address = |port: u16| format!("{}:{port}", site.ip());
     let bootstrap = json!({
         "source": {"directory": site.manifests()},
         "stateDir": site.path("server-state"),
         "xds": {"address": address(XDS)},
         "admin": {"address": address(SERVER_ADMIN)},
-        "usage": {"database": database},
+        "usage": database.map_or(json!({}), |url| json!({"database": url})),
     });
     let file = site.path("server.yaml");
     fs::write(&file, bootstrap.to_string()).unwrap();
