@@ -95,7 +95,7 @@ pub async fn run_with(
     let (intake, applier) = Intake::new(store.clone(), Arc::clone(state.metrics()), Arc::clone(&stats));
     let applier = tokio::spawn(applier);
     let keep = tokio::spawn(usage::keep(store.clone(), bootstrap.usage.clone(), stop.clone()));
-    let export = tokio::spawn(usage::export(store.clone(), bootstrap.usage.clone(), stats, stop.clone()));
+    let export = tokio::spawn(usage::export(store.clone(), bootstrap.clone(), stats, stop.clone()));
     let usage = Usage::new(intake.clone(), Arc::clone(state.metrics()), stop.clone());
     let access_logs = AccessLogs::new(intake, Arc::clone(state.metrics()), stop.clone());
     let services = (usage, access_logs.clone());

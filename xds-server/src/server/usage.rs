@@ -1,10 +1,11 @@
 //! Keeps the usage database: its tables at the start, and later what it may forget. And exports from it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use weir_config::bootstrap::ServerUsage;
+use weir_config::bootstrap::{ServerBootstrap, ServerUsage};
 
 use crate::usage::events::EXPORTER;
 use crate::usage::events::answer::Waits;
@@ -19,15 +20,23 @@ const RETRY: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_secs(10 * 60);
 
 /// Exports events until `stop`, if there is somebody who takes them.
-pub(super) async fn export(store: Store, settings: ServerUsage, stats: Arc<Stats>, stop: CancellationToken) {
-    if let Some(settings) = settings.events {
-        let holder = format!("{:032x}", rand::random::<u128>());
+pub(super) async fn export(store: Store, bootstrap: ServerBootstrap, stats: Arc<Stats>, stop: CancellationToken) {
+    if let Some(settings) = bootstrap.usage.events {
+        let holder = holder(&bootstrap.state_dir);
         let metrics = Arc::clone(&stats.export);
         Exporter { store, settings, metrics, holder, waits: Waits::default() }.run(stop).await;
     }
 }
 
-/// Does so until `stop`. The server serves configuration whether or not the database is there.
+/// Who this server is among those that share a database: the same after a restart, so that a server that was
+/// killed goes on at once.
+fn holder(state_dir: &Path) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let dir = std::path::absolute(state_dir).unwrap_or_else(|_| state_dir.to_owned());
+    format!("{}:{}", host.trim(), dir.display())
+}
+
+/// Keeps the database until `stop`. The server serves configuration whether or not the database is there.
 pub(super) async fn keep(store: Store, settings: ServerUsage, stop: CancellationToken) {
     tokio::select! {
         () = tend_for_ever(&store, &settings) => {}

@@ -172,7 +172,10 @@ mod tests {
         ProxyView::read("http://127.0.0.1:9901", &text.to_string()).unwrap()
     }
 
-    fn found(stored: &[StoredEpoch], view: ProxyView) -> Vec<(Severity, Kind, Option<(u64, u64)>)> {
+    /// What is asked of a finding here.
+    type Found = (Severity, Kind, Option<(u64, u64)>);
+
+    fn found(stored: &[StoredEpoch], view: ProxyView) -> Vec<Found> {
         check(stored, &[view], NOW).iter().map(|f| (f.severity, f.kind, f.sequences)).collect()
     }
 
