@@ -56,11 +56,11 @@ pub(super) fn cells(row: &Row, metrics: &[Metric], with_time: bool, exact: bool)
 
 /// Numbers stand below each other's last digit: columns from `first` on are filled up at the left.
 fn align(head: &mut [String], rows: &mut [Vec<String>], first: usize) {
-    for column in first..head.len() {
-        let cells = || rows.iter().filter_map(|row| row.get(column));
-        let width = cells().map(|cell| cell.len()).chain([head[column].len()]).max().unwrap_or(0);
+    for (column, title) in head.iter_mut().enumerate().skip(first) {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let width = cells.map(|cell| cell.len()).chain([title.len()]).max().unwrap_or(0);
         let right = |cell: &mut String| *cell = format!("{cell:>width$}");
-        right(&mut head[column]);
+        right(title);
         rows.iter_mut().filter_map(|row| row.get_mut(column)).for_each(right);
     }
 }
