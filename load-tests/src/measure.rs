@@ -190,7 +190,7 @@ impl Contestant {
 
 fn idle(target: &Target, connections: usize, pid: u32, figures: &mut Figures) -> anyhow::Result<()> {
     // What the first connections bring with them belongs to no connection.
-    let first = load::hold(target, 16)?;
+    let first = load::hold(target, load::AT_ONCE)?;
     let before = cpu::resident_kib(pid)?;
     let held = load::hold(target, connections)?;
     let after = cpu::resident_kib(pid)?;

@@ -15,7 +15,7 @@ use crate::http::Expected;
 
 pub(crate) use closed::{Sessions, closed};
 pub(crate) use open::open;
-pub(crate) use still::{hold, one_by_one};
+pub(crate) use still::{AT_ONCE, hold, one_by_one};
 pub(crate) use tls::{Resumption, client};
 
 /// What is asked, and where.

@@ -27,6 +27,13 @@ Weir beside nginx, HAProxy and Envoy: same machine, same upstream, same load, in
         let held = if target.held() { "yes" } else { "**no**" };
         let _ = writeln!(text, "| {} | {} | {} | {held} |", target.what, short(target.bound), short(target.found));
     }
+    if let Some(share) = report.disturbed() {
+        let _ = writeln!(
+            text,
+            "\n**The machine was busy**: up to {share:.0} % of the proxy's core went to something else. Ratios of CPU hold \
+             roughly, times do not."
+        );
+    }
     text.push_str("\n## Rows\n\nIn brackets: Weir's figure over this one. Below 1, Weir needs less.\n\n");
     for row in &report.rows {
         table(&mut text, row);
@@ -75,6 +82,16 @@ fn table(text: &mut String, row: &Row) {
             "Quartiles of the rounds' CPU are at most {:.0} % of the median apart. Generator and upstream used at most \
              {busy:.0} % of a core; what else ran, at most {others:.0} % of the proxy's.\n",
             spread * 100.0
+        );
+    }
+    let late = row.entries.iter().filter_map(|entry| entry.median(Figure::Late)).max_by(f64::total_cmp);
+    let offered = row.entries.iter().find_map(|entry| entry.median(Figure::Offered));
+    if let (Some(late), Some(offered)) = (late, offered) {
+        let _ = writeln!(
+            text,
+            "The open loop offered {} requests a second; 99 of 100 were sent at most {} µs after they were due.\n",
+            short(offered),
+            short(late)
         );
     }
 }

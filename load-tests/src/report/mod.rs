@@ -180,7 +180,17 @@ pub(crate) struct Slope {
     pub(crate) kib: Vec<(String, Option<f64>)>,
 }
 
+/// Share of the proxy's core, in per cent, from which on what else ran makes figures doubtful.
+const DISTURBED: f64 = 10.0;
+
 impl Report {
+    /// The greatest share of the proxy's core that anything else used in a row, where it is too much.
+    pub(crate) fn disturbed(&self) -> Option<f64> {
+        let entries = self.rows.iter().flat_map(|row| &row.entries);
+        let most = entries.filter_map(|entry| entry.median(Figure::Others)).max_by(f64::total_cmp)?;
+        (most > DISTURBED).then_some(most)
+    }
+
     /// Memory a tenant; none unless two rows differ in tenants alone.
     pub(crate) fn slope(&self) -> Option<Slope> {
         let mut rows: Vec<(u32, &Row)> =

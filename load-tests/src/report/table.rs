@@ -37,6 +37,12 @@ pub(crate) fn summary(report: &Report) -> String {
     if !targets.is_empty() {
         text.push_str(&format!("targets\n{}\n", aligned(&targets)));
     }
+    if let Some(share) = report.disturbed() {
+        text.push_str(&format!(
+            "THE MACHINE WAS BUSY: up to {share:.0} % of the proxy's core went to something else. Ratios of CPU hold \
+             roughly, times do not.\n"
+        ));
+    }
     text.push_str(
         "In brackets: Weir's figure over this one. For CPU, latency, memory and start, below 1 is Weir's win.\n",
     );

@@ -18,6 +18,8 @@ fn entry(who: &str, log: bool, cpu: f64, memory: f64) -> Entry {
         (Figure::Memory, [memory; 3]),
         (Figure::LoadBusy, [80.0, 90.0, 70.0]),
         (Figure::Others, [1.0, 2.0, 0.0]),
+        (Figure::Offered, [5000.0; 3]),
+        (Figure::Late, [20.0, 10.0, 30.0]),
     ]);
     Entry { who: who.into(), log, failure: None, rounds }
 }
@@ -90,6 +92,17 @@ fn who_failed_has_no_figure_and_who_is_ours_no_ratio() {
     assert_eq!(report.rows[0].ratio(nginx, Figure::Cpu), Some(0.5));
     assert_eq!(report.rows[0].ratio(ours, Figure::Cpu), None);
     assert_eq!(report.rows[0].ratio(envoy, Figure::Cpu), None);
+}
+
+#[test]
+fn a_machine_that_did_something_else_is_told() {
+    let mut report = report();
+    assert_eq!(report.disturbed(), None);
+    for round in &mut report.rows[1].entries[0].rounds {
+        round.insert(Figure::Others, 30.0);
+    }
+    assert_eq!(report.disturbed(), Some(30.0));
+    assert!(table::summary(&report).contains("THE MACHINE WAS BUSY: up to 30 %"));
 }
 
 #[test]
