@@ -7,12 +7,15 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::support::chaos::fleet::Fleet;
+use crate::support::chaos::guests::{self, Guest};
 use crate::support::chaos::load::{Load, Seen, TENANTS};
 use crate::support::counting::tally::Tally;
 use crate::support::wait;
 
 /// Rounds of a run; `WEIR_CHAOS_ROUNDS` or `WEIR_SOAK_SECONDS` make it longer.
-const ROUNDS: u64 = 9;
+const ROUNDS: u64 = 10;
+/// Tenants that come and go in a round.
+const GUESTS: u64 = 6;
 /// How long a process stands still.
 const STILL: Duration = Duration::from_millis(300);
 
@@ -32,14 +35,17 @@ enum Blow {
     KillProxyAsItStarts,
     FillDisk,
     FillDiskAndKillProxy,
+    /// Tenants come and go; then the proxy is killed.
+    GuestsAndKillProxy,
 }
 
 /// In this order, so that a short run has the hardest.
-const BLOWS: [Blow; 17] = [
+const BLOWS: [Blow; 18] = [
     Blow::KillProxy,
     Blow::KillPostgres,
     Blow::FillDiskAndKillProxy,
     Blow::KillAll,
+    Blow::GuestsAndKillProxy,
     Blow::KillServer,
     Blow::FillDisk,
     Blow::KillProxyAsItStarts,
@@ -78,10 +84,12 @@ fn chaos(postgres: bool, blows: &[Blow], rounds: u64) {
     while round < rounds || Instant::now() < end {
         let blow = blows[(round % blows.len() as u64) as usize];
         let began = Instant::now();
-        let seen = under_load(&mut fleet, blow, seed + round, &mut rng);
+        let guests = if blow == Blow::GuestsAndKillProxy { GUESTS } else { 0 };
+        let (seen, guests) = under_load(&mut fleet, blow, (seed, round, guests), &mut rng);
         fleet.settle();
         let now = fleet.usage();
-        let found = judge(&now.since(&stored), &seen, blow);
+        let mut found = judge(&now.since(&stored), &seen, blow);
+        found.extend(guests.iter().filter_map(|guest| now.of(guest.tenant).difference(&guest.counted).err()));
         stored = now;
         let cuts: u64 = seen.iter().map(|seen| seen.cuts).sum();
         eprintln!("round {round}: {blow:?}: {cuts} exchanges cut, {:?}: {found:?}", began.elapsed());
@@ -95,22 +103,28 @@ fn chaos(postgres: bool, blows: &[Blow], rounds: u64) {
 }
 
 /// Strikes at a random moment, or the moment that an answer has come, and goes on for a while.
-fn under_load(fleet: &mut Fleet, blow: Blow, seed: u64, rng: &mut StdRng) -> Vec<Seen> {
-    let load = Load::start(seed, |tls, host| fleet.target(tls, host));
+fn under_load(
+    fleet: &mut Fleet,
+    blow: Blow,
+    (seed, round, guests): (u64, u64, u64),
+    rng: &mut StdRng,
+) -> (Vec<Seen>, Vec<Guest>) {
+    let load = Load::start(seed + round, |tls, host| fleet.target(tls, host));
     let exchanges = |n: u64| wait::until("exchanges", || (load.completed() >= n).then_some(()));
     exchanges(rng.random_range(20..200));
+    let guests = guests::visit(fleet, round, guests, rng);
     if rng.random_bool(0.5) {
         std::thread::sleep(Duration::from_micros(rng.random_range(0..20_000)));
     }
     load.await_the_next();
     strike(fleet, blow, &load, rng);
     exchanges(load.completed() + rng.random_range(1..100));
-    load.finish()
+    (load.finish(), guests)
 }
 
 fn strike(fleet: &mut Fleet, blow: Blow, load: &Load, rng: &mut StdRng) {
     match blow {
-        Blow::KillProxy => {
+        Blow::KillProxy | Blow::GuestsAndKillProxy => {
             fleet.proxy.kill();
             fleet.restart_proxy();
         }

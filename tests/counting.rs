@@ -5,9 +5,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::counting::answer::{Answer, FIELD, Manner};
 use crate::support::counting::cut::{self, Cut};
-use crate::support::counting::place::Place;
+use crate::support::counting::messages::Message;
+use crate::support::counting::place::{GLOBEX, Place, SHOP};
 use crate::support::counting::session::{self, Outcome};
+use crate::support::counting::tally::Tally;
+use crate::support::counting::wire::Wire;
 use crate::support::counting::witness::{Moved, Witness};
 use crate::support::plane::Plane;
 use crate::support::site::HTTP;
@@ -30,6 +34,45 @@ fn soak_completed_exchanges_are_metered_to_the_byte() {
     // The same, by way of the proxy's log, the stream and the store.
     place.assert_usage(&counted.tally);
     place.system.assert_alive();
+}
+
+/// A download and a tunnel that have not ended are in `weir usage` already, with what has moved so far.
+#[test]
+fn what_runs_long_is_reported_while_it_runs() {
+    let place = Place::start(Plane::Up);
+    let mut tunnel = Wire::connect(&place.target(true)).unwrap();
+    let answer = Answer { manner: Manner::Tunnel, ..Answer::ok(700, 1) };
+    let head = format!(
+        "GET /x HTTP/1.1\r\nHost: {SHOP}\r\nConnection: upgrade\r\nUpgrade: counted\r\n{FIELD}: {}\r\n\r\n",
+        answer.encode()
+    );
+    tunnel.send(head.as_bytes()).unwrap();
+    let response = Message::response(&mut tunnel, "GET").unwrap();
+    tunnel.take(700).unwrap();
+    tunnel.send(&[b'x'; 500]).unwrap();
+
+    let mut download = Wire::connect(&place.target(false)).unwrap();
+    let answer = Answer { manner: Manner::Stalls(900), ..Answer::ok(5_000, 1) };
+    let request = format!("GET /x HTTP/1.1\r\nHost: {GLOBEX}\r\n{FIELD}: {}\r\n\r\n", answer.encode());
+    download.send(request.as_bytes()).unwrap();
+    let sent_body = 900 - answer.response(true).len() as u64;
+    let came = Message::head(&mut download).unwrap().bytes + sent_body;
+    download.take(sent_body as usize).unwrap();
+
+    let mut counted = Tally::default();
+    for (tenant, metric, n) in [
+        ("acme", "requests", 1),
+        ("acme", "request_bytes", head.len() as u64),
+        ("acme", "response_bytes", response.bytes),
+        ("acme", "tunnel_request_bytes", 500),
+        ("acme", "tunnel_response_bytes", 700),
+        ("globex", "requests", 1),
+        ("globex", "request_bytes", request.len() as u64),
+        ("globex", "response_bytes", came),
+    ] {
+        counted.add(tenant, metric, n);
+    }
+    place.assert_usage(&counted);
 }
 
 /// What the proxy's reads on its clients' connections returned is in the request bytes of the tenant whose

@@ -11,6 +11,9 @@ use super::process::Process;
 use super::site::{PROXY_ADMIN, SERVER_ADMIN, Site, XDS, weir};
 use super::wait;
 
+/// Windows of usage are short, so that no test waits long for one.
+const WINDOW: &str = "1s";
+
 /// What serves the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plane {
@@ -159,6 +162,7 @@ pub fn proxy(site: &Site) -> Process {
         "secretsDir": site.path("proxy-secrets"),
         "workers": 2,
         "drainTimeout": "10s",
+        "usage": {"window": WINDOW},
     });
     let file = site.path("proxy.yaml");
     fs::write(&file, bootstrap.to_string()).unwrap();
@@ -186,6 +190,7 @@ fn up(site: &Site) -> Process {
             .arg(site.path("state"))
             .args(["--xds", &address(XDS)])
             .args(["--server-admin", &address(SERVER_ADMIN)])
-            .args(["--proxy-admin", &address(PROXY_ADMIN)]),
+            .args(["--proxy-admin", &address(PROXY_ADMIN)])
+            .args(["--usage-window", WINDOW]),
     )
 }

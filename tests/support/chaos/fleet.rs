@@ -115,6 +115,16 @@ impl Fleet {
         });
     }
 
+    /// Lets a tenant come, and serves it.
+    pub fn add_tenant(&self, tenant: &str, host: &str) {
+        self.site.write(&format!("{tenant}.yaml"), &manifests(tenant, host));
+    }
+
+    /// Lets a tenant go.
+    pub fn remove_tenant(&self, tenant: &str) {
+        self.site.remove(&format!("{tenant}.yaml"));
+    }
+
     /// Waits until the proxy raises an alarm because its windows cannot be logged.
     pub fn await_unlogged(&self) {
         wait::until_ok("the proxy to say that it cannot log", || {

@@ -5,6 +5,8 @@ use rand::{Rng, SeedableRng};
 
 /// The field that holds it.
 pub const FIELD: &str = "x-answer";
+/// The field that every answer of the backend has, and none of the proxy's own.
+pub const BACKEND: &str = "x-backend";
 /// The field that says which body was sent: seed and length.
 pub const BODY: &str = "x-body";
 
@@ -37,6 +39,8 @@ pub enum Manner {
     Reset(usize),
     /// It sends so many bytes of the response, then closes.
     Cut(usize),
+    /// It sends so many bytes of the response, and the rest never.
+    Stalls(usize),
     /// It switches protocols, sends as many bytes as `size` says, and reads to the end.
     Tunnel,
 }
@@ -76,6 +80,7 @@ impl Answer {
             Manner::Never => ('n', 0),
             Manner::Reset(n) => ('r', *n),
             Manner::Cut(n) => ('c', *n),
+            Manner::Stalls(n) => ('s', *n),
             Manner::Tunnel => ('t', 0),
         };
         let framing = match framing {
@@ -107,6 +112,7 @@ impl Answer {
             "n" => Manner::Never,
             "r" => Manner::Reset(bytes),
             "c" => Manner::Cut(bytes),
+            "s" => Manner::Stalls(bytes),
             "t" => Manner::Tunnel,
             _ => return None,
         };
@@ -122,7 +128,7 @@ impl Answer {
     /// The response's bytes; a HEAD request's has no body.
     pub fn response(&self, to_head: bool) -> Vec<u8> {
         let mut text = "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n".repeat(self.interim);
-        text += &format!("HTTP/1.1 {} Drawn\r\nx-backend: counting\r\n", self.status);
+        text += &format!("HTTP/1.1 {} Drawn\r\n{BACKEND}: counting\r\n", self.status);
         if !self.keep || (self.framing == Framing::Close && self.has_body()) {
             text += "connection: close\r\n";
         }

@@ -66,6 +66,10 @@ fn serve(mut wire: Wire) -> io::Result<()> {
         }
         match answer.manner {
             Manner::Never => return Ok(()),
+            Manner::Stalls(most) => {
+                wire.send(&response[..most.min(response.len())])?;
+                return wire.to_end().map(drop);
+            }
             Manner::Reset(most) | Manner::Cut(most) => {
                 send(&mut wire, &response[..most.min(response.len())], answer.seed)?;
                 if matches!(answer.manner, Manner::Reset(_)) {

@@ -5,7 +5,7 @@ use std::io;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::answer::{TUNNEL_END, pattern};
+use super::answer::{BACKEND, TUNNEL_END, pattern};
 use super::exchange::{Exchange, Fate, NONE};
 use super::messages::Message;
 use super::tally::Tally;
@@ -136,13 +136,12 @@ impl Session {
             Fate::Refused(status) | Fate::NotTaken(status) => status,
             Fate::Answered | Fate::Held | Fate::Tunnel => exchange.answer.status,
         };
-        if status != expected && !limited {
-            return Err(wrong(format!("{status} where {expected} was to come")));
+        let by_backend = matches!(exchange.fate, Fate::Answered | Fate::Held) && !limited;
+        if (status != expected && !limited) || by_backend != response.header(BACKEND).is_some() {
+            let from = if by_backend { " of the backend" } else { "" };
+            return Err(wrong(format!("{} where {expected}{from} was to come", response.start)));
         }
-        let has_body = matches!(exchange.fate, Fate::Answered | Fate::Held)
-            && !limited
-            && exchange.method != "HEAD"
-            && exchange.answer.has_body();
+        let has_body = by_backend && exchange.method != "HEAD" && exchange.answer.has_body();
         let body = if has_body { pattern(exchange.answer.seed, exchange.answer.size) } else { Vec::new() };
         if response.body.len() < body.len() && body.starts_with(&response.body) {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the body is cut short"));
