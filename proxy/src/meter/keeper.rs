@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::books::{Books, Earlier, Limits, Opening};
 use super::disk::{Files, Overlay};
 use super::ledger::Now;
-use super::state::Alarm;
+use super::log::disk::Disk;
 use super::{Epoch, Meter, Outbox, file};
 
 /// Memory for batches where the disk cannot be written.
@@ -170,14 +170,12 @@ fn volatile(
     let limits = Limits::new(log_bytes.min(MEMORY));
     let found = if files.is_some() { earlier(dir).unwrap_or_default() } else { Vec::new() };
     let all: Vec<_> = found.iter().map(|found| found.earlier.clone()).collect();
-    let opening = match Opening::find(Arc::new(Overlay::new(files, MEMORY)), limits, node_id, &all) {
+    let under = files.map(|files| Arc::new(files) as Arc<dyn Disk>);
+    let opening = match Opening::find(Arc::new(Overlay::new(under, MEMORY)), limits, node_id, &all) {
         Ok(opening) => opening,
         Err(_unreadable) => Opening::find(Arc::new(Overlay::new(None, MEMORY)), limits, node_id, &[])?,
     };
-    opening.leave(Alarm::NotDurable(why.to_owned()));
-    if !all.is_empty() {
-        opening.leave(Alarm::Unrecovered(why.to_owned()));
-    }
+    opening.leave(&all, why);
     let meter = Arc::new(Meter::new(workers));
     let epoch = Epoch(meter.epoch());
     Ok((Arc::clone(&meter), opening.begin(epoch, meter, window, now(), Box::new(|| Ok(())))))

@@ -31,6 +31,8 @@ pub struct Opening {
     limits: Limits,
     proxy: String,
     damaged: Vec<String>,
+    /// The segment that was written last.
+    last: Option<String>,
 }
 
 impl Opening {
@@ -48,7 +50,8 @@ impl Opening {
         let writer = Writer::new(Arc::clone(&disk), limits.segment_bytes, next);
         let damaged = names.into_iter().filter(|name| name.starts_with("damaged-")).collect();
         let pen = Pen { disk, writer, unsynced: true };
-        let mut opening = Self { pen, outbox, limits, proxy: proxy.to_owned(), damaged };
+        let last = numbers.last().map(|last| name(*last));
+        let mut opening = Self { pen, outbox, limits, proxy: proxy.to_owned(), damaged, last };
         let marked: HashMap<_, _> = earlier
             .iter()
             .filter(|earlier| earlier.old.believable)
@@ -123,6 +126,11 @@ impl Opening {
         length_ms: i64,
         mut remove: impl FnMut(&Earlier) -> io::Result<()>,
     ) -> io::Result<()> {
+        // A kill between writing and synchronising leaves a frame that is there, and that power can still take.
+        if let Some(last) = &self.last {
+            self.pen.disk.sync(last)?;
+            self.pen.disk.sync_names()?;
+        }
         for one in earlier {
             let sender = self.sender(Epoch(one.old.epoch));
             let past = self.outbox.inner().index.past(sender.epoch).cloned();
@@ -167,10 +175,17 @@ impl Opening {
         );
     }
 
-    /// Counters of earlier processes stay as they are, for a later start.
-    pub fn leave(&self, alarm: Alarm) {
-        tracing::error!("{alarm}");
-        self.outbox.inner().state.alarms.push(alarm);
+    /// Nothing can be written: counters of earlier processes stay as they are, for a later start.
+    pub fn leave(&self, earlier: &[Earlier], why: &str) {
+        tracing::error!(why, "usage is counted and kept in memory only: the usage directory cannot be written");
+        let mut inner = self.outbox.inner();
+        inner.state.alarms.push(Alarm::NotDurable(why.to_owned()));
+        if !earlier.is_empty() {
+            inner.state.alarms.push(Alarm::Unrecovered(why.to_owned()));
+        }
+        for old in earlier.iter().map(|earlier| &earlier.old).filter(|old| old.believable) {
+            inner.index.hold(Epoch(old.epoch), old.sent_sequence);
+        }
     }
 
     /// Opens the books for this process, which counts in `counters`; `end` takes them away when the epoch

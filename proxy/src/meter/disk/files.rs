@@ -69,6 +69,10 @@ impl Disk for Files {
         file.sync_data()
     }
 
+    fn sync(&self, name: &str) -> io::Result<()> {
+        File::open(self.of(name))?.sync_all()
+    }
+
     fn cut(&self, name: &str, len: u64) -> io::Result<()> {
         match OpenOptions::new().write(true).open(self.of(name)) {
             Ok(file) => file.set_len(len),

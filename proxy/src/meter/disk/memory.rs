@@ -56,6 +56,10 @@ impl Disk for Memory {
         Ok(())
     }
 
+    fn sync(&self, _name: &str) -> io::Result<()> {
+        Ok(())
+    }
+
     fn cut(&self, name: &str, len: u64) -> io::Result<()> {
         if let Some(file) = self.files().get_mut(name) {
             file.truncate(usize::try_from(len).unwrap_or(usize::MAX));

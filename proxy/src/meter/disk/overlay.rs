@@ -1,20 +1,21 @@
 //! A directory that cannot be written, with memory for what is new.
 
 use std::io;
+use std::sync::Arc;
 
-use super::{Files, Memory};
+use super::Memory;
 use crate::meter::log::disk::Disk;
 
 /// What is in the directory can be read, and removed where the system lets it be; what is new is in memory.
 #[derive(Debug)]
 pub struct Overlay {
-    under: Option<Files>,
+    under: Option<Arc<dyn Disk>>,
     over: Memory,
 }
 
 impl Overlay {
     /// Up to `limit` bytes of memory above a directory, where there is one.
-    pub fn new(under: Option<Files>, limit: u64) -> Self {
+    pub fn new(under: Option<Arc<dyn Disk>>, limit: u64) -> Self {
         Self { under, over: Memory::new(limit) }
     }
 
@@ -22,7 +23,7 @@ impl Overlay {
         if self.over.has(name) {
             return Ok(&self.over);
         }
-        Ok(self.under.as_ref().ok_or(io::ErrorKind::NotFound)?)
+        Ok(self.under.as_deref().ok_or(io::ErrorKind::NotFound)?)
     }
 }
 
@@ -45,6 +46,10 @@ impl Disk for Overlay {
 
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.over.append(name, bytes)
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        self.place(name)?.sync(name)
     }
 
     fn cut(&self, name: &str, len: u64) -> io::Result<()> {

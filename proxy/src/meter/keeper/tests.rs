@@ -8,7 +8,7 @@ use weir_config::usage::Units;
 use weir_config::usage::v1::UsageBatch;
 
 use super::*;
-use crate::meter::{Key, Metric};
+use crate::meter::{Alarm, Key, Metric};
 
 /// A window that does not close by itself while a test runs.
 const LONG: Duration = Duration::from_secs(3600);

@@ -30,6 +30,12 @@ pub trait Disk: Debug + Send + Sync {
     /// Any part of `bytes` may be in the file.
     fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
+    /// Waits until all of a file will outlive a loss of power.
+    ///
+    /// # Errors
+    /// It may not.
+    fn sync(&self, name: &str) -> io::Result<()>;
+
     /// Cuts a file to its first `len` bytes. One that is not there is well.
     ///
     /// # Errors

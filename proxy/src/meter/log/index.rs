@@ -47,6 +47,9 @@ pub struct Past {
     pub ended: bool,
     /// Up to here a batch may have been sent.
     pub sent: u64,
+    /// What comes after this sequence is not given out: its counters, with the mark of what was sent, are to be
+    /// read again by a later start, which is not to take for never sent what was.
+    pub held_after: Option<u64>,
     /// Totals that records hold, by incarnation: of epochs whose counters are still there.
     pub reached: HashMap<u64, Units>,
 }
@@ -148,6 +151,7 @@ impl Index {
                 ended_ms: None,
                 ended: false,
                 sent: u64::MAX,
+                held_after: None,
                 reached: HashMap::new(),
             });
             self.epochs.len() - 1
@@ -174,20 +178,41 @@ impl Index {
         self.ordinal(epoch).map(|ordinal| &self.epochs[ordinal])
     }
 
+    /// Nothing of the epoch that comes after `sequence` is given out by this process.
+    pub fn hold(&mut self, epoch: Epoch, sequence: u64) {
+        if let Some(ordinal) = self.ordinal(epoch) {
+            self.epochs[ordinal].held_after = Some(sequence);
+        }
+    }
+
     /// The oldest batch after a key, or at all; none while it is being merged.
     pub fn next(&self, after: Option<Key>) -> Option<(Key, Entry)> {
         let after = after.and_then(|key| Some((self.ordinal(key.epoch)?, key.sequence)));
-        let from = after.map_or((0, 0), |(ordinal, sequence)| (ordinal, sequence.saturating_add(1)));
-        let ((ordinal, sequence), entry) = self.live.range(from..).next()?;
-        let merging = self.merging.as_ref().is_some_and(|(o, range)| o == ordinal && range.contains(sequence));
-        (!merging).then(|| (Key { epoch: self.epochs[*ordinal].epoch, sequence: *sequence }, *entry))
+        let mut from = after.map_or((0, 0), |(ordinal, sequence)| (ordinal, sequence.saturating_add(1)));
+        loop {
+            let ((ordinal, sequence), entry) = self.live.range(from..).next()?;
+            if self.is_held(*ordinal, *sequence) {
+                from = (ordinal + 1, 0);
+                continue;
+            }
+            let key = Key { epoch: self.epochs[*ordinal].epoch, sequence: *sequence };
+            return (!self.is_merging(*ordinal, *sequence)).then_some((key, *entry));
+        }
     }
 
-    /// Where a batch is that has no acknowledgement and is not being merged.
+    fn is_held(&self, ordinal: usize, sequence: u64) -> bool {
+        self.epochs[ordinal].held_after.is_some_and(|held| sequence > held)
+    }
+
+    fn is_merging(&self, ordinal: usize, sequence: u64) -> bool {
+        self.merging.as_ref().is_some_and(|(o, range)| *o == ordinal && range.contains(&sequence))
+    }
+
+    /// Where a batch is that has no acknowledgement, if it may be sent now.
     pub fn get(&self, key: Key) -> Option<Entry> {
         let ordinal = self.ordinal(key.epoch)?;
-        let merging = self.merging.as_ref().is_some_and(|(o, range)| *o == ordinal && range.contains(&key.sequence));
-        self.live.get(&(ordinal, key.sequence)).filter(|_| !merging).copied()
+        let there = self.live.get(&(ordinal, key.sequence)).copied();
+        there.filter(|_| !self.is_held(ordinal, key.sequence) && !self.is_merging(ordinal, key.sequence))
     }
 
     /// Up to this key of its epoch a batch may be sent from now on.
