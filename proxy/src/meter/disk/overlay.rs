@@ -78,6 +78,6 @@ impl Disk for Overlay {
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        Ok(())
+        self.under.as_ref().map_or(Ok(()), |under| under.sync_names())
     }
 }

@@ -2,7 +2,7 @@
 
 use weir_config::usage::v1::UsageBatch;
 
-use super::span::{ceil, floor};
+use super::span::floor;
 use super::{Piece, Sender, Span, window};
 use crate::meter::Counted;
 use crate::meter::file::Old;
@@ -22,10 +22,11 @@ pub fn recover(old: &Old, past: Option<&Past>, sender: &Sender, modified_ms: i64
     }
     let known = past.map_or(0, |past| past.last_logged).max(old.logged_sequence);
     let length_ms = length_ms.max(1);
-    let started_ms = past.and_then(|past| past.ended_ms).unwrap_or_else(|| floor(modified_ms, length_ms));
+    let modified_ms = floor(modified_ms, length_ms);
     if !old.believable {
-        return vec![Piece { logged: lost(sender, known, started_ms), marks: Vec::new() }];
+        return vec![Piece { logged: lost(sender, known, modified_ms), marks: Vec::new() }];
     }
+    let started_ms = past.and_then(|past| past.ended_ms).unwrap_or(modified_ms);
     // A kill between append and mark: the record knows more than the mark.
     let counted: Vec<_> = old
         .counted
@@ -35,7 +36,7 @@ pub fn recover(old: &Old, past: Option<&Past>, sender: &Sender, modified_ms: i64
             Counted { logged: c.logged.max(&reached), ..c.clone() }
         })
         .collect();
-    let ended_ms = ceil(modified_ms, length_ms).max(started_ms.saturating_add(length_ms));
+    let ended_ms = modified_ms.max(started_ms).saturating_add(length_ms);
     window(&counted, sender, known + 1, Span { started_ms, ended_ms }, true)
 }
 

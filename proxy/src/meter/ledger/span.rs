@@ -89,7 +89,7 @@ pub(super) fn floor(at: i64, length: i64) -> i64 {
 }
 
 /// The multiple of `length` at or after `at`.
-pub(super) fn ceil(at: i64, length: i64) -> i64 {
+fn ceil(at: i64, length: i64) -> i64 {
     floor(at.saturating_add(length - 1), length)
 }
 

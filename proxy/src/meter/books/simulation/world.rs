@@ -414,12 +414,10 @@ impl World {
         }
     }
 
-    /// All that it counted was logged and taken.
+    /// All that it counted was logged and taken, unless it was killed before.
     fn dead_in_peace(&mut self, process: &Process) {
-        if process.outbox.state().append_failures > 0 || process.outbox.next(None).is_some() {
-            let file = process.counters.file();
-            self.in_memory.insert(file.epoch);
-            self.allowed.insert(file.epoch, file.counted);
+        if process.counters.fate.is_dead() || process.outbox.next(None).is_some() {
+            self.dead(process);
         }
     }
 
