@@ -85,26 +85,26 @@ impl Pen {
 
     /// Deletes segments that nothing needs; damaged ones are put aside.
     fn delete(&mut self, outbox: &Outbox) -> io::Result<()> {
-        // What took the place of something must not go before it.
-        if self.unsynced {
-            self.disk.sync_names()?;
-            self.unsynced = false;
-        }
-        let dead = outbox.inner().index.dead(self.writer.active());
-        for number in dead {
-            self.unsynced = true;
-            if outbox.inner().index.segment(number).damaged {
-                self.disk.rename(&name(number), &damaged_name(number))?;
-            } else {
-                self.disk.remove(&name(number))?;
+        // What took the place of something must not go before it, not by a loss of power either.
+        loop {
+            if self.unsynced {
+                self.disk.sync_names()?;
+                self.unsynced = false;
             }
-            outbox.inner().index.forget_segment(number);
+            let dead = outbox.inner().index.dead(self.writer.active());
+            if dead.is_empty() {
+                return Ok(());
+            }
+            for number in dead {
+                self.unsynced = true;
+                if outbox.inner().index.segment(number).damaged {
+                    self.disk.rename(&name(number), &damaged_name(number))?;
+                } else {
+                    self.disk.remove(&name(number))?;
+                }
+                outbox.inner().index.forget_segment(number);
+            }
         }
-        if self.unsynced {
-            self.disk.sync_names()?;
-            self.unsynced = false;
-        }
-        Ok(())
     }
 }
 

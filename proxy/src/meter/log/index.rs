@@ -32,6 +32,8 @@ pub struct Entry {
     pub nth: usize,
     /// Whether it ends its epoch.
     pub last: bool,
+    /// Whether it took the place of others.
+    pub merged: bool,
 }
 
 /// What the log knows of an epoch.
@@ -114,11 +116,13 @@ impl Index {
         }
         past.ended |= batch.last;
         // It takes the place of what it was merged from.
+        let mut entry = entry;
         let within: Vec<_> =
             self.live.range((ordinal, entry.first)..=(ordinal, key.sequence)).map(|(k, _)| *k).collect();
         for key in within {
             if let Some(old) = self.live.remove(&key) {
                 self.release(&old, true);
+                entry.merged = true;
             }
         }
         self.live.insert((ordinal, key.sequence), entry);
@@ -131,6 +135,8 @@ impl Index {
         if let Some(segment) = self.segments.get_mut(&entry.place.segment) {
             segment.live -= 1;
             segment.ends -= usize::from(merged && entry.last);
+            segment.superseded |= merged;
+            segment.supersedes |= !merged && entry.merged;
         }
     }
 
@@ -285,11 +291,14 @@ impl Index {
     /// Segments that nothing needs any more.
     pub fn dead(&self, active: Option<u64>) -> Vec<u64> {
         let oldest_live = self.segments.iter().find(|(_, segment)| segment.live > 0).map(|(number, _)| *number);
+        let oldest_superseded = self.segments.iter().find(|(_, segment)| segment.superseded).map(|(number, _)| *number);
+        let before = |oldest: Option<u64>, number| oldest.is_some_and(|oldest| oldest < number);
         let needed = |number: u64, segment: &Segment| {
             segment.live > 0
                 || segment.pinned
                 || Some(number) == active
-                || (segment.ends > 0 && oldest_live.is_some_and(|oldest| oldest < number))
+                || (segment.ends > 0 && before(oldest_live, number))
+                || (segment.supersedes && before(oldest_superseded, number))
         };
         self.segments.iter().filter(|(number, segment)| !needed(**number, segment)).map(|(number, _)| *number).collect()
     }
@@ -318,6 +327,7 @@ impl Entry {
             place,
             nth,
             last: batch.last,
+            merged: false,
         }
     }
 }

@@ -12,6 +12,11 @@ pub struct Segment {
     /// Batches in it that end an epoch, acknowledged ones too. While older segments hold batches it stays, so that
     /// those epochs are not taken for open.
     pub ends: usize,
+    /// Batches in it were merged into others.
+    pub superseded: bool,
+    /// A batch in it that others were merged into is acknowledged. While segments with such others are there it
+    /// stays, or they would be taken for batches that wait.
+    pub supersedes: bool,
     /// It holds totals that the counters of an earlier epoch, which are still there, have no mark of: it stays.
     pub pinned: bool,
     /// It is damaged: when nothing in it is needed any more it is put aside, not deleted.
