@@ -65,6 +65,8 @@ const PURE: &[(&str, &str)] = &[
     ("proxy/src/serve/h1/trailers", H1),
     ("proxy/src/meter/layout", "where what lies in a counters file is arithmetic, over every place"),
     ("proxy/src/meter/header", "which file it is, is read from bytes of which any may be wrong"),
+    ("proxy/src/meter/ledger", "what is logged of the counters is simulated with kills at each step"),
+    ("proxy/src/meter/log", "the usage log is simulated with kills, losses of power and full disks"),
     ("proxy/src/xds/warm", "what waits for what is tested without a network"),
     ("xds-server/src/usage/query", "a span split anywhere sums to the whole: a property over small stores"),
     ("xds-server/src/usage/span", "times are read and shown without a clock"),

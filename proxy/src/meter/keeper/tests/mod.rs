@@ -1,5 +1,8 @@
 //! On a real disk.
 
+mod disk;
+mod kill;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
