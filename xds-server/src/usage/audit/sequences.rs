@@ -29,11 +29,18 @@ pub struct StoredEpoch {
 }
 
 impl StoredEpoch {
-    /// The parts of `first..=last` that are not stored.
+    /// The parts of `first..=last` that are not stored. A batch that says that the open window is lost stands
+    /// far beyond the others, whose number nobody knows: what is between is not missing.
     pub fn missing(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
+        let (ranges, last) = match self.ranges.split_last() {
+            Some((lost, before)) if self.lost_open_window && last >= lost.0 => {
+                (before, before.last().map_or(0, |(_, end)| *end))
+            }
+            _ => (self.ranges.as_slice(), last),
+        };
         let mut missing = Vec::new();
         let mut next = first;
-        for (from, to) in self.ranges.iter().filter(|(_, to)| *to >= first) {
+        for (from, to) in ranges.iter().filter(|(_, to)| *to >= first) {
             if *from > last {
                 break;
             }
@@ -152,6 +159,15 @@ mod tests {
         assert_eq!(epoch.missing(12, 12), [(12, 12)]);
         assert_eq!(epoch.missing(1, 1), [(1, 1)]);
         assert_eq!(epoch.missing(3, 2), []);
+    }
+
+    #[test]
+    fn a_word_of_a_lost_window_far_beyond_is_no_hole() {
+        let lost = StoredEpoch { lost_open_window: true, ..epoch(&[(1, 2), (4, 5), (1 << 32, 1 << 32)]) };
+        assert_eq!(lost.missing(1, 1 << 32), [(3, 3)]);
+        assert_eq!(lost.missing(1, 7), [(3, 3), (6, 7)], "what a proxy says was acknowledged");
+        let alone = StoredEpoch { lost_open_window: true, ..epoch(&[(1 << 32, 1 << 32)]) };
+        assert_eq!(alone.missing(1, 1 << 32), []);
     }
 
     #[test]
