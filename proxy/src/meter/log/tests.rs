@@ -58,7 +58,7 @@ fn every_flipped_bit_costs_its_frame_and_no_other() {
         let mut bytes = bytes.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         let scan = scan(&bytes);
-        assert_eq!(scan.damage, [first as u64..second as u64], "bit {bit}");
+        assert!(matches!(&scan.damage[..], [damage] if *damage == (first as u64..second as u64)), "bit {bit}");
         assert_eq!(scan.end, End::Whole, "a frame behind it: this is no torn tail");
         assert_eq!(found(&bytes), [all[0].clone(), all[2].clone()]);
     }
