@@ -212,7 +212,7 @@ fn given_up(mut wire: Wire, counted: &mut Tally) {
     let sent = [asked.head.as_bytes(), &asked.body[..100]].concat();
     wire.send(&sent).unwrap();
     wire.finish().unwrap();
-    wire.to_end().unwrap();
+    wire.until_end().unwrap();
     counted.add("acme", "requests", 1);
     counted.add("acme", "request_bytes", sent.len() as u64);
 }
@@ -266,7 +266,7 @@ fn a_tunnel_is_counted_while_it_runs() {
 
     wire.send(&body[1000..]).unwrap();
     wire.finish().unwrap();
-    wire.to_end().unwrap();
+    wire.until_end().unwrap();
     counted.add("acme", "tunnel_request_bytes", 500);
     stored.assert_equal(&counted);
 }

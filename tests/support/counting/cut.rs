@@ -117,12 +117,12 @@ fn exchange_bytes(
             Message::response(wire, exchange.method)?;
             cut.answered += 1;
             wire.finish()?;
-            wire.to_end().map(drop)
+            wire.until_end().map(drop)
         }
         Way::Half => {
             while wire.received < reads as u64 && wire.more()? > 0 {}
             wire.finish()?;
-            wire.to_end().map(drop)
+            wire.until_end().map(drop)
         }
         Way::Reset | Way::Close => {
             while wire.received < reads as u64 && wire.more()? > 0 {}

@@ -68,7 +68,7 @@ impl Message {
         match end {
             End::Nothing => {}
             End::Length(length) => self.body = wire.take(length)?,
-            End::Connection => self.body = wire.to_end()?,
+            End::Connection => self.body = wire.until_end()?,
             End::Chunks => return self.read_chunks(wire),
         }
         self.bytes += self.body.len() as u64;

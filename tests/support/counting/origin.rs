@@ -68,7 +68,7 @@ fn serve(mut wire: Wire) -> io::Result<()> {
             Manner::Never => return Ok(()),
             Manner::Stalls(most) => {
                 wire.send(&response[..most.min(response.len())])?;
-                return wire.to_end().map(drop);
+                return wire.until_end().map(drop);
             }
             Manner::Reset(most) | Manner::Cut(most) => {
                 send(&mut wire, &response[..most.min(response.len())], answer.seed)?;
@@ -83,7 +83,7 @@ fn serve(mut wire: Wire) -> io::Result<()> {
         if closes || answer.manner == Manner::Early {
             wire.finish()?;
             // What the proxy may still be sending is read, so that the response is not lost to a reset.
-            return wire.to_end().map(drop);
+            return wire.until_end().map(drop);
         }
     }
 }
@@ -113,7 +113,7 @@ fn tunnel(mut wire: Wire, request: &Message, answer: Answer) -> io::Result<()> {
     let writer = wire.socket()?;
     let seed = answer.seed;
     let writes = std::thread::spawn(move || send(&mut Wire::accepted(writer)?, &head, seed));
-    let received = wire.to_end()?;
+    let received = wire.until_end()?;
     writes.join().map_err(|_| wrong("the writer panicked"))??;
     if received != told(request) {
         wire.reset();

@@ -98,7 +98,7 @@ impl Wire {
     }
 
     /// All until the end.
-    pub fn to_end(&mut self) -> io::Result<Vec<u8>> {
+    pub fn until_end(&mut self) -> io::Result<Vec<u8>> {
         while self.more()? > 0 {}
         Ok(std::mem::take(&mut self.rest))
     }

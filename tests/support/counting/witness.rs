@@ -1,6 +1,6 @@
 //! Sees the proxy's own socket calls with strace: what those on its clients' connections moved.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -54,7 +54,7 @@ impl Witness {
 fn moved(log: &str, port: u16) -> Moved {
     let listener = format!(":{port}]>");
     let mut begun: HashMap<&str, (&str, &str)> = HashMap::new();
-    let mut clients: HashMap<&str, ()> = HashMap::new();
+    let mut clients = HashSet::new();
     let mut moved = Moved::default();
     for line in log.lines() {
         let Some((thread, event)) = line.split_once(' ') else { continue };
@@ -76,12 +76,13 @@ fn moved(log: &str, port: u16) -> Moved {
         }
         let Some((_, result)) = event.rsplit_once(" = ") else { continue };
         match call {
-            "accept" | "accept4" if arguments.split(',').next().is_some_and(|l| l.ends_with(&listener)) => {
-                if !result.starts_with('-') {
-                    clients.insert(descriptor(result), ());
+            "accept" | "accept4" => {
+                let here = arguments.split(',').next().is_some_and(|socket| socket.ends_with(&listener));
+                if here && !result.starts_with('-') {
+                    clients.insert(descriptor(result));
                 }
             }
-            _ if event.contains("MSG_PEEK") || !clients.contains_key(descriptor(arguments)) => {}
+            _ if event.contains("MSG_PEEK") || !clients.contains(descriptor(arguments)) => {}
             "read" | "readv" | "recvfrom" | "recvmsg" => moved.read += amount(result),
             "write" | "writev" | "sendto" | "sendmsg" => moved.written += amount(result),
             _ => {}
