@@ -10,6 +10,7 @@ use crate::support::chaos::fleet::Fleet;
 use crate::support::chaos::guests::{self, Guest};
 use crate::support::chaos::load::{Load, Seen, TENANTS};
 use crate::support::counting::tally::Tally;
+use crate::support::counting::{number, seed};
 use crate::support::wait;
 
 /// Rounds of a run; `WEIR_CHAOS_ROUNDS` or `WEIR_SOAK_SECONDS` make it longer.
@@ -66,7 +67,7 @@ const EMBEDDED: [Blow; 4] = [Blow::KillServer, Blow::KillAll, Blow::CutStreams, 
 
 #[test]
 fn soak_chaos_loses_nothing_and_counts_nothing_twice() {
-    let rounds = number("WEIR_CHAOS_ROUNDS", ROUNDS);
+    let rounds = number("WEIR_CHAOS_ROUNDS").max(ROUNDS);
     chaos(true, &BLOWS, rounds);
 }
 
@@ -76,8 +77,8 @@ fn soak_chaos_with_sqlite() {
 }
 
 fn chaos(postgres: bool, blows: &[Blow], rounds: u64) {
-    let seed = number("WEIR_SEED", 0);
-    let end = Instant::now() + Duration::from_secs(number("WEIR_SOAK_SECONDS", 0));
+    let seed = seed();
+    let end = Instant::now() + Duration::from_secs(number("WEIR_SOAK_SECONDS"));
     let mut fleet = Fleet::start(seed, postgres);
     let mut rng = StdRng::seed_from_u64(seed);
     let (mut stored, mut wrong, mut round) = (Tally::default(), Vec::new(), 0);
@@ -214,8 +215,4 @@ fn judge(metered: &Tally, seen: &[Seen], blow: Blow) -> Vec<String> {
         }
     }
     wrong
-}
-
-fn number(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }

@@ -13,8 +13,9 @@ use crate::support::counting::session::{self, Outcome};
 use crate::support::counting::tally::Tally;
 use crate::support::counting::wire::Wire;
 use crate::support::counting::witness::{Moved, Witness};
+use crate::support::counting::{number, seed};
 use crate::support::plane::Plane;
-use crate::support::site::HTTP;
+use crate::support::site::{HTTP, weir};
 
 /// Exchanges of a run.
 const EXCHANGES: u64 = 10_000;
@@ -26,7 +27,7 @@ const CLIENTS: u64 = 32;
 #[test]
 fn soak_completed_exchanges_are_metered_to_the_byte() {
     let mut place = Place::start(Plane::Weir);
-    let (seed, began) = (number("WEIR_SEED"), Instant::now());
+    let (seed, began) = (seed(), Instant::now());
     let end = began + Duration::from_secs(number("WEIR_SOAK_SECONDS"));
     let counted = exchanges(&place, seed, |completed| completed < EXCHANGES || Instant::now() < end);
     eprintln!("{} exchanges in {:?}: {}", counted.completed, began.elapsed(), counted.tally);
@@ -34,6 +35,20 @@ fn soak_completed_exchanges_are_metered_to_the_byte() {
     // The same, by way of the proxy's log, the stream and the store.
     place.assert_usage(&counted.tally);
     place.system.assert_alive();
+}
+
+/// The last window is logged, sent and stored before the process ends.
+#[test]
+fn nothing_is_missing_after_a_clean_end() {
+    let place = Place::start(Plane::Up);
+    let counted = exchanges(&place, 0, |completed| completed < 500);
+    place.await_no_connection();
+    let state = place.site.path("state");
+    let site = place.end();
+    let output = weir().args(["usage", "--format", "csv", "--state-dir"]).arg(&state).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Tally::from_csv(&String::from_utf8_lossy(&output.stdout)).difference(&counted.tally).unwrap();
+    drop(site);
 }
 
 /// A download and a tunnel that have not ended are in `weir usage` already, with what has moved so far.
@@ -85,7 +100,7 @@ fn soak_what_is_cut_is_metered_as_the_socket_calls_moved_it() {
     let before = place.metered();
     let witness = Witness::attach(&place.site, id, HTTP);
     let target = place.target(false);
-    let (seed, next, all) = (number("WEIR_SEED"), AtomicU64::new(0), Mutex::new(Cut::default()));
+    let (seed, next, all) = (seed(), AtomicU64::new(0), Mutex::new(Cut::default()));
     let end = Instant::now() + Duration::from_secs(number("WEIR_SOAK_SECONDS"));
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
@@ -136,9 +151,4 @@ fn exchanges(place: &Place, seed: u64, goes: impl Fn(u64) -> bool + Sync) -> Out
         }
     });
     all.into_inner().unwrap()
-}
-
-/// A number in the environment; 0 where there is none.
-fn number(variable: &str) -> u64 {
-    std::env::var(variable).map_or(0, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}: a number")))
 }

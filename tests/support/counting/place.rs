@@ -46,6 +46,12 @@ impl Place {
         Self { site, system, authority, _origin: origin }
     }
 
+    /// Ends the processes, which must end well; the files stay as long as the site.
+    pub fn end(self) -> Site {
+        self.system.terminate();
+        self.site
+    }
+
     /// Where a client connects.
     pub fn target(&self, tls: bool) -> Target {
         if tls {
