@@ -1,11 +1,12 @@
-//! One timer a connection, armed again only when it must ring earlier or has rung: most waits end
+//! One timer a connection, set again only when it must ring earlier or has rung: most waits end
 //! long before their deadline, and then cost no timer operation.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use tokio::time::{Duration, Instant, Sleep};
+use super::timers::{Key, Timers};
 
 /// Beyond any connection's life.
 const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -13,36 +14,31 @@ const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The timer, of one task.
 #[derive(Debug)]
 pub(crate) struct Deadline {
-    sleep: Pin<Box<Sleep>>,
-    armed: Instant,
-    /// The task will be woken at `armed`.
-    registered: bool,
+    timers: Rc<Timers>,
+    set: Option<Key>,
 }
 
 impl Deadline {
-    /// A timer that is not armed.
-    pub(crate) fn new() -> Self {
-        let armed = Instant::now() + FAR;
-        Self { sleep: Box::pin(tokio::time::sleep_until(armed)), armed, registered: false }
+    /// A timer that is not set.
+    pub(crate) fn new(timers: &Rc<Timers>) -> Self {
+        Self { timers: timers.clone(), set: None }
     }
 
     /// Ready once `at` has passed; else the task is woken when it has. `now` may be a little old,
     /// but not from before the wake that led here.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: Instant, now: Instant) -> Poll<()> {
-        if at < self.armed {
-            self.arm(at);
-        }
-        if self.registered && now < self.armed {
+        if let Some(set) = self.set
+            && set.0 <= at
+            && now < set.0
+        {
             return Poll::Pending;
         }
-        while self.sleep.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= at {
-                self.registered = false;
-                return Poll::Ready(());
-            }
-            self.arm(at);
+        if Instant::now() >= at {
+            self.unset();
+            return Poll::Ready(());
         }
-        self.registered = true;
+        self.unset();
+        self.set = Some(self.timers.set(at, cx.waker().clone()));
         Poll::Pending
     }
 
@@ -59,9 +55,16 @@ impl Deadline {
         .await
     }
 
-    fn arm(&mut self, at: Instant) {
-        (self.armed, self.registered) = (at, false);
-        self.sleep.as_mut().reset(at);
+    fn unset(&mut self) {
+        if let Some(key) = self.set.take() {
+            self.timers.unset(key);
+        }
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.unset();
     }
 }
 
@@ -72,18 +75,34 @@ pub(crate) fn after(now: Instant, duration: Duration) -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Wake, Waker};
+
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn rings_at_the_last_time_given() {
-        let start = Instant::now();
-        let mut deadline = Deadline::new();
-        let ring = |seconds| start + Duration::from_secs(seconds);
-        assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx, ring(5), start))).await.is_pending());
-        // Later than armed: the timer rings early, is armed again, and nobody notices.
-        poll_fn(|cx| deadline.poll(cx, ring(9), Instant::now())).await;
-        assert_eq!(start.elapsed().as_secs(), 9);
-        assert_eq!(deadline.limit(ring(11), |_| Poll::<()>::Pending).await, None);
-        assert_eq!(start.elapsed().as_secs(), 11);
+    struct Nobody;
+    impl Wake for Nobody {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+
+    #[test]
+    fn it_is_set_anew_only_when_it_must_ring_earlier_or_has_rung() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _inside = runtime.enter();
+        let timers = Rc::new(Timers::new().unwrap());
+        let mut deadline = Deadline::new(&timers);
+        let waker: Waker = std::sync::Arc::new(Nobody).into();
+        let mut cx = Context::from_waker(&waker);
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        assert!(deadline.poll(&mut cx, at(50), now).is_pending());
+        let first = deadline.set;
+        assert!(deadline.poll(&mut cx, at(90), now).is_pending());
+        assert_eq!(deadline.set, first, "it rings early, is set again then, and nobody notices");
+        assert!(deadline.poll(&mut cx, at(90), at(51)).is_pending());
+        assert_eq!(deadline.set.unwrap().0, at(90), "it has rung");
+        assert!(deadline.poll(&mut cx, at(10), now).is_pending());
+        assert_eq!(deadline.set.unwrap().0, at(10));
+        assert!(deadline.poll(&mut cx, now, Instant::now()).is_ready());
+        assert_eq!(deadline.set, None);
     }
 }

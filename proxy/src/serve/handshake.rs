@@ -13,6 +13,7 @@ use super::arrived::Arrived;
 use super::h1::connection;
 use super::peer::Peer;
 use super::stream::ClientStream;
+use super::timers;
 use super::worker::Worker;
 use crate::request::table::{ChainTable, ListenerTable};
 
@@ -30,9 +31,8 @@ pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
                 let _permit = worker.handshakes.acquire().await;
                 open(io, &listener, &mut peer).await
             };
-            tokio::time::timeout(worker.options.handshake_timeout, work)
-                .await
-                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            let opened = timers::within(&worker.timers, worker.options.handshake_timeout, work).await;
+            opened.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
         }
         Ok(io) => plain(io, &listener),
         Err(error) => Err(error),

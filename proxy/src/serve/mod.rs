@@ -35,6 +35,7 @@ mod record;
 mod stats;
 mod stream;
 mod thread;
+mod timers;
 mod tunnel;
 mod upstream;
 mod worker;

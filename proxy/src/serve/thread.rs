@@ -1,21 +1,23 @@
 //! A worker's thread: one runtime, its connections and its upstream pool. Nothing of a connection
 //! leaves its thread, so no future need be `Send`.
 
+use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::LocalSet;
-use tokio::time::{Instant, MissedTickBehavior};
 
 use super::arrived::Arrived;
+use super::deadline::Deadline;
 use super::stats::Stats;
+use super::timers::Timers;
 use super::worker::Worker;
 use super::{Options, handshake};
 use crate::log::AccessLog;
@@ -25,6 +27,8 @@ use crate::meter::Meter;
 const SWEEP: Duration = Duration::from_secs(2);
 /// After the drain deadline exchanges end by themselves; what has not by then is dropped.
 const GRACE: Duration = Duration::from_millis(500);
+/// Pause before a worker that could not begin tries again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -61,12 +65,20 @@ impl Handle {
         stats: Arc<Stats>,
     ) -> io::Result<Self> {
         let (commands, received) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let run = move || {
             let received = Rc::new(Mutex::new(received));
             // A panic within a connection ends that connection. One outside ends those of this worker, which
             // then begins anew: a worker that is gone would go on being handed connections.
             loop {
+                let timers = match timers(&runtime) {
+                    Ok(timers) => Rc::new(timers),
+                    Err(error) => {
+                        tracing::error!(worker = index, %error, "a worker cannot have its timers; it will try again");
+                        std::thread::sleep(RETRY);
+                        continue;
+                    }
+                };
                 let worker = Rc::new(Worker::new(
                     index,
                     options.clone(),
@@ -74,11 +86,13 @@ impl Handle {
                     log.clone(),
                     ending.clone(),
                     stats.clone(),
+                    timers.clone(),
                 ));
                 // The set is dropped first: connections that are left end here. As a task of the set the
                 // worker is polled when it was woken, not whenever a connection was.
                 let serve = || {
                     let set = LocalSet::new();
+                    set.spawn_local(async move { timers.run().await });
                     let run = set.spawn_local(run(worker, received.clone()));
                     set.block_on(&runtime, run)
                 };
@@ -103,23 +117,28 @@ impl Handle {
     }
 }
 
+/// Timers on a worker's runtime.
+fn timers(runtime: &tokio::runtime::Runtime) -> io::Result<Timers> {
+    let _inside = runtime.enter();
+    Timers::new()
+}
+
 /// A worker's loop, until it has drained.
 async fn run(worker: Rc<Worker>, commands: Rc<Mutex<mpsc::UnboundedReceiver<Command>>>) {
     let mut commands = commands.lock().await;
     let mut told_all = false;
-    let mut sweep = tokio::time::interval(SWEEP);
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut sweep, mut sweep_at) = (Deadline::new(&worker.timers), Instant::now() + SWEEP);
+    let mut end = Deadline::new(&worker.timers);
     loop {
         let deadline = worker.drain_deadline.get();
         if deadline.is_some() && worker.connections.borrow().is_empty() && commands.is_empty() {
             return;
         }
-        let end = async {
-            match deadline {
-                Some(at) => tokio::time::sleep_until(at + GRACE).await,
-                None => std::future::pending().await,
-            }
-        };
+        let swept = poll_fn(|cx| sweep.poll(cx, sweep_at, Instant::now()));
+        let ended = poll_fn(|cx| match deadline {
+            Some(at) => end.poll(cx, at + GRACE, Instant::now()),
+            None => Poll::Pending,
+        });
         tokio::select! {
             command = commands.recv(), if !told_all => match command {
                 Some(Command::Connection(arrived)) => serve(&worker, arrived),
@@ -136,9 +155,13 @@ async fn run(worker: Rc<Worker>, commands: Rc<Mutex<mpsc::UnboundedReceiver<Comm
                     worker.drain_deadline.set(worker.drain_deadline.get().or_else(|| Some(Instant::now())));
                 }
             },
-            now = sweep.tick() => worker.upstreams.sweep(now),
+            () = swept => {
+                let now = Instant::now();
+                worker.upstreams.sweep(now);
+                sweep_at = now + SWEEP;
+            }
             () = worker.ended.notified() => {}
-            () = end => return,
+            () = ended => return,
         }
     }
 }

@@ -4,9 +4,9 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 
 use super::buffer::{Buffer, SIZE};
 use super::deadline::{Deadline, after};
@@ -49,7 +49,7 @@ pub(super) async fn run(
         Half { buffer: from_upstream.into_buffer(), metric: Metric::TunnelResponseBytes, ended: false, shut: false };
     worker.count(tenant, Metric::TunnelRequestBytes, request.buffer.unread().len() as u64);
     let charge = Charge { worker, tenant };
-    let mut deadline = Deadline::new();
+    let mut deadline = Deadline::new(&worker.timers);
     let mut last = Instant::now();
     let mut noticed = None;
     poll_fn(|cx| {

@@ -7,13 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
 
 use super::Options;
 use super::stats::{Cells, Stats};
+use super::timers::Timers;
 use super::upstream::Upstreams;
 use crate::log::AccessLog;
 use crate::meter::{Meter, Metric, TenantId};
@@ -30,6 +30,8 @@ pub(crate) struct Worker {
     pub(crate) options: Arc<Options>,
     /// Connections to endpoints.
     pub(crate) upstreams: Upstreams,
+    /// Timers.
+    pub(crate) timers: Rc<Timers>,
     /// Handshakes under way.
     pub(crate) handshakes: Semaphore,
     /// Access log.
@@ -54,11 +56,13 @@ impl Worker {
         log: Option<Arc<AccessLog>>,
         ending: Arc<AtomicBool>,
         stats: Arc<Stats>,
+        timers: Rc<Timers>,
     ) -> Self {
         Self {
             index,
             meter,
-            upstreams: Upstreams::new(options.pool),
+            upstreams: Upstreams::new(options.pool, timers.clone()),
+            timers,
             handshakes: Semaphore::new(options.max_handshakes.max(1)),
             options,
             log,

@@ -7,9 +7,7 @@ mod relay;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use plan::{Action, Plan};
 use relay::{End, Relay};

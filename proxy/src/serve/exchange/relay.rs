@@ -2,8 +2,7 @@
 //! does not fit the other's socket is not read.
 
 use std::task::{Context, Poll};
-
-use tokio::time::Instant;
+use std::time::Instant;
 
 use super::{Downstream, Plan, Surroundings, drained_at};
 use crate::serve::deadline::after;

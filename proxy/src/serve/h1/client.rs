@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use tokio::io::AsyncWrite;
-use tokio::time::Instant;
 use weir_config::model::HeaderMutation;
 
 use super::fields::Persistence;

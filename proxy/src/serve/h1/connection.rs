@@ -6,10 +6,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWrite;
-use tokio::time::Instant;
 
 use super::client::Client;
 use super::reader::ReadError;
@@ -34,7 +33,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Serves a connection to its end.
 pub(crate) async fn serve(io: ClientStream, worker: Rc<Worker>, chain: Arc<ChainTable>, peer: Peer) {
     let mut client = Client::new(io, worker.clone(), chain.clone(), peer);
-    let mut deadline = Deadline::new();
+    let mut deadline = Deadline::new(&worker.timers);
     let mut now = Instant::now();
     let mut first = true;
     loop {

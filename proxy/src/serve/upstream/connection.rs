@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -10,6 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::serve::h1::reader::Reader;
 use crate::serve::h1::writer::Writer;
+use crate::serve::timers::{self, Timers};
 
 /// A connection to an endpoint, with one exchange at a time.
 #[derive(Debug)]
@@ -31,12 +33,12 @@ impl Upstream {
     ///
     /// # Errors
     /// The connect failed or took too long.
-    pub(crate) async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<Self> {
+    pub(crate) async fn connect(address: SocketAddr, timeout: Duration, timers: &Rc<Timers>) -> io::Result<Self> {
         let connect = TcpStream::connect(address);
         let io = if timeout.is_zero() {
             connect.await?
         } else {
-            tokio::time::timeout(timeout, connect).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??
+            timers::within(timers, timeout, connect).await.ok_or(io::ErrorKind::TimedOut)??
         };
         io.set_nodelay(true)?;
         Ok(Self { io, reader: Reader::default(), writer: Writer::default(), address, reused: false })

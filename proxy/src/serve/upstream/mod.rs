@@ -5,10 +5,9 @@ mod pool;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use connection::Upstream;
 use pool::{Key, Pool};
@@ -17,6 +16,7 @@ use crate::balance;
 use crate::request::table::ClusterSlot;
 use crate::serve::flag::Flag;
 use crate::serve::stats::Cells;
+use crate::serve::timers::Timers;
 
 /// Endpoints that one exchange tries to connect to.
 const ATTEMPTS: usize = 3;
@@ -54,12 +54,13 @@ pub(crate) enum Reuse {
 pub(crate) struct Upstreams {
     /// Boxed, since they are moved often and are large.
     pool: RefCell<Pool<Box<Upstream>>>,
+    timers: Rc<Timers>,
 }
 
 impl Upstreams {
     /// Nothing is connected.
-    pub(crate) fn new(limits: PoolLimits) -> Self {
-        Self { pool: RefCell::new(Pool::new(limits)) }
+    pub(crate) fn new(limits: PoolLimits, timers: Rc<Timers>) -> Self {
+        Self { pool: RefCell::new(Pool::new(limits)), timers }
     }
 
     /// A connection to an endpoint of `slot` whose turn it is. Where a connect fails another
@@ -91,7 +92,7 @@ impl Upstreams {
             {
                 return Ok(upstream);
             }
-            let connected = Upstream::connect(address, timeout).await;
+            let connected = Upstream::connect(address, timeout, &self.timers).await;
             stats.upstream_connect(connected.is_ok());
             match connected {
                 Ok(upstream) => return Ok(Box::new(upstream)),

@@ -5,8 +5,6 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
-use tokio::time::Instant;
-
 use super::PoolLimits;
 use crate::request::table::ClusterSlot;
 
@@ -134,7 +132,7 @@ impl Hasher for KeyHasher {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::request::table::{ClusterTable, EndpointTable};
