@@ -88,7 +88,7 @@ impl Client {
     pub(super) fn begin(&mut self, range: Range<usize>, now: Instant) -> Result<Plan, Refused> {
         self.id = self.worker.request_id();
         let end = range.end;
-        let result = self.compose(range, Step::Decide(clock::at(now.into_std())));
+        let result = self.compose(range, Step::Decide(clock::at(now)));
         if let Ok(Some(plan)) = &result {
             // Before anything is written: a client that has its answer has been charged for it.
             self.bill = Bill::new(plan.tenant());
