@@ -5,8 +5,6 @@ mod compact;
 mod opening;
 #[cfg(test)]
 mod simulation;
-#[cfg(test)]
-mod tests;
 
 use std::io;
 use std::sync::Arc;
