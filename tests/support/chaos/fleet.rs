@@ -20,6 +20,10 @@ use crate::support::wait;
 
 const ORIGIN: u16 = 9001;
 const RELAY: u16 = 18_100;
+/// Ports of a server: xDS, admin, and its name.
+type Ports = (u16, u16, &'static str);
+const FIRST: Ports = (XDS, SERVER_ADMIN, "server");
+const SECOND: Ports = (18_200, 18_201, "second-server");
 /// Windows are short, so that a round has several.
 const WINDOW: &str = "200ms";
 
@@ -33,6 +37,8 @@ pub struct Fleet {
     pub postgres: Option<Postgres>,
     /// The control server.
     pub server: Process,
+    /// Another one with the same database, where that is PostgreSQL. Only the relay knows it.
+    _second: Option<Process>,
     /// The proxy.
     pub proxy: Process,
     /// Between the two, for usage.
@@ -57,10 +63,14 @@ impl Fleet {
         let disk = Disk::mount(&site.path("proxy-state"));
         let database = postgres.as_ref().map(Postgres::database);
         let origin = Origin::start((site.ip(), ORIGIN).into());
-        let relay = Relay::start((site.ip(), RELAY).into(), (site.ip(), XDS).into(), seed);
-        let server = start_server(&site, database.as_deref());
+        let ports = if postgres.is_some() { &[FIRST.0, SECOND.0][..] } else { &[FIRST.0] };
+        let servers = ports.iter().map(|port| (site.ip(), *port).into()).collect();
+        let relay = Relay::start((site.ip(), RELAY).into(), servers, seed);
+        let server = start_server(&site, database.as_deref(), FIRST);
+        let second = postgres.is_some().then(|| start_server(&site, database.as_deref(), SECOND));
         let proxy = start_proxy(&site);
-        let fleet = Self { site, authority, database, postgres, server, proxy, relay, disk, _origin: origin };
+        let fleet =
+            Self { site, authority, database, postgres, server, _second: second, proxy, relay, disk, _origin: origin };
         for port in [HTTP, HTTPS] {
             wait_for_port(&fleet.site, port);
         }
@@ -77,7 +87,7 @@ impl Fleet {
 
     /// Starts the server anew.
     pub fn restart_server(&mut self) {
-        self.server = start_server(&self.site, self.database.as_deref());
+        self.server = start_server(&self.site, self.database.as_deref(), FIRST);
     }
 
     /// Starts the proxy anew.
@@ -170,21 +180,21 @@ impl Fleet {
     }
 }
 
-fn start_server(site: &Site, database: Option<&str>) -> Process {
+fn start_server(site: &Site, database: Option<&str>, (xds, admin, name): Ports) -> Process {
     let address = |port: u16| format!("{}:{port}", site.ip());
     let bootstrap = json!({
         "source": {"directory": site.manifests()},
-        "stateDir": site.path("server-state"),
-        "xds": {"address": address(XDS)},
-        "admin": {"address": address(SERVER_ADMIN)},
+        "stateDir": site.path(name),
+        "xds": {"address": address(xds)},
+        "admin": {"address": address(admin)},
         "usage": database.map_or(json!({}), |url| json!({"database": url})),
     });
-    let file = site.path("server.yaml");
+    let file = site.path(&format!("{name}.yaml"));
     fs::write(&file, bootstrap.to_string()).unwrap();
-    let mut process = site.process("weir-server", weir().arg("server").arg("--config").arg(&file));
+    let mut process = site.process(name, weir().arg("server").arg("--config").arg(&file));
     wait::until("the xDS port", || {
         process.assert_alive();
-        TcpStream::connect((site.ip(), XDS)).ok()
+        TcpStream::connect((site.ip(), xds)).ok()
     });
     process
 }

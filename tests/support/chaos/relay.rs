@@ -1,5 +1,5 @@
-//! Stands between proxy and server and speaks the usage service both ways: it sends batches in another
-//! order, sends them again, loses acknowledgements, and cuts streams.
+//! Stands between proxy and servers and speaks the usage service both ways: it sends batches in another
+//! order, sends them again, to another server too, loses acknowledgements, and cuts streams.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
@@ -23,7 +23,7 @@ use tonic_prost::ProstCodec;
 use weir_config::usage::v1::{UsageAck, UsageBatch};
 
 /// How long batches are held back, so that there is something to reorder.
-const HOLD: Duration = Duration::from_millis(15);
+const HOLD: Duration = Duration::from_millis(450);
 /// Batches of the past that may be sent again.
 const MEMORY: usize = 64;
 const PATH: &str = "/weir.usage.v1.UsageService/StreamUsage";
@@ -35,24 +35,30 @@ pub struct Relay {
 }
 
 struct Shared {
-    server: SocketAddr,
+    /// Each stream goes to one of them.
+    servers: Vec<SocketAddr>,
     rng: Mutex<StdRng>,
     past: Mutex<Vec<UsageBatch>>,
     cut: watch::Sender<u64>,
-    /// Batches passed on, of them again, acknowledgements that were lost.
-    counts: [AtomicU64; 3],
+    passed: AtomicU64,
+    again: AtomicU64,
+    late: AtomicU64,
+    lost: AtomicU64,
 }
 
 impl Relay {
-    /// Relays from `address` to the server.
-    pub fn start(address: SocketAddr, server: SocketAddr, seed: u64) -> Self {
+    /// Relays from `address` to the servers.
+    pub fn start(address: SocketAddr, servers: Vec<SocketAddr>, seed: u64) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let shared = Arc::new(Shared {
-            server,
+            servers,
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
             past: Mutex::default(),
             cut: watch::Sender::new(0),
-            counts: Default::default(),
+            passed: AtomicU64::default(),
+            again: AtomicU64::default(),
+            late: AtomicU64::default(),
+            lost: AtomicU64::default(),
         });
         let listener = runtime.block_on(tokio::net::TcpListener::bind(address)).unwrap();
         let service = Relaying(shared.clone());
@@ -69,9 +75,12 @@ impl Relay {
         self.shared.cut.send_modify(|n| *n += 1);
     }
 
-    /// Batches passed on, of them those sent again, and acknowledgements that were lost.
-    pub fn counts(&self) -> [u64; 3] {
-        self.shared.counts.each_ref().map(|count| count.load(Ordering::Relaxed))
+    /// What it has done so far.
+    pub fn deeds(&self) -> String {
+        let [passed, again, late, lost] =
+            [&self.shared.passed, &self.shared.again, &self.shared.late, &self.shared.lost]
+                .map(|count| count.load(Ordering::Relaxed));
+        format!("{passed} batches passed on, {again} again, {late} after a later one, {lost} acknowledgements lost")
     }
 }
 
@@ -84,16 +93,18 @@ impl Shared {
     fn shuffled(&self, held: &mut Vec<UsageBatch>) -> Vec<UsageBatch> {
         let (mut rng, mut past) = (self.rng.lock().unwrap(), self.past.lock().unwrap());
         let mut batches = std::mem::take(held);
-        self.counts[0].fetch_add(batches.len() as u64, Ordering::Relaxed);
+        self.passed.fetch_add(batches.len() as u64, Ordering::Relaxed);
         past.extend(batches.iter().cloned());
         let forget = past.len().saturating_sub(MEMORY);
         past.drain(..forget);
         while rng.random_bool(0.3) {
             let n = rng.random_range(0..past.len());
             batches.push(past[n].clone());
-            self.counts[1].fetch_add(1, Ordering::Relaxed);
+            self.again.fetch_add(1, Ordering::Relaxed);
         }
         batches.shuffle(&mut *rng);
+        let late = batches.windows(2).filter(|two| two[0].epoch == two[1].epoch && two[0].sequence > two[1].sequence);
+        self.late.fetch_add(late.count() as u64, Ordering::Relaxed);
         batches
     }
 }
@@ -116,7 +127,7 @@ async fn relay(
             },
             ack = acks.message() => match ack? {
                 Some(_) if shared.chance(0.03) => {
-                    shared.counts[2].fetch_add(1, Ordering::Relaxed);
+                    shared.lost.fetch_add(1, Ordering::Relaxed);
                     return Err(Status::unavailable("the relay lost an acknowledgement"));
                 }
                 Some(ack) => to_proxy.send(Ok(ack)).await.map_err(|_| Status::cancelled("the proxy is gone"))?,
@@ -172,7 +183,9 @@ impl StreamingService<UsageBatch> for Relaying {
     fn call(&mut self, request: Request<Streaming<UsageBatch>>) -> Self::Future {
         let shared = self.0.clone();
         Box::pin(async move {
-            let channel = Channel::builder(format!("http://{}", shared.server).parse().map_err(internal)?);
+            let server =
+                *shared.servers.choose(&mut *shared.rng.lock().unwrap()).ok_or_else(|| internal("no server"))?;
+            let channel = Channel::builder(format!("http://{server}").parse().map_err(internal)?);
             let channel = channel.connect().await.map_err(|_| Status::unavailable("the server is away"))?;
             let (to_server, sent) = mpsc::channel(16);
             let mut grpc = tonic::client::Grpc::new(channel);

@@ -35,7 +35,9 @@ impl Witness {
         let mut command = Command::new("strace");
         command.args(["-f", "-yy", "-s", "0", "-e", CALLS, "-p", &process.to_string(), "-o"]).arg(&file);
         let mut strace = site.process("strace", &mut command);
-        wait::until("strace to attach (is it installed?)", || {
+        wait::until("strace to attach", || {
+            let denied = strace.errors().contains("Operation not permitted");
+            assert!(!denied, "strace may not attach to a running process: be root, or set kernel.yama.ptrace_scope=0");
             strace.assert_alive();
             strace.errors().contains("attached").then_some(())
         });
