@@ -169,6 +169,7 @@ impl Fleet {
             if output.status.success() {
                 return Ok(text);
             }
+            assert!(!text.contains("gap: "), "{text}");
             Err(format!("{}: {text}{}", output.status, String::from_utf8_lossy(&output.stderr)))
         })
     }
