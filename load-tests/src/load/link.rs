@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use rustls::{ClientConnection, HandshakeKind};
@@ -60,7 +61,10 @@ impl Link {
     /// Receives the whole response, waiting for it.
     pub(crate) fn receive_whole(&mut self, scratch: &mut [u8]) -> anyhow::Result<()> {
         self.stream.set_nonblocking(false)?;
-        while self.receive(scratch)? == Progress::More {}
+        let deadline = Instant::now() + PATIENCE;
+        while self.receive(scratch)? == Progress::More {
+            ensure!(Instant::now() < deadline, "no answer for {PATIENCE:?}");
+        }
         Ok(self.stream.set_nonblocking(true)?)
     }
 

@@ -28,6 +28,8 @@ fn map_line(n: u32) -> String {
     format!("{} t{n}\n", host(n))
 }
 
+/// Its limit of connections it would else take from half of the open files that are allowed, and accept
+/// no more; strict, it would not start where it cannot have twice as many files.
 pub(super) fn text(case: &Case) -> String {
     let dir = case.dir.display();
     let (target, log) = if case.log {
@@ -44,6 +46,8 @@ pub(super) fn text(case: &Case) -> String {
     let mut text = format!(
         "global
   nbthread 1
+  no strict-limits
+  maxconn 15000
   tune.pool-high-fd-ratio 90
   tune.pool-low-fd-ratio 80
 {target}defaults
