@@ -29,23 +29,24 @@ const WINDOW: &str = "200ms";
 
 /// Everything that runs.
 pub struct Fleet {
-    site: Site,
-    authority: Authority,
-    /// URL of the database; none: the server's own SQLite file.
-    database: Option<String>,
-    /// The database's server, where it has one.
-    pub postgres: Option<Postgres>,
+    /// The proxy.
+    pub proxy: Process,
     /// The control server.
     pub server: Process,
     /// Another one with the same database, where that is PostgreSQL. Only the relay knows it.
     _second: Option<Process>,
-    /// The proxy.
-    pub proxy: Process,
-    /// Between the two, for usage.
+    /// Between proxy and servers, for usage.
     pub relay: Relay,
+    /// The database's server, where it has one.
+    pub postgres: Option<Postgres>,
+    /// URL of the database; none: the server's own SQLite file.
+    database: Option<String>,
     /// Under the proxy's state directory, where that can be.
     pub disk: Option<Disk>,
     _origin: Origin,
+    authority: Authority,
+    /// Dropped last: all of the others use its directory.
+    site: Site,
 }
 
 impl Fleet {
