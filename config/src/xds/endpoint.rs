@@ -7,7 +7,7 @@ use xds_api::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as ProtoEndpoint, LbEndpoint, LocalityLbEndpoints,
 };
 
-use super::read::{At, Problems, fields};
+use super::read::{At, Problems, fields, fitting};
 use super::scalar;
 use crate::model::{Endpoint, HealthStatus, LoadAssignment, Locality, LocalityEndpoints};
 
@@ -91,11 +91,10 @@ fn read_locality(message: LocalityLbEndpoints, at: &At<'_>, problems: &mut Probl
         problems.add(&at.field("priority"), format!("must be at most {MOST_PRIORITY}"));
     }
     let locality = locality.unwrap_or_default();
-    let endpoints = lb_endpoints
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, endpoint)| read_endpoint(endpoint, &at.item("lb_endpoints", index), problems))
-        .collect();
+    let endpoints = lb_endpoints.into_iter().enumerate();
+    let endpoints = fitting(
+        endpoints.filter_map(|(index, endpoint)| read_endpoint(endpoint, &at.item("lb_endpoints", index), problems)),
+    );
     LocalityEndpoints { locality: Locality { region: locality.region, zone: locality.zone }, priority, endpoints }
 }
 

@@ -3,7 +3,7 @@
 use xds_api::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use xds_api::pb::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 
-use super::read::{At, Problems, fields};
+use super::read::{At, Problems, fields, fitting};
 use crate::model::{HeaderMutation, HeaderOp};
 
 /// What the two fields of one direction hold.
@@ -28,14 +28,11 @@ fn write_op(op: &HeaderOp) -> HeaderValueOption {
 /// Reads one direction; `names` are the two fields' own.
 pub(super) fn read(fields: Fields, names: [&str; 2], at: &At<'_>, problems: &mut Problems) -> HeaderMutation {
     let (add, remove) = fields;
-    let mut mutation = HeaderMutation::default();
-    for (index, name) in remove.into_iter().enumerate() {
-        mutation.remove.extend(read_name(name, &at.item(names[1], index), problems));
-    }
-    for (index, option) in add.into_iter().enumerate() {
-        mutation.ops.extend(read_op(option, &at.item(names[0], index), problems));
-    }
-    mutation
+    let remove = remove.into_iter().enumerate();
+    let remove = fitting(remove.filter_map(|(index, name)| read_name(name, &at.item(names[1], index), problems)));
+    let add = add.into_iter().enumerate();
+    let ops = fitting(add.filter_map(|(index, option)| read_op(option, &at.item(names[0], index), problems)));
+    HeaderMutation { remove, ops }
 }
 
 fn read_op(message: HeaderValueOption, at: &At<'_>, problems: &mut Problems) -> Option<HeaderOp> {

@@ -61,6 +61,14 @@ impl<'a> At<'a> {
     }
 }
 
+/// Collects without room to spare: collected in place, values that are kept would keep the room of the
+/// messages that they were read from, which are larger by far.
+pub(super) fn fitting<T>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut list: Vec<T> = items.collect();
+    list.shrink_to_fit();
+    list
+}
+
 /// The problems of one resource, in the order of its message.
 #[derive(Default)]
 pub(super) struct Problems(Vec<FieldError>);

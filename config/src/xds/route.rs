@@ -2,7 +2,7 @@
 
 use xds_api::pb::envoy::config::route::v3::{RouteConfiguration as ProtoRoutes, Vhds};
 
-use super::read::{At, Problems, fields};
+use super::read::{At, Problems, fields, fitting};
 use super::{scalar, virtual_host};
 use crate::model::RouteConfiguration;
 
@@ -26,11 +26,9 @@ pub(super) fn read(message: ProtoRoutes, at: &At<'_>, problems: &mut Problems) -
             ignore_path_parameters_in_path_matching typed_per_filter_config;
         pass most_specific_header_mutations_wins validate_clusters max_direct_response_body_size_bytes
             ignore_port_in_host_matching metadata;);
-    let hosts = virtual_hosts
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, host)| virtual_host::read(host, &at.item("virtual_hosts", index), problems))
-        .collect();
+    let hosts = virtual_hosts.into_iter().enumerate();
+    let hosts =
+        fitting(hosts.filter_map(|(index, host)| virtual_host::read(host, &at.item("virtual_hosts", index), problems)));
     let on_demand = vhds.is_some();
     if let Some(Vhds { config_source }) = vhds {
         scalar::read_ads(config_source, &at.field("vhds").field("config_source"), problems);

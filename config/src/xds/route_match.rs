@@ -81,6 +81,8 @@ pub(super) fn read(message: ProtoMatch, at: &At<'_>, problems: &mut Problems) ->
             _ => problems.advise(&at, "is not supported", "of pseudo-headers, `:method` may be matched, once, exactly"),
         }
     }
+    // `:method` came among them.
+    kept.shrink_to_fit();
     let mut query = Vec::with_capacity(query_parameters.len());
     for (index, parameter) in query_parameters.into_iter().enumerate() {
         query.extend(read_query(parameter, &at.item("query_parameters", index), problems));

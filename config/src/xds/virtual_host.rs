@@ -2,7 +2,7 @@
 
 use xds_api::pb::envoy::config::route::v3::{Route as ProtoRoute, VirtualHost as ProtoHost};
 
-use super::read::{At, Problems, fields};
+use super::read::{At, Problems, fields, fitting};
 use super::{headers, metadata, route_action, route_match};
 use crate::model::{Domain, Route, VirtualHost};
 
@@ -57,17 +57,12 @@ pub(super) fn read(message: ProtoHost, at: &At<'_>, problems: &mut Problems) -> 
     if domains.is_empty() {
         problems.missing(&at.field("domains"));
     }
-    let domains = domains
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, domain)| read_domain(domain, &at.item("domains", index), problems))
-        .collect();
+    let domains = domains.into_iter().enumerate();
+    let domains =
+        fitting(domains.filter_map(|(index, domain)| read_domain(domain, &at.item("domains", index), problems)));
     let owner = metadata::read(metadata, &at.field("metadata"), problems);
-    let routes = routes
-        .into_iter()
-        .enumerate()
-        .filter_map(|(index, route)| read_route(route, &at.item("routes", index), problems))
-        .collect();
+    let routes = routes.into_iter().enumerate();
+    let routes = fitting(routes.filter_map(|(index, route)| read_route(route, &at.item("routes", index), problems)));
     Some(VirtualHost { name, domains, owner, routes })
 }
 

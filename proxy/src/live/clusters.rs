@@ -62,7 +62,12 @@ impl Clusters {
         let connect_timeout = cluster.connect_timeout.filter(|t| !t.is_zero()).unwrap_or(CONNECT_TIMEOUT);
         self.unuse(&slot.name);
         if let Source::Eds(service) = &source {
-            self.assignments.entry(service.clone()).or_default().users.push(slot.name.clone());
+            let users = &mut self.assignments.entry(service.clone()).or_default().users;
+            if users.is_empty() {
+                // Most have one user; room for four each is much where there are many.
+                users.reserve_exact(1);
+            }
+            users.push(slot.name.clone());
         }
         self.settings.insert(slot.name.clone(), Settings { connect_timeout, source });
         self.publish(&slot);

@@ -17,7 +17,7 @@ use weir_config::xds::decode;
 use super::Admit;
 use super::change::{Change, Received};
 use super::message;
-use super::refs::{Key, Refs};
+use super::refs::{Key, Refs, wildcard};
 
 /// Longest name of a resource, in bytes.
 const MAX_NAME: usize = 4096;
@@ -277,9 +277,6 @@ impl Client {
     fn resubscribe(&mut self, mut touched: BTreeSet<Key>, change: &mut Change) -> Vec<DeltaDiscoveryRequest> {
         let mut changed = BTreeSet::new();
         while let Some(key) = touched.pop_last() {
-            if wildcard(key.0) {
-                continue;
-            }
             if !self.refs.contains(&key) {
                 self.answered.remove(&key);
                 for held in self.held_for(key.0, &key.1) {
@@ -340,11 +337,6 @@ impl Client {
     fn subscription(&mut self, kind: ResourceType) -> &mut Subscription {
         self.types.entry(kind).or_default()
     }
-}
-
-/// Types that are asked for as a whole.
-pub(super) fn wildcard(kind: ResourceType) -> bool {
-    matches!(kind, ResourceType::Cluster | ResourceType::Listener)
 }
 
 /// Names that stand in a response more than once: nobody can say which one is meant.

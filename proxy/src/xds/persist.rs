@@ -6,7 +6,7 @@
 //! are written only to a directory of their own, which should be memory-backed, or not at all.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -49,12 +49,12 @@ impl Store {
     ///
     /// # Errors
     /// A file cannot be written; the one before is whole.
-    pub fn save(&self, entries: impl Iterator<Item = Entry>, now: SystemTime) -> io::Result<()> {
+    pub fn save<V: AsRef<str>>(&self, entries: impl Iterator<Item = (Resource, V)>, now: SystemTime) -> io::Result<()> {
         let (secrets, rest): (Vec<_>, Vec<_>) = entries.partition(|(r, _)| r.kind() == ResourceType::Secret);
         if let Some(path) = &self.secrets {
-            replace(path, &written(&secrets, now))?;
+            replace(path, &secrets, now)?;
         }
-        replace(&self.state, &written(&rest, now))
+        replace(&self.state, &rest, now)
     }
 
     /// What is stored; nothing where nothing was, or where a file is broken or older than
@@ -71,27 +71,45 @@ impl Store {
     }
 }
 
-/// The bytes of a file.
-fn written(entries: &[Entry], now: SystemTime) -> Vec<u8> {
-    let mut out = MAGIC.to_vec();
-    out.extend(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_le_bytes());
-    out.extend((entries.len() as u64).to_le_bytes());
-    for (resource, version) in entries {
-        for part in [resource.kind().url().as_bytes(), version.as_bytes(), &encode(resource)] {
-            out.extend((part.len() as u64).to_le_bytes());
-            out.extend(part);
-        }
-    }
-    out.extend(crc32fast::hash(&out).to_le_bytes());
-    out
+/// A file that is being written, and the checksum of what it holds so far.
+struct Summed {
+    file: BufWriter<File>,
+    sum: crc32fast::Hasher,
 }
 
-/// Writes a file in place of another, whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+impl Summed {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sum.update(bytes);
+        self.file.write_all(bytes)
+    }
+
+    fn number(&mut self, number: u64) -> io::Result<()> {
+        self.put(&number.to_le_bytes())
+    }
+
+    /// Writes the checksum, and hands back the file with all of it.
+    fn finish(mut self) -> io::Result<File> {
+        self.file.write_all(&self.sum.finalize().to_le_bytes())?;
+        self.file.into_inner().map_err(io::IntoInnerError::into_error)
+    }
+}
+
+/// Writes a file in place of another, whole or not at all. Entry by entry: all of them at once
+/// would be memory that the process is seldom given back.
+fn replace(path: &Path, entries: &[(Resource, impl AsRef<str>)], now: SystemTime) -> io::Result<()> {
     let beside = path.with_extension("tmp");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let mut out = Summed { file: BufWriter::new(file), sum: crc32fast::Hasher::new() };
+    out.put(MAGIC)?;
+    out.number(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())?;
+    out.number(entries.len() as u64)?;
+    for (resource, version) in entries {
+        for part in [resource.kind().url().as_bytes(), version.as_ref().as_bytes(), &encode(resource)] {
+            out.number(part.len() as u64)?;
+            out.put(part)?;
+        }
+    }
+    out.finish()?.sync_all()?;
     fs::rename(&beside, path)?;
     // The rename itself must outlive a power loss.
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())

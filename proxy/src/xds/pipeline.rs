@@ -245,7 +245,7 @@ impl Pipeline {
         self.write_at = self.connected.then(|| now + self.refresh());
         let Some(store) = &self.store else { return };
         let entries = self.client.world().all().map(|resource| {
-            let version = self.client.version(resource.kind(), resource.name()).unwrap_or_default().to_owned();
+            let version = self.client.version(resource.kind(), resource.name()).unwrap_or_default();
             (resource, version)
         });
         if let Err(error) = store.save(entries, self.confirmed) {

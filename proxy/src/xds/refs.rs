@@ -8,6 +8,11 @@ use weir_config::model::{
     RouteSource, VirtualHost,
 };
 
+/// Whether a type is asked for as a whole.
+pub(super) fn wildcard(kind: ResourceType) -> bool {
+    matches!(kind, ResourceType::Cluster | ResourceType::Listener)
+}
+
 /// Identity of a resource. A RouteConfiguration that wants VHDS refers to (`VirtualHost`, its own name).
 pub type Key = (ResourceType, String);
 
@@ -63,7 +68,12 @@ fn of_host(host: &VirtualHost, keys: &mut Vec<Key>) {
     }
 }
 
-/// How often each name is referred to.
+/// What `resource` refers to and that is asked for by name.
+fn by_name(resource: &Resource) -> impl Iterator<Item = Key> {
+    references(resource).into_iter().filter(|(kind, _)| !wildcard(*kind))
+}
+
+/// How often each name is referred to, of the types that are asked for by name.
 #[derive(Debug, Default)]
 pub struct Refs(BTreeMap<Key, usize>);
 
@@ -72,14 +82,14 @@ impl Refs {
     /// to at all may have changed.
     pub fn replace(&mut self, old: Option<&Resource>, new: Option<&Resource>) -> Vec<Key> {
         let mut touched = Vec::new();
-        for key in new.map(references).unwrap_or_default() {
+        for key in new.into_iter().flat_map(by_name) {
             let count = self.0.entry(key.clone()).or_default();
             *count += 1;
             if *count == 1 {
                 touched.push(key);
             }
         }
-        for key in old.map(references).unwrap_or_default() {
+        for key in old.into_iter().flat_map(by_name) {
             if let Some(count) = self.0.get_mut(&key) {
                 *count -= 1;
                 if *count == 0 {

@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod exchange;
+#[cfg(test)]
+mod held;
 
 use std::alloc::System;
 use std::net::SocketAddr;
@@ -165,6 +167,8 @@ fn apply(live: &mut Live, upserts: Vec<Resource>) {
 
 #[test]
 fn decisions_allocate_nothing_edits_little_and_tenants_are_small() {
+    held::what_is_read_has_no_room_to_spare();
+    held::a_tenant_is_held_in_little();
     let meter = Arc::new(Meter::new(1));
     let mut live = Live::new(meter.clone()).unwrap();
     apply(&mut live, edge());
