@@ -3,6 +3,8 @@
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
@@ -32,6 +34,11 @@ pub(crate) struct Args {
 /// Changes the filter while the program runs; what it is given is a filter as `--log-level` takes it.
 pub(crate) type SetFilter = std::sync::Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
+/// Whatever the filter says: at `trace`, the HTTP client would log every byte that it sends, tokens too.
+fn may_be_logged(about: &Metadata<'_>) -> bool {
+    *about.level() != Level::TRACE || !about.target().starts_with("ureq")
+}
+
 /// Starts the log.
 pub(crate) fn start(args: &Args) -> anyhow::Result<SetFilter> {
     let filter = EnvFilter::try_new(&args.log_level)
@@ -42,7 +49,7 @@ pub(crate) fn start(args: &Args) -> anyhow::Result<SetFilter> {
         Format::Text => layer.with_target(false).boxed(),
         Format::Json => layer.json().boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(layer).try_init()?;
+    tracing_subscriber::registry().with(filter).with(filter_fn(may_be_logged)).with(layer).try_init()?;
     Ok(std::sync::Arc::new(move |text| {
         let filter = EnvFilter::try_new(text).map_err(|e| e.to_string())?;
         handle.reload(filter).map_err(|e| e.to_string())

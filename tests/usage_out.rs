@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Output;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use weir_config::bootstrap::Retention;
@@ -14,6 +15,7 @@ use weir_xds_server::usage::{Batch, Epoch, Scope};
 
 use crate::support::process::Process;
 use crate::support::site::{SERVER_ADMIN, Site, XDS, weir};
+use crate::support::tls::Authority;
 use crate::support::wait;
 
 /// Amounts by tenant.
@@ -30,7 +32,12 @@ impl Place {
     fn new(events: Option<&Receiver>) -> Self {
         let site = Site::new();
         let events = events.map(|receiver| {
-            format!("  events: {{url: \"{}\", batchSize: 5, interval: 100ms, source: test}}\n", receiver.url())
+            fs::write(site.path("token"), format!("{TOKEN}\n")).unwrap();
+            format!(
+                "  events: {{url: \"{}\", batchSize: 5, interval: 100ms, source: test, tokenFile: {}}}\n",
+                receiver.url(),
+                site.path("token").display()
+            )
         });
         let settings = format!(
             "source: {{directory: {manifests}}}\nstateDir: {state}\nxds: {{address: \"{ip}:{XDS}\"}}\n\
@@ -51,8 +58,12 @@ impl Place {
     }
 
     fn server(&self) -> Process {
-        let process =
-            self.site.process("server", weir().args(["server", "--config"]).arg(self.site.path("server.yaml")));
+        self.server_as(&mut weir())
+    }
+
+    /// The same, with what `weir` has in its environment.
+    fn server_as(&self, weir: &mut Command) -> Process {
+        let process = self.site.process("server", weir.args(["server", "--config"]).arg(self.site.path("server.yaml")));
         wait::until("the server to answer", || self.get("/ready").map(|_| ()));
         process
     }
@@ -106,6 +117,16 @@ impl Place {
         sums
     }
 
+    /// Waits until the billing system has everything.
+    fn all_exported(&self) {
+        wait::until("everything to be exported", || {
+            self.get("/stats/prometheus")?
+                .lines()
+                .any(|line| line == "weir_usage_export_pending_batches 0")
+                .then_some(())
+        });
+    }
+
     /// A page of the server, if it answers 200.
     fn get(&self, path: &str) -> Option<String> {
         let url = format!("http://{}:{SERVER_ADMIN}{path}", self.site.ip());
@@ -123,6 +144,9 @@ impl Place {
         self.runtime.block_on(self.store.execute(statement)).unwrap();
     }
 }
+
+/// What the billing system wants to see.
+const TOKEN: &str = "a-token-that-nobody-may-read";
 
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
@@ -145,9 +169,7 @@ fn a_billing_system_has_what_is_stored_though_the_server_is_killed() {
     }
     receiver.behave(Manners { refuses: Some("initech".into()), ..Manners::default() });
     let mut server = place.server();
-    wait::until("everything to be exported", || {
-        place.get("/stats/prometheus")?.lines().any(|line| line == "weir_usage_export_pending_batches 0").then_some(())
-    });
+    place.all_exported();
     assert_eq!(receiver.problems(), Vec::<String>::new());
     assert_eq!(place.sums(&[]), stored);
     // Nobody is billed for traffic of no tenant; what is refused is named by the audit.
@@ -158,6 +180,75 @@ fn a_billing_system_has_what_is_stored_though_the_server_is_killed() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("refused the event") && text.contains("tenant initech") && !text.contains("acme"), "{text}");
     assert!(server.terminate().success());
+}
+
+#[test]
+fn a_billing_system_gets_usage_and_the_token_only_if_its_certificate_is_trusted() {
+    let (trusted, stranger) = (Authority::new(), Authority::new());
+    let manners = Manners { token: Some(TOKEN.into()), ..Manners::default() };
+    let receiver = Receiver::start_tls(manners, trusted.issue(&["127.0.0.1"]).server());
+    let place = Place::new(Some(&receiver));
+    let mut stored = Sums::new();
+    for sequence in 1..=3 {
+        place.window(1, sequence, now_ms() - 60_000, &mut stored);
+    }
+    let [file, new] = ["trusted.pem", "new.pem"].map(|name| place.site.path(name));
+    fs::write(&file, stranger.pem()).unwrap();
+    let server =
+        place.server_as(weir().env("SSL_CERT_FILE", &file).env_remove("SSL_CERT_DIR").env("WEIR_LOG", "trace"));
+    wait::until("two tries to be given up", || (receiver.handshakes_refused() >= 2).then_some(()));
+    assert_eq!(receiver.requests(), 0, "something was sent to somebody who is not trusted");
+    // Mended while the server runs.
+    fs::write(&new, trusted.pem()).unwrap();
+    fs::rename(&new, &file).unwrap();
+    place.all_exported();
+    stored.remove("-");
+    assert_eq!(receiver.problems(), Vec::<String>::new());
+    assert_eq!(receiver.sums(), stored);
+    let log = server.errors() + &server.output();
+    let refused = |line: &str| line.contains("did not take events") && line.contains("invalid peer certificate");
+    assert!(log.lines().any(refused), "the log does not say why");
+    // The HTTP client is heard, but not the bytes that it sends, which it would print sixteen a line.
+    assert!(log.contains("Call<SendRequest>") && !log.contains("POST./api"), "bytes of a request are in the log");
+    assert!(!log.contains(TOKEN), "the token is in the log");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_weir_usage_quietly() {
+    let place = Place::new(None);
+    let mut sums = Sums::new();
+    for sequence in 1..=150 {
+        place.window(1, sequence, now_ms() - 60_000 - sequence as i64, &mut sums);
+    }
+    let state = place.site.path("state").display().to_string();
+    let command = |args: &[&str]| {
+        let mut command = weir();
+        command.arg("usage").args(args).args(["--state-dir", &state]).stdin(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    let quiet = |what: &str, output: Output| {
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""), "{what}");
+    };
+    // Nobody reads, from the beginning.
+    for args in [
+        &[][..],
+        &["--by", "window", "--format", "csv"],
+        &["--format", "jsonl"],
+        &["--follow"],
+        &["--follow", "--format", "csv"],
+        &["audit"],
+        &["audit", "--output", "json"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        quiet(&args.join(" "), command(args).stdout(writer).spawn().unwrap().wait_with_output().unwrap());
+    }
+    // Somebody reads one line, of more than a pipe holds.
+    let mut child = command(&["--by", "window", "--format", "csv"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "timestamp,tenant,metric,units\n");
+    quiet("head -1", child.wait_with_output().unwrap());
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate authority that one test trusts.
 pub struct Authority {
@@ -48,6 +49,11 @@ impl Authority {
         Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().to_vec() }
     }
 
+    /// Its certificate, PEM.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
     /// Settings of a client that trusts this authority alone.
     pub fn client(&self) -> Arc<rustls::ClientConfig> {
         self.client.clone()
@@ -55,6 +61,18 @@ impl Authority {
 }
 
 impl Pair {
+    /// Settings of a server that has it.
+    pub fn server(&self) -> Arc<rustls::ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![CertificateDer::from(self.der.clone())], key);
+        Arc::new(config.unwrap())
+    }
+
     /// The Kubernetes Secret that holds it.
     pub fn secret(&self, namespace: &str, name: &str) -> String {
         let block = |pem: &str| pem.lines().map(|line| format!("    {line}\n")).collect::<String>();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 use weir_config::usage::{Metric, Units};
 
@@ -45,6 +46,7 @@ pub struct Manners {
 /// A running receiver. It ends with the process.
 #[derive(Clone, Debug)]
 pub struct Receiver {
+    scheme: &'static str,
     address: SocketAddr,
     state: Arc<Mutex<State>>,
 }
@@ -54,6 +56,7 @@ struct State {
     manners: Manners,
     events: BTreeMap<(String, String), Value>,
     requests: usize,
+    handshakes_refused: usize,
     duplicates: usize,
     /// What was not in the form that is asked for.
     problems: Vec<String>,
@@ -66,16 +69,29 @@ impl Receiver {
     /// # Panics
     /// No port is free.
     pub fn start(manners: Manners) -> Self {
+        Self::listen(manners, None)
+    }
+
+    /// The same, with TLS.
+    ///
+    /// # Panics
+    /// No port is free.
+    pub fn start_tls(manners: Manners, tls: Arc<ServerConfig>) -> Self {
+        Self::listen(manners, Some(tls))
+    }
+
+    fn listen(manners: Manners, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State { manners, chance: 0x9e37_79b9_7f4a_7c15, ..State::default() }));
-        let receiver = Self { address, state };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let receiver = Self { scheme, address, state };
         let accepting = receiver.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let receiver = accepting.clone();
+                let (receiver, tls) = (accepting.clone(), tls.clone());
                 // A connection that is cut is the sender's matter.
-                thread::spawn(move || drop(receiver.serve(&stream)));
+                thread::spawn(move || drop(receiver.accept(stream, tls)));
             }
         });
         receiver
@@ -83,7 +99,12 @@ impl Receiver {
 
     /// Where events go.
     pub fn url(&self) -> String {
-        format!("http://{}/api/v1/events", self.address)
+        format!("{}://{}/api/v1/events", self.scheme, self.address)
+    }
+
+    /// Connections whose sender did not like the certificate.
+    pub fn handshakes_refused(&self) -> usize {
+        self.state().handshakes_refused
     }
 
     /// Behaves otherwise from now on.
@@ -121,13 +142,29 @@ impl Receiver {
         self.state.lock().unwrap()
     }
 
-    fn serve(&self, stream: &TcpStream) -> io::Result<()> {
+    fn accept(&self, mut stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        let mut reader = BufReader::new(stream);
+        let Some(tls) = tls else { return self.serve(stream) };
+        let mut connection = ServerConnection::new(tls).map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            if let Err(error) = connection.complete_io(&mut stream) {
+                self.state().handshakes_refused += 1;
+                return Err(error);
+            }
+        }
+        self.serve(StreamOwned::new(connection, stream))
+    }
+
+    fn serve(&self, stream: impl Read + Write) -> io::Result<()> {
+        let mut stream = BufReader::new(stream);
         loop {
-            let Some(request) = Request::read(&mut reader)? else { return Ok(()) };
+            let Some(request) = Request::read(&mut stream)? else { return Ok(()) };
             match self.answer(&request) {
-                Some(head) => write!(&*stream, "HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n")?,
+                Some(head) => {
+                    let stream = stream.get_mut();
+                    write!(stream, "HTTP/1.1 {head}\r\ncontent-length: 0\r\n\r\n")?;
+                    stream.flush()?;
+                }
                 None => return Ok(()),
             }
         }

@@ -101,8 +101,8 @@ pub fn exported(export: &Exported, now_ms: i64) -> Option<Finding> {
              exported",
             export.done, export.newest
         );
-        let action = "a backup was restored: what is stored from now on is not exported until the positions are above; \
-                      see docs/usage.md";
+        let action = "a backup was restored: what is stored now, up to that position, would never be exported; do what \
+                      docs/usage.md says, \"Restoring a backup\"";
         return Some(Finding::new(Severity::Gap, Kind::NotExported, message, action));
     }
     if export.done == export.newest {
@@ -175,6 +175,9 @@ mod tests {
         assert_eq!(waits.severity, Severity::Notice);
         assert!(waits.message.contains("batches 5 to 9") && waits.message.contains("up to 6"), "{}", waits.message);
         assert_eq!(exported(&export(4, 0), EXPORT_MS + 1).unwrap().severity, Severity::Gap);
-        assert_eq!(exported(&export(10, 0), 0).unwrap().severity, Severity::Gap);
+        let beyond = exported(&export(10, 0), 0).unwrap();
+        assert_eq!(beyond.severity, Severity::Gap);
+        assert!(include_str!("../../../../docs/usage.md").contains("\n## Restoring a backup\n"));
+        assert!(beyond.action.contains("docs/usage.md says, \"Restoring a backup\""), "{}", beyond.action);
     }
 }

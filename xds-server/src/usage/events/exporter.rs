@@ -137,9 +137,7 @@ impl Exporter {
 
     /// Sends events until each was taken or refused for itself.
     async fn send(&self, events: &Arc<[Event]>, stop: &CancellationToken) -> Result<(), Trouble> {
-        let settings = self.settings.clone();
-        let receiver = apart(move || Receiver::new(&settings.url, settings.token_file)).await;
-        let receiver = receiver.and_then(|made| made).map_err(|error| Trouble::Receiver(format!("{error:#}")))?;
+        let mut receiver = self.receiver().await?;
         let size = self.settings.batch_size as usize;
         let mut split = Split::new(events.len(), size);
         let mut failures = 0u32;
@@ -177,6 +175,8 @@ impl Exporter {
                         reason = text;
                     }
                     self.sleep(wait, stop).await?;
+                    // Somebody may have mended the certificates that are trusted.
+                    receiver = self.receiver().await?;
                 }
             }
         }
@@ -189,6 +189,12 @@ impl Exporter {
             self.keep_aside(&events[index], &text).await?;
         }
         Ok(())
+    }
+
+    async fn receiver(&self) -> Result<Receiver, Trouble> {
+        let settings = self.settings.clone();
+        let made = apart(move || Receiver::new(&settings.url, settings.token_file)).await;
+        made.and_then(|made| made).map_err(|error| Trouble::Receiver(format!("{error:#}")))
     }
 
     async fn keep_aside(&self, event: &Event, text: &str) -> Result<(), StoreError> {

@@ -1,10 +1,10 @@
-//! The exporter beside a receiver that has mishaps: what the receiver has, each event once, is what is stored.
+//! The exporter beside a receiver that has mishaps, on both databases: what the receiver has, each event once, is
+//! what is stored.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
-use weir_config::bootstrap::{Period, Retention};
+use weir_config::bootstrap::Period;
 use weir_config::usage::Units;
 
 use super::answer::Waits;
@@ -14,14 +14,21 @@ use tokio_util::sync::CancellationToken;
 use super::EXPORTER;
 use crate::testing::receiver::{Manners, Receiver};
 use crate::usage::metrics::ExportMetrics;
-use crate::usage::store::{Location, Store};
+use crate::usage::store::tests::{Database, on_both};
+use crate::usage::store::{Export, Store};
 use crate::usage::{Batch, Epoch, Scope};
 
 const TEN: i64 = 1_772_359_200_000;
 
-fn store(folder: &Path) -> Store {
-    Store::at(&Location::Sqlite(folder.join("usage.db")), &Retention::default()).unwrap()
-}
+on_both!(
+    whatever_the_receiver_does_it_has_what_is_stored,
+    events_that_are_refused_are_kept_aside_and_hold_up_nothing,
+    a_receiver_that_refuses_everything_or_the_token_loses_nothing,
+    one_server_exports_at_a_time_and_another_takes_over,
+    of_servers_that_ask_at_the_same_time_one_gets_the_lease_and_one_the_range,
+    a_server_that_gives_up_the_lease_is_followed_by_another,
+    a_restored_database_sends_the_last_range_with_the_same_ids,
+);
 
 /// Windows of three tenants and of none, over several hours.
 async fn fill(store: &Store, epoch: u8, batches: u64) -> BTreeMap<String, Units> {
@@ -73,10 +80,8 @@ async fn all_done(store: &Store) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_the_receiver_does_it_has_what_is_stored() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path());
+async fn whatever_the_receiver_does_it_has_what_is_stored(database: Database) {
+    let store = database.store();
     let receiver = Receiver::start(Manners { well_one_in: 3, ..Manners::default() });
     let mut sums = fill(&store, 1, 20).await;
     // It is stopped at any point and begun again: ten times here.
@@ -99,10 +104,8 @@ async fn whatever_the_receiver_does_it_has_what_is_stored() {
     assert!(receiver.duplicates() > 0, "no event came twice: the mishaps did not happen");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_that_are_refused_are_kept_aside_and_hold_up_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path());
+async fn events_that_are_refused_are_kept_aside_and_hold_up_nothing(database: Database) {
+    let store = database.store();
     let receiver = Receiver::start(Manners { refuses: Some("rogue".into()), ..Manners::default() });
     let mut sums = fill(&store, 1, 10).await;
     let stop = CancellationToken::new();
@@ -122,12 +125,11 @@ async fn events_that_are_refused_are_kept_aside_and_hold_up_nothing() {
     assert_eq!(kept, rogue);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_receiver_that_refuses_everything_or_the_token_loses_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path());
+async fn a_receiver_that_refuses_everything_or_the_token_loses_nothing(database: Database) {
+    let store = database.store();
     let receiver = Receiver::start(Manners { refuses_all: true, ..Manners::default() });
     let sums = fill(&store, 1, 20).await;
+    let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "old\n").unwrap();
     let mut exporter = exporter(&store, &receiver, "one");
@@ -154,18 +156,94 @@ async fn a_receiver_that_refuses_everything_or_the_token_loses_nothing() {
     assert_eq!(store.refused_events(EXPORTER, 100).await.unwrap(), []);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_server_exports_at_a_time_and_another_takes_over() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path());
+async fn one_server_exports_at_a_time_and_another_takes_over(database: Database) {
+    let (one, two) = (database.store(), database.store());
     let now = TEN;
-    assert!(store.lease(EXPORTER, "one", now, now + 1000).await.unwrap());
-    assert!(!store.lease(EXPORTER, "two", now + 999, now + 2000).await.unwrap());
-    assert!(store.lease(EXPORTER, "one", now + 999, now + 2000).await.unwrap(), "it keeps what it has");
-    assert!(store.lease(EXPORTER, "two", now + 2000, now + 3000).await.unwrap(), "its time is over");
-    assert!(!store.lease(EXPORTER, "one", now + 2001, now + 3000).await.unwrap());
-    store.give_up_lease(EXPORTER, "one").await.unwrap();
-    assert!(!store.lease(EXPORTER, "one", now + 2001, now + 3000).await.unwrap(), "it was not its own");
-    store.give_up_lease(EXPORTER, "two").await.unwrap();
-    assert!(store.lease(EXPORTER, "one", now + 2001, now + 3000).await.unwrap());
+    assert!(one.lease(EXPORTER, "one", now, now + 1000).await.unwrap());
+    assert!(!two.lease(EXPORTER, "two", now + 999, now + 2000).await.unwrap());
+    assert!(one.lease(EXPORTER, "one", now + 999, now + 2000).await.unwrap(), "it keeps what it has");
+    assert!(two.lease(EXPORTER, "two", now + 2000, now + 3000).await.unwrap(), "its time is over");
+    assert!(!one.lease(EXPORTER, "one", now + 2001, now + 3000).await.unwrap());
+    one.give_up_lease(EXPORTER, "one").await.unwrap();
+    assert!(!one.lease(EXPORTER, "one", now + 2001, now + 3000).await.unwrap(), "it was not its own");
+    two.give_up_lease(EXPORTER, "two").await.unwrap();
+    assert!(one.lease(EXPORTER, "one", now + 2001, now + 3000).await.unwrap());
+}
+
+async fn of_servers_that_ask_at_the_same_time_one_gets_the_lease_and_one_the_range(database: Database) {
+    let servers = [database.store(), database.store()];
+    for server in &servers {
+        server.prepare().await.unwrap();
+    }
+    for round in 1..=10 {
+        let now = TEN + round * 1000;
+        let leases = futures::future::join_all((0..6).map(|n| {
+            let (server, holder) = (servers[n % 2].clone(), format!("server-{n}"));
+            async move { server.lease(EXPORTER, &holder, now, now + 1000).await.unwrap() }
+        }));
+        assert_eq!(leases.await.into_iter().filter(|taken| *taken).count(), 1, "leases, round {round}");
+        let ranges = futures::future::join_all((0..6).map(|n| {
+            let server = servers[n % 2].clone();
+            async move { server.set_pending(EXPORTER, round - 1, round).await.unwrap() }
+        }));
+        assert_eq!(ranges.await.into_iter().filter(|noted| *noted).count(), 1, "ranges, round {round}");
+        assert!(servers[0].set_done(EXPORTER, round).await.unwrap());
+        assert!(!servers[1].set_done(EXPORTER, round).await.unwrap(), "done twice, round {round}");
+    }
+}
+
+async fn a_server_that_gives_up_the_lease_is_followed_by_another(database: Database) {
+    let receiver = Receiver::start(Manners::default());
+    let (one, two) = (database.store(), database.store());
+    let mut sums = fill(&one, 1, 5).await;
+    let (stop_one, stop_two) = (CancellationToken::new(), CancellationToken::new());
+    let first = tokio::spawn(exporter(&one, &receiver, "one").run(stop_one.clone()));
+    all_done(&one).await;
+    let idle = exporter(&two, &receiver, "two");
+    let waits = std::sync::Arc::clone(&idle.metrics);
+    let second = tokio::spawn(idle.run(stop_two.clone()));
+    for (tenant, units) in fill(&two, 2, 5).await {
+        sums.entry(tenant).or_default().add(&units);
+    }
+    all_done(&two).await;
+    stop_two.cancel();
+    second.await.unwrap();
+    assert_eq!(waits.render(TEN), "", "the second exported though the first has the lease");
+    stop_one.cancel();
+    first.await.unwrap();
+
+    for (tenant, units) in fill(&two, 3, 5).await {
+        sums.entry(tenant).or_default().add(&units);
+    }
+    let stop = CancellationToken::new();
+    let follows = tokio::spawn(exporter(&two, &receiver, "two").run(stop.clone()));
+    all_done(&two).await;
+    stop.cancel();
+    follows.await.unwrap();
+    assert_eq!((receiver.sums(), receiver.duplicates()), (sums, 0));
+}
+
+/// What docs/usage.md, "Restoring a backup", says: the newest range that the billing system has is set again.
+async fn a_restored_database_sends_the_last_range_with_the_same_ids(database: Database) {
+    let store = database.store();
+    let receiver = Receiver::start(Manners::default());
+    let export_all = async || {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(exporter(&store, &receiver, "one").run(stop.clone()));
+        all_done(&store).await;
+        stop.cancel();
+        task.await.unwrap();
+    };
+    let mut sums = fill(&store, 1, 6).await;
+    export_all().await;
+    // The backup is older than the export of 1 to 6, and more comes in.
+    for (tenant, units) in fill(&store, 2, 3).await {
+        sums.entry(tenant).or_default().add(&units);
+    }
+    store.execute("UPDATE exports SET done_position = 0, pending_position = 6 WHERE name = 'events'").await.unwrap();
+    assert_eq!(store.export(EXPORTER).await.unwrap(), Export { done: 0, pending: Some(6) });
+    export_all().await;
+    assert_eq!(receiver.problems(), Vec::<String>::new());
+    assert_eq!(receiver.sums(), sums, "nobody pays twice");
+    assert!(receiver.duplicates() > 0, "the range was not sent again");
 }

@@ -1,5 +1,7 @@
-//! PostgreSQL is killed while it works.
+//! PostgreSQL, and a server with SQLite, are killed while they work.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -65,4 +67,70 @@ async fn what_was_acknowledged_is_stored_once_though_postgres_is_killed() {
     for keys in stores[0].keys(i64::MIN, i64::MAX).await.unwrap() {
         assert_eq!(keys.ranges.len(), 1, "no sequence of epoch {} is missing", keys.epoch);
     }
+}
+
+/// Names the SQLite file to the process that is killed, and the first sequence to apply.
+const CHILD: [&str; 2] = ["WEIR_TEST_USAGE_DB", "WEIR_TEST_USAGE_FROM"];
+/// What it says of a batch, before its sequence.
+const ACKNOWLEDGED: &str = "acknowledged ";
+
+/// The process that is killed is this test again, told so by its environment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_stored_once_though_the_server_with_sqlite_is_killed() {
+    let [path, from] = CHILD.map(|name| std::env::var(name).ok());
+    if let (Some(path), Some(from)) = (path, from) {
+        return apply_until_killed(&Location::Sqlite(path.into()), from.parse().unwrap()).await;
+    }
+    let database = Database::sqlite();
+    let mut random = StdRng::seed_from_u64(7);
+    let mut acknowledged = 0;
+    for _ in 0..ROUNDS {
+        // Some end while their last batch is applied: the next begins with that one, as a proxy does.
+        acknowledged = kill_after(&database.location, acknowledged, random.random_range(1..40)).await;
+    }
+    let store = database.store();
+    let receipt = store.apply(&batch(1, acknowledged + 1, &USAGE), &Scope::Everything, NOW).await.unwrap();
+    assert!(receipt == NEW || receipt == DUPLICATE, "{receipt:?}");
+    let sent = acknowledged + 1;
+    let hours = store.hours(&everything()).await.unwrap();
+    assert_eq!(hours, rows(&[(TEN, "acme", sent), (TEN, "globex", 2 * sent)]));
+    let stored = store.batches(0, u32::MAX).await.unwrap();
+    let sequences: Vec<_> = stored.iter().map(|stored| stored.batch.sequence).collect();
+    assert_eq!(sequences, (1..=sent).collect::<Vec<_>>());
+}
+
+const USAGE: [(&str, u64); 2] = [("acme", 1), ("globex", 2)];
+
+async fn apply_until_killed(location: &Location, from: u64) {
+    let store = Store::at(location, &Retention::default()).unwrap();
+    let mut out = std::io::stdout();
+    for sequence in from.. {
+        store.apply(&batch(1, sequence, &USAGE), &Scope::Everything, NOW).await.unwrap();
+        // Nobody to hear it: the test has ended.
+        if writeln!(out, "\n{ACKNOWLEDGED}{sequence}").and_then(|()| out.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Starts the process, kills it after so many batches were acknowledged: the last that was.
+async fn kill_after(location: &Location, acknowledged: u64, more: usize) -> u64 {
+    let Location::Sqlite(path) = location else { panic!("a SQLite store") };
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let name =
+        "usage::store::tests::crash::what_was_acknowledged_is_stored_once_though_the_server_with_sqlite_is_killed";
+    command.args(["--exact", "--nocapture", name]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.env(CHILD[0], path).env(CHILD[1], (acknowledged + 1).to_string());
+    tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut heard = lines.filter_map(|line| line.strip_prefix(ACKNOWLEDGED)?.parse().ok());
+        let last = heard.by_ref().take(more).last();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it said before it died was acknowledged, too.
+        heard.last().or(last).expect("something was acknowledged")
+    })
+    .await
+    .unwrap()
 }

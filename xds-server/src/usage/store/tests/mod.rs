@@ -19,31 +19,33 @@ use weir_config::usage::{Units, v1};
 use super::connect::Pools;
 use super::{AsideRow, Export, Incoming, Location, Query, Store, UsageRow, ledger, postgres};
 use crate::testing::postgres::Postgres;
+use crate::usage::answer::answer;
 use crate::usage::book::{Applied, Receipt};
+use crate::usage::query::{Question, Row};
 use crate::usage::span::{DAY_MS, HOUR_MS};
 use crate::usage::{Batch, Epoch, Scope};
 
 /// An empty database.
-struct Database {
+pub(crate) struct Database {
     location: Location,
     _folder: Option<tempfile::TempDir>,
     _server: Option<Arc<Postgres>>,
 }
 
 impl Database {
-    fn sqlite() -> Self {
+    pub(crate) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { location: Location::Sqlite(folder.path().join("state/usage.db")), _folder: Some(folder), _server: None }
     }
 
-    fn postgres() -> Self {
+    pub(crate) fn postgres() -> Self {
         let server = Postgres::shared();
         let location = server.database().parse().unwrap();
         Self { location, _folder: None, _server: Some(server) }
     }
 
     /// A server's store of it: each one is another replica.
-    fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::at(&self.location, &Retention::default()).unwrap()
     }
 }
@@ -60,15 +62,15 @@ macro_rules! on_both {
         }
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn postgres() {
-            let _server = Postgres::shared();
+            let _server = crate::testing::postgres::Postgres::shared();
             $(
                 eprintln!(stringify!($name));
-                $name(Database::postgres()).await;
+                $name(crate::usage::store::tests::Database::postgres()).await;
             )*
         }
     };
 }
-use on_both;
+pub(crate) use on_both;
 
 /// 2026-03-01T10:00:00Z.
 const TEN: i64 = 1_772_359_200_000;
@@ -109,6 +111,16 @@ fn message(aside: &AsideRow) -> Batch {
 
 fn everything() -> Query {
     Query { since_ms: i64::MIN, until_ms: i64::MAX, tenant: None, after: None, limit: 10_000 }
+}
+
+/// All rows of an answer.
+async fn answered(store: &Store, question: Question) -> Vec<Row> {
+    let mut pages = answer(store, question).await.unwrap().pages;
+    let mut rows = Vec::new();
+    while let Some(page) = pages.recv().await {
+        rows.append(&mut page.unwrap());
+    }
+    rows
 }
 
 /// Rows with the same amount in every column.

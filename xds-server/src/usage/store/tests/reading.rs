@@ -1,8 +1,17 @@
 //! What is read, a page at a time; and by whom.
 
 use super::*;
+use crate::usage::audit::collect;
+use crate::usage::page::new_rows;
+use crate::usage::query::{By, Question, Row};
+use crate::usage::span::Span;
 
-super::on_both!(pages_hold_every_row_once, an_exporter_finds_its_place_again, ends_of_epochs_are_known);
+super::on_both!(
+    pages_hold_every_row_once,
+    an_exporter_finds_its_place_again,
+    ends_of_epochs_are_known,
+    every_grouping_is_answered_and_the_audit_sums_it,
+);
 
 async fn pages_hold_every_row_once(database: Database) {
     let store = database.store();
@@ -103,4 +112,41 @@ async fn the_file_is_private() {
         let file = file.unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
     }
+}
+
+async fn every_grouping_is_answered_and_the_audit_sums_it(database: Database) {
+    let store = database.store();
+    let minutes = |n: i64| TEN + n * 60_000;
+    for sequence in 1..=8u64 {
+        let started_ms = minutes(20 * sequence as i64);
+        let usage = [("-", 100), ("acme", sequence), ("globex", 10)];
+        let batch = Batch { started_ms, ended_ms: started_ms + 10_000, ..batch(1, sequence, &usage) };
+        assert_eq!(store.apply(&batch, &Scope::Everything, started_ms + 10_000).await.unwrap(), NEW);
+    }
+    let all = Span { since_ms: i64::MIN, until_ms: i64::MAX };
+    for (by, groups) in [(By::Total, 1), (By::Hour, 3), (By::Day, 1), (By::Window, 8)] {
+        let rows = answered(&store, Question { span: all, tenant: None, by }).await;
+        assert_eq!(rows.len(), groups * 3, "{by:?}");
+        for (tenant, amount) in [("-", 800), ("acme", 36), ("globex", 80)] {
+            assert_eq!(sum(&rows, tenant), Units([amount; 8]), "{by:?}");
+        }
+    }
+    // Cut within an hour.
+    let span = Span { until_ms: minutes(90), ..all };
+    let rows = answered(&store, Question { span, tenant: Some("acme".into()), by: By::Hour }).await;
+    assert_eq!((rows.len(), sum(&rows, "acme")), (2, Units([1 + 2 + 3 + 4; 8])));
+    let (position, rows) = new_rows(&store, 6, Some("acme")).await.unwrap();
+    assert_eq!((position, sum(&rows, "acme")), (8, Units([7 + 8; 8])));
+
+    let report = collect::report(&store, all, minutes(161)).await.unwrap();
+    assert_eq!((report.findings, report.hours_checked, report.days_checked), (Vec::new(), 3, 1));
+    store.execute("UPDATE usage_hours SET requests = requests - 1 WHERE tenant = 'acme'").await.unwrap();
+    let report = collect::report(&store, all, minutes(161)).await.unwrap();
+    assert_eq!(report.gaps(), 4, "three hours and their day: {:?}", report.findings);
+}
+
+fn sum(rows: &[Row], tenant: &str) -> Units {
+    let mut sum = Units::ZERO;
+    rows.iter().filter(|row| row.tenant == tenant).for_each(|row| sum.add(&row.units));
+    sum
 }

@@ -3,6 +3,8 @@
 use weir_config::bootstrap::Period;
 
 use super::*;
+use crate::usage::query::{By, Kept};
+use crate::usage::span::Span;
 use crate::usage::store::aside::{COUNT, MAX_BYTES, MAX_ROWS};
 
 super::on_both!(
@@ -10,6 +12,7 @@ super::on_both!(
     a_batch_that_comes_again_after_it_was_forgotten_adds_nothing,
     what_was_not_exported_stays,
     what_is_kept_aside_is_bounded,
+    what_was_forgotten_is_known_to_whoever_asks,
 );
 
 /// An hour for batches, two for hours, two days for days.
@@ -119,4 +122,21 @@ async fn fill(store: &Store, rows: i64, bytes: i64) {
             sqlx::query(COUNT).bind(rows).bind(bytes).execute(pool).await.unwrap();
         }
     }
+}
+
+async fn what_was_forgotten_is_known_to_whoever_asks(database: Database) {
+    let store = database.store();
+    for (sequence, hours) in [(1, 0), (2, 1), (3, 2)] {
+        apply_at(&store, sequence, hours).await;
+    }
+    let nothing = Kept { batches_from_ms: i64::MIN, hours_from_ms: i64::MIN, days_from_ms: i64::MIN };
+    assert_eq!(store.kept().await.unwrap(), nothing);
+    store.sweep(TEN + 2 * HOUR_MS + 1, &retention(), None).await.unwrap();
+    let kept = store.kept().await.unwrap();
+    assert!(kept.batches_from_ms > TEN + HOUR_MS && kept.batches_from_ms < TEN + 2 * HOUR_MS, "{kept:?}");
+    assert!(kept.hours_from_ms > TEN && kept.hours_from_ms <= TEN + HOUR_MS, "{kept:?}");
+    // A begin within an hour whose windows are gone: the whole hour is answered.
+    let span = Span { since_ms: TEN + HOUR_MS + 60_000, until_ms: i64::MAX };
+    let rows = answered(&store, Question { span, tenant: None, by: By::Total }).await;
+    assert_eq!(rows.iter().map(|row| row.units).collect::<Vec<_>>(), [Units([2; 8])]);
 }
