@@ -2,6 +2,7 @@
 //! long before their deadline, and then cost no timer operation.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -73,9 +74,18 @@ pub(crate) fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration.min(FAR)).unwrap_or(now)
 }
 
+/// `work`, if it ends within `time`.
+pub(crate) async fn within<F: Future>(timers: &Rc<Timers>, time: Duration, work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    Deadline::new(timers).limit(after(Instant::now(), time), |cx| work.as_mut().poll(cx)).await
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::task::{Wake, Waker};
+
+    use tokio::task::LocalSet;
 
     use super::*;
 
@@ -104,5 +114,59 @@ mod tests {
         assert_eq!(deadline.set.unwrap().0, at(10));
         assert!(deadline.poll(&mut cx, now, Instant::now()).is_ready());
         assert_eq!(deadline.set, None);
+    }
+
+    async fn until(timers: &Rc<Timers>, at: Instant) {
+        assert_eq!(Deadline::new(timers).limit(at, |_| Poll::<()>::Pending).await, None);
+    }
+
+    /// Runs `work` with timers, on a runtime without a time driver.
+    fn with_timers<F: Future>(work: impl FnOnce(Rc<Timers>) -> F) -> F::Output {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let timers = Rc::new(Timers::new().unwrap());
+            let running = timers.clone();
+            tokio::task::spawn_local(async move { running.run().await });
+            work(timers).await
+        })
+    }
+
+    #[test]
+    fn timers_ring_in_order_and_never_early() {
+        let rung = with_timers(|timers| async move {
+            let start = Instant::now();
+            let (rung, mut tasks) = (Rc::new(RefCell::new(Vec::new())), Vec::new());
+            for millis in [60, 20, 40, 0, 20] {
+                let (timers, rung) = (timers.clone(), rung.clone());
+                tasks.push(tokio::task::spawn_local(async move {
+                    let at = start + Duration::from_millis(millis);
+                    until(&timers, at).await;
+                    assert!(Instant::now() >= at);
+                    rung.borrow_mut().push(millis);
+                }));
+            }
+            for task in tasks {
+                task.await.unwrap();
+            }
+            assert!(timers.is_empty());
+            rung.take()
+        });
+        assert_eq!(rung, [0, 20, 20, 40, 60]);
+    }
+
+    #[test]
+    fn work_that_takes_too_long_is_given_up_and_leaves_no_timer() {
+        with_timers(|timers| async move {
+            let never = std::future::pending::<()>();
+            assert_eq!(within(&timers, Duration::from_millis(5), never).await, None);
+            assert_eq!(within(&timers, Duration::from_secs(3600), async { 7 }).await, Some(7));
+            let quick = tokio::task::yield_now();
+            assert_eq!(within(&timers, Duration::from_secs(3600), quick).await, Some(()));
+            assert!(timers.is_empty());
+            // One that was set for later does not hold back one that is set for sooner.
+            let late = timers.set(Instant::now() + Duration::from_secs(3600), Waker::noop().clone());
+            until(&timers, Instant::now() + Duration::from_millis(5)).await;
+            timers.unset(late);
+        });
     }
 }

@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::arrived::Arrived;
+use super::deadline;
 use super::h1::connection;
 use super::peer::Peer;
 use super::stream::ClientStream;
-use super::timers;
 use super::worker::Worker;
 use crate::request::table::{ChainTable, ListenerTable};
 
@@ -31,7 +31,7 @@ pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
                 let _permit = worker.handshakes.acquire().await;
                 open(io, &listener, &mut peer).await
             };
-            let opened = timers::within(&worker.timers, worker.options.handshake_timeout, work).await;
+            let opened = deadline::within(&worker.timers, worker.options.handshake_timeout, work).await;
             opened.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
         }
         Ok(io) => plain(io, &listener),

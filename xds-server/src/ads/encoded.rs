@@ -11,7 +11,7 @@ use weir_config::model::{
     EndpointSource, HttpFilter, Listener, Resource, ResourceType, Route, RouteAction, RouteSource, VirtualHost,
 };
 
-use super::resources::Form;
+use super::form::Form;
 
 /// Version of a resource: the first half of the SHA-256 of its bytes, so that every replica and
 /// every restart gives equal resources equal versions.

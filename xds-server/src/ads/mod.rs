@@ -5,6 +5,7 @@
 //! wire; [`registry`] remembers what each proxy acknowledged.
 
 pub mod encoded;
+mod form;
 pub mod registry;
 pub mod resources;
 pub mod service;
@@ -15,7 +16,8 @@ pub mod subscription;
 mod tests;
 
 pub use encoded::{Encoded, Reference, Version};
+pub use form::Form;
 pub use registry::{ProxyReport, Registry, Rejection, TypeReport};
-pub use resources::{Change, Form, Resources};
+pub use resources::{Change, Resources};
 pub use service::DeltaService;
 pub use store::Store;

@@ -20,8 +20,8 @@ use tonic::{Status, Streaming};
 use weir_config::model::ResourceType;
 use weir_config::xds::{FEATURE_USAGE_ALS, FEATURE_VHDS};
 
+use super::form::Form;
 use super::registry::{Entry, ProxyReport, Registry};
-use super::resources::Form;
 use super::store::{InlineInterest, Store};
 use super::subscription::{Answer, Item, Request, Response, Subscriptions};
 use crate::metrics::Metrics;

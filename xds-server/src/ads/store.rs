@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use weir_config::model::{Delta, ResourceType};
 
 use super::encoded::Encoded;
-use super::resources::{Edit, Form, Resources};
+use super::form::Form;
+use super::resources::{Edit, Resources};
 
 /// The store.
 #[derive(Debug)]

@@ -9,9 +9,10 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use crate::serve::deadline;
 use crate::serve::h1::reader::Reader;
 use crate::serve::h1::writer::Writer;
-use crate::serve::timers::{self, Timers};
+use crate::serve::timers::Timers;
 
 /// A connection to an endpoint, with one exchange at a time.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Upstream {
         let io = if timeout.is_zero() {
             connect.await?
         } else {
-            timers::within(timers, timeout, connect).await.ok_or(io::ErrorKind::TimedOut)??
+            deadline::within(timers, timeout, connect).await.ok_or(io::ErrorKind::TimedOut)??
         };
         io.set_nodelay(true)?;
         Ok(Self { io, reader: Reader::default(), writer: Writer::default(), address, reused: false })

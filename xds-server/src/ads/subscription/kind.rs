@@ -8,7 +8,7 @@ use weir_config::model::ResourceType;
 use weir_config::model::name::split_virtual_host;
 
 use crate::ads::encoded::{Reference, Version};
-use crate::ads::resources::Form;
+use crate::ads::form::Form;
 
 /// How often each resource is referred to by what the client holds or was sent.
 #[derive(Debug, Default)]

@@ -27,8 +27,9 @@ pub use kind::Refusal;
 pub use message::{Excess, Item, MAX_BYTES, MAX_NAME, MAX_NAMES, Request, Response};
 pub use requests::Answer;
 
+use super::form::Form;
 use super::registry::{Rejection, TypeReport};
-use super::resources::{Change, Form, Resources};
+use super::resources::{Change, Resources};
 use kind::{Kind, Uses};
 
 /// How long a resource waits for what should stand before it.

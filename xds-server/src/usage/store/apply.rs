@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::connect::Pools;
+use super::work::Work;
 use super::{Result, Store, StoreError, payload, postgres, sqlite};
 use crate::usage::book::{Applied, Aside, Entry, Plan, Reason, Receipt};
 use crate::usage::{Batch, Scope};
@@ -19,14 +20,6 @@ pub struct Incoming<'a> {
     pub batch: &'a Batch,
     /// Its sender's tenants.
     pub scope: &'a Scope,
-}
-
-/// What one transaction is given.
-pub(super) struct Work<'a> {
-    pub(super) entries: Vec<Entry<'a>>,
-    /// Packed messages, in their order.
-    pub(super) payloads: Vec<Vec<u8>>,
-    pub(super) now_ms: i64,
 }
 
 impl Store {

@@ -19,6 +19,7 @@ mod refused;
 mod sqlite;
 mod sweep;
 mod upsert;
+mod work;
 
 use std::path::Path;
 use std::sync::Arc;

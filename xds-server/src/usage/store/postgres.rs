@@ -8,10 +8,10 @@ use std::sync::LazyLock;
 use sqlx::{PgConnection, PgPool};
 use weir_config::usage::Metric;
 
-use super::apply::Work;
 use super::aside::keep;
 use super::ledger;
 use super::upsert::{self, DAYS, HOURS};
+use super::work::Work;
 use crate::usage::book::{Aside, Entry, Plan, Sums, Taken};
 
 /// Each statement sees what was committed before it, whatever the database's default: what is stored of an

@@ -4,10 +4,10 @@ use std::sync::LazyLock;
 
 use sqlx::{SqliteConnection, SqlitePool};
 
-use super::apply::Work;
 use super::aside::keep;
 use super::ledger;
 use super::upsert::{self, DAYS, HOURS};
+use super::work::Work;
 use crate::usage::book::{Aside, Plan, Sums, Taken};
 
 /// The writer's lock at once: a transaction that reads first and writes then could not wait for another's.
