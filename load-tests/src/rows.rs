@@ -142,8 +142,8 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "idle",
-        about: "10,000 connections that served a request and wait for the next",
-        load: Load::Idle { connections: 10_000 },
+        about: "9,000 connections that served a request and wait for the next",
+        load: Load::Idle { connections: 9_000 },
         open: false,
         instructions: false,
         quick: false,

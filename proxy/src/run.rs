@@ -5,6 +5,7 @@
 //! (and SIGQUIT) drains, and the process ends when the last exchange has ended, or at the drain
 //! timeout; SIGINT, or a second signal, ends it at once.
 
+mod files;
 mod life;
 mod metering;
 
@@ -29,7 +30,7 @@ pub use life::{Life, Service, service};
 use crate::admin::{self, Admin, SetFilter, Socket};
 use crate::live::{Compiles, Live};
 use crate::log::AccessLog;
-use crate::serve::{Engine, Options, Statuses};
+use crate::serve::{Engine, Options, PoolLimits, Statuses};
 use crate::xds::client::Client;
 use crate::xds::persist::Store;
 use crate::xds::pipeline::Pipeline;
@@ -85,7 +86,7 @@ impl Proxy {
         let live = Live::new(Arc::clone(meter)).context("cannot prepare TLS")?;
         let listeners = live.listeners();
         let pipeline = pipeline(bootstrap, live)?;
-        let options = Options { workers, drain_timeout: bootstrap.drain_timeout.0, ..Options::default() };
+        let options = options(workers, bootstrap.drain_timeout.0);
         let engine = Engine::new(listeners.clone(), Arc::clone(meter), Some(Arc::clone(&log)), options)
             .context("cannot start the workers")?;
         let socket = Socket::bind(&bootstrap.admin.address)
@@ -142,6 +143,15 @@ impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy").finish_non_exhaustive()
     }
+}
+
+/// The engine's settings, with as many connections as this process may have open.
+fn options(workers: usize, drain_timeout: Duration) -> Options {
+    let files = files::raise();
+    let share = files::share(files, workers);
+    tracing::info!(files, clients = share.clients, idle_upstream = share.idle, "open files allowed");
+    let pool = PoolLimits { total: share.idle, ..PoolLimits::default() };
+    Options { workers, drain_timeout, max_connections: share.clients, pool, ..Options::default() }
 }
 
 /// The way from the server to the tables, with the last good configuration in it.

@@ -2,7 +2,7 @@
 //! long before their deadline, and then cost no timer operation.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -74,15 +74,15 @@ pub(crate) fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration.min(FAR)).unwrap_or(now)
 }
 
-/// `work`, if it ends within `time`.
-pub(crate) async fn within<F: Future>(timers: &Rc<Timers>, time: Duration, work: F) -> Option<F::Output> {
-    let mut work = pin!(work);
-    Deadline::new(timers).limit(after(Instant::now(), time), |cx| work.as_mut().poll(cx)).await
+/// `work`, if it ends within `time`. Pinned by the caller: a future that is moved into another takes its room twice.
+pub(crate) async fn within<F: Future + Unpin>(timers: &Rc<Timers>, time: Duration, mut work: F) -> Option<F::Output> {
+    Deadline::new(timers).limit(after(Instant::now(), time), |cx| Pin::new(&mut work).poll(cx)).await
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::pin::pin;
     use std::task::{Wake, Waker};
 
     use tokio::task::LocalSet;
@@ -159,8 +159,8 @@ mod tests {
         with_timers(|timers| async move {
             let never = std::future::pending::<()>();
             assert_eq!(within(&timers, Duration::from_millis(5), never).await, None);
-            assert_eq!(within(&timers, Duration::from_secs(3600), async { 7 }).await, Some(7));
-            let quick = tokio::task::yield_now();
+            assert_eq!(within(&timers, Duration::from_secs(3600), pin!(async { 7 })).await, Some(7));
+            let quick = pin!(tokio::task::yield_now());
             assert_eq!(within(&timers, Duration::from_secs(3600), quick).await, Some(()));
             assert!(timers.is_empty());
             // One that was set for later does not hold back one that is set for sooner.

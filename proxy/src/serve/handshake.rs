@@ -27,10 +27,11 @@ pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
     let accepted = match prepare(io) {
         Ok(io) if listener.chains.iter().any(|chain| chain.tls.is_some()) => {
             // The permit bounds how many hellos are parsed and signed for at once; the time includes the wait for it.
-            let work = async {
+            // Boxed: what a handshake needs, more than all else of a connection, goes when it is over.
+            let work = Box::pin(async {
                 let _permit = worker.handshakes.acquire().await;
                 open(io, &listener, &mut peer).await
-            };
+            });
             let opened = deadline::within(&worker.timers, worker.options.handshake_timeout, work).await;
             opened.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
         }
@@ -77,4 +78,19 @@ fn plain(io: TcpStream, listener: &ListenerTable) -> io::Result<(ClientStream, A
 
 fn no_chain() -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, "no filter chain matches")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, F: Future>(_: impl FnOnce(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_holds_no_room_for_a_handshake() {
+        let size = size_of_future::<Arrived, &'static Rc<Worker>, _>(serve);
+        assert!(size < 4096, "the task of a connection takes {size} bytes");
+    }
 }

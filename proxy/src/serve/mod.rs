@@ -7,7 +7,8 @@
 //! What is allocated:
 //!
 //! - for each connection of a client: its task, its timer, the peer's address as text, SNI, five texts
-//!   for the access log, and two output buffers that grow to the size of a head (TLS: rustls's own);
+//!   for the access log, and two output buffers that grow to the size of a head (TLS: the handshake's
+//!   state, until it is over, and rustls's own);
 //! - for each connection to an endpoint: itself, its socket's registration, and an output buffer; its
 //!   places in the pool are kept from use to use;
 //! - for each request nothing (`tests/costs` counts), but where it is out of the ordinary: a path that

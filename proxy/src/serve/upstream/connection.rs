@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ impl Upstream {
     /// # Errors
     /// The connect failed or took too long.
     pub(crate) async fn connect(address: SocketAddr, timeout: Duration, timers: &Rc<Timers>) -> io::Result<Self> {
-        let connect = TcpStream::connect(address);
+        let connect = pin!(TcpStream::connect(address));
         let io = if timeout.is_zero() {
             connect.await?
         } else {

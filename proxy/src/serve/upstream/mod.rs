@@ -4,6 +4,7 @@ mod connection;
 mod pool;
 
 use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -96,6 +97,8 @@ impl Upstreams {
             stats.upstream_connect(connected.is_ok());
             match connected {
                 Ok(upstream) => return Ok(Box::new(upstream)),
+                // Files of idle connections are for those who need one now.
+                Err(error) if no_file(&error) && self.pool.borrow_mut().shed() => {}
                 Err(error) => {
                     tracing::debug!(cluster = %slot.name, %address, %error, "connect failed");
                     tried.push(address);
@@ -127,4 +130,10 @@ impl Upstreams {
     pub(crate) fn sweep(&self, now: Instant) {
         self.pool.borrow_mut().sweep(now);
     }
+}
+
+/// Whether the process or the system has no more files to open.
+fn no_file(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    matches!(code, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }

@@ -9,6 +9,9 @@ use std::time::Instant;
 use super::PoolLimits;
 use crate::request::table::ClusterSlot;
 
+/// About half of how many that were taken since may stay in the order.
+const TAKEN: usize = 4096;
+
 /// What may share a connection. A cluster belongs to one tenant, so connections do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -63,7 +66,7 @@ impl<T> Pool<T> {
         }
         self.order.push_back((key, self.stamp, now));
         while self.len > self.limits.total && self.drop_oldest() {}
-        if self.order.len() > 2 * self.limits.total + 64 {
+        if self.order.len() > 2 * (self.len + self.limits.total.min(TAKEN)) + 64 {
             self.tidy();
         }
     }
@@ -85,6 +88,13 @@ impl<T> Pool<T> {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Drops the oldest that is idle; false if none is.
+    pub(crate) fn shed(&mut self) -> bool {
+        let before = self.len;
+        while self.len == before && self.drop_oldest() {}
+        self.len < before
     }
 
     /// Drops the oldest if it is still here; false if there is none.
@@ -212,5 +222,18 @@ mod tests {
             assert_eq!(pool.take(key(1, 1)), Some(n));
         }
         assert!(pool.order.len() < 100);
+    }
+
+    #[test]
+    fn one_is_shed_at_a_time_the_oldest_first() {
+        let (mut pool, slot, now) = (pool(4, 4), slot(1, &[1]), Instant::now());
+        for n in 0..3 {
+            pool.put(key(1, 1), &slot, n, now);
+        }
+        assert_eq!(pool.take(key(1, 1)), Some(2));
+        assert!(pool.shed());
+        assert_eq!(pool.len(), 1);
+        assert_eq!(pool.take(key(1, 1)), Some(1));
+        assert!(!pool.shed());
     }
 }
