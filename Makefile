@@ -23,6 +23,8 @@ tools: ## what the tests need beside a Rust toolchain
 lint: ## formatting, clippy, licences and duplicate crates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@# What other platforms' builds would need is judged too.
+	cargo fetch --locked --quiet
 	cargo deny --offline --log-level error check bans licenses sources
 
 .PHONY: soak

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
-use weir_config::bootstrap::{Address, Admin, Endpoint, Period, ProxyBootstrap, ProxyUsage, ServerBootstrap};
+use weir_config::bootstrap::{Address, Admin, Endpoint, Period, ProxyBootstrap, ProxyUsage, ServerBootstrap, XdsPort};
 use weir_proxy::run::{Proxy, service};
 
 use crate::addresses::Addresses;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         shutdown.cancel();
         return runtime.block_on(task)?.map(|()| ExitCode::FAILURE);
     };
-    bootstrap.xds = Endpoint { address: xds };
+    bootstrap.xds = Endpoint::new(xds);
 
     let proxy = Proxy::new(&bootstrap, proxy::hooks(set_filter, addresses))?;
     let task = Arc::new(Mutex::new(task));
@@ -98,7 +98,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn bootstraps(args: Args) -> (ServerBootstrap, ProxyBootstrap) {
     let server = ServerBootstrap {
         state_dir: args.state_dir.join("server"),
-        xds: Endpoint { address: args.xds },
+        xds: XdsPort { address: args.xds, tls: None },
         admin: Admin { address: args.server_admin },
         unassigned: args.unassigned.into(),
         ..ServerBootstrap::new(args.dir)

@@ -46,6 +46,7 @@ const PURE: &[(&str, &str)] = &[
     ("config/src/xds", "the codec is a function, so that decode(encode(x)) = x can be a property"),
     ("xds-server/src/index", "who owns what is a function of the objects, whatever their order"),
     ("xds-server/src/translate", "two servers that see the same objects give byte-equal resources"),
+    ("xds-server/src/scope", "what a client may see is a function of who it proved to be and of the objects"),
     ("xds-server/src/status", "conditions are computed, then shown or written elsewhere"),
     ("xds-server/src/ads/subscription", "subscriptions are simulated with lost and reordered messages"),
     ("xds-server/src/usage/als/entry", ALS),

@@ -20,7 +20,7 @@ use anyhow::Context;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use tokio::sync::watch;
-use weir_config::bootstrap::{Address, ProxyBootstrap};
+use weir_config::bootstrap::{Address, Endpoint, ProxyBootstrap};
 use weir_config::model::Delta;
 
 use metering::Metering;
@@ -109,7 +109,7 @@ impl Proxy {
         let services = vec![
             engine_service(engine, &life),
             metering.service(),
-            xds_service(bootstrap.xds.address.clone(), Arc::clone(&pipeline)),
+            xds_service(bootstrap.xds.clone(), Arc::clone(&pipeline)),
             admin_service(socket, address, admin, hooks.bound),
         ];
         Ok(Self { life, services, pipeline, log, metering, drain_timeout: bootstrap.drain_timeout.0 })
@@ -175,10 +175,10 @@ fn engine_service(engine: Engine, life: &Life) -> Service {
 }
 
 /// The stream goes on while exchanges drain, so that what is cut meanwhile is cut for them too.
-fn xds_service(address: Address, pipeline: Shared) -> Service {
+fn xds_service(server: Endpoint, pipeline: Shared) -> Service {
     service("xds", move |_stop| async move {
         let (_never, end) = watch::channel(false);
-        stream::run(address, pipeline, end).await;
+        stream::run(server, pipeline, end).await;
         Ok(())
     })
 }

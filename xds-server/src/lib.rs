@@ -6,8 +6,10 @@
 
 pub mod admin;
 pub mod ads;
+pub mod auth;
 pub mod index;
 pub mod metrics;
+pub mod scope;
 pub mod server;
 pub mod state;
 pub mod status;

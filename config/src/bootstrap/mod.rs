@@ -5,6 +5,7 @@
 //! an error that suggests the nearest name.
 
 mod envoy;
+mod identity;
 mod proxy;
 mod read;
 mod server;
@@ -12,10 +13,11 @@ mod usage;
 mod value;
 
 pub use envoy::envoy_bootstrap;
+pub use identity::{Authentication, ClientTls, Issuer, ProxyClass, ServerTls, ServiceAccount};
 pub use proxy::{Node, ProxyBootstrap};
-pub use server::{Edge, ServerBootstrap, Source, Unassigned};
+pub use server::{Edge, Kubernetes, Load, ServerBootstrap, Source, Unassigned, XdsPort};
 pub use usage::{Events, ProxyUsage, Retention, ServerUsage};
-pub use value::{Address, Admin, Endpoint, Period};
+pub use value::{Address, Admin, Endpoint, Period, Target};
 
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,11 @@ impl ProxyBootstrap {
         if settings.max_staleness.0.is_zero() {
             errors.push(FieldError::new("maxStaleness", "must be longer than zero"));
         }
+        for (field, server) in [("xds", Some(&settings.xds)), ("usage.server", settings.usage.server.as_ref())] {
+            if let Some(tls) = server.and_then(|server| server.tls.as_ref()) {
+                tls.check(&format!("{field}.tls"), &mut errors);
+            }
+        }
         settings.usage.check(&mut errors);
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }

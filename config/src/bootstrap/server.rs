@@ -1,13 +1,15 @@
 //! Settings of the server.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::identity::{Authentication, ProxyClass, ServerTls, ServiceAccount};
 use super::read;
 use super::usage::ServerUsage;
-use super::value::{Admin, Endpoint, local};
+use super::value::{Address, Admin, local};
 use crate::FieldError;
 
 /// Settings of `weir server`.
@@ -20,15 +22,32 @@ pub struct ServerBootstrap {
     /// store. It is made if it is not there. Default: `weir-state`.
     #[serde(default = "state_dir")]
     pub state_dir: PathBuf,
-    /// The xDS port. While proxies do not prove who they are, it must be loopback or a Unix socket.
+    /// The xDS port.
     #[serde(default)]
-    pub xds: Endpoint,
+    pub xds: XdsPort,
     /// The admin endpoint.
     #[serde(default = "admin")]
     pub admin: Admin,
-    /// The edge that this server serves.
+    /// How callers of the xDS port prove who they are.
+    #[serde(default)]
+    pub authentication: Authentication,
+    /// The edge that this server serves, where `proxyClasses` lists no others.
     #[serde(default)]
     pub edge: Edge,
+    /// The edges that this server serves, each with the service account that proves it. Default: one with
+    /// the name of `edge`, every Gateway, and the service account `weir-system/weir-edge`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxy_classes: Vec<ProxyClass>,
+    /// Service accounts that may read what proxies have (client status discovery), and change nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<ServiceAccount>,
+    /// Whether a service account of a tenant's namespace that is no proxy class is a sidecar, which sees what
+    /// that tenant may. Default: true.
+    #[serde(default = "yes")]
+    pub sidecars: bool,
+    /// Bounds on what proxies ask of this server together.
+    #[serde(default)]
+    pub load: Load,
     /// Namespaces of the reserved tenant `system`. Default: `[weir-system]`.
     #[serde(default = "system_namespaces")]
     pub system_namespaces: Vec<String>,
@@ -40,12 +59,62 @@ pub struct ServerBootstrap {
     pub usage: ServerUsage,
 }
 
-/// Where objects come from.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+/// Where objects come from: a directory or a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
-    /// A directory of manifests (`*.yaml`, `*.yml`, `*.json`), watched. Required.
-    pub directory: PathBuf,
+    /// A directory of manifests (`*.yaml`, `*.yml`, `*.json`), watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
+    /// The API server of a Kubernetes cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Kubernetes>,
+}
+
+/// A Kubernetes cluster, and what the server does there.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Kubernetes {
+    /// A kubeconfig file. Default: the service account of the pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context. Default: its current one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Weir's own namespace, where replicas elect the one that writes status. Default: `weir-system`.
+    pub namespace: String,
+    /// Name of this replica, unique among replicas. Default: the host name, which is a pod's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica: Option<String>,
+    /// Whether status is written to objects, by the leader. Default: true.
+    pub status: bool,
+    /// Namespaces of which TLS Secrets are read. Absent: all, which needs a ClusterRole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_namespaces: Option<Vec<String>>,
+}
+
+/// The xDS port.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct XdsPort {
+    /// Address. Without TLS it must be loopback or a Unix socket. Default: `127.0.0.1:18000`.
+    pub address: Address,
+    /// TLS. Default: a certificate of the server's own issuer, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ServerTls>,
+}
+
+/// Bounds on what proxies ask of a server together. What is above them is refused with RESOURCE_EXHAUSTED or
+/// UNAVAILABLE, and comes again later or goes to another replica.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Load {
+    /// Streams that are open at one time. Default: 10000.
+    pub streams: u32,
+    /// Streams of one identity at one time. Default: 5000.
+    pub streams_per_identity: u32,
+    /// Streams that are opened in a second, beyond a burst of as many. Default: 200.
+    pub streams_per_second: u32,
 }
 
 /// The edge that a server serves.
@@ -73,11 +142,16 @@ impl ServerBootstrap {
     /// Settings for a directory of manifests, all else at its default.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
-            source: Source { directory: directory.into() },
+            source: Source { directory: Some(directory.into()), kubernetes: None },
             state_dir: state_dir(),
-            xds: Endpoint::default(),
+            xds: XdsPort::default(),
             admin: admin(),
+            authentication: Authentication::default(),
             edge: Edge::default(),
+            proxy_classes: Vec::new(),
+            operators: Vec::new(),
+            sidecars: true,
+            load: Load::default(),
             system_namespaces: system_namespaces(),
             unassigned: Unassigned::default(),
             usage: ServerUsage::default(),
@@ -91,23 +165,131 @@ impl ServerBootstrap {
     pub fn parse(text: &str) -> Result<Self, Vec<FieldError>> {
         let settings: Self = read::yaml(text)?;
         let mut errors = Vec::new();
-        if settings.source.directory.as_os_str().is_empty() {
-            errors.push(FieldError::new("source.directory", "must not be empty"));
-        }
+        settings.source.check(&mut errors);
         if settings.edge.name.is_empty() || settings.edge.name.contains('/') {
             errors.push(FieldError::new("edge.name", "must be a name without `/`"));
         }
-        if !settings.xds.address.is_local() {
-            errors.push(
-                FieldError::new(
-                    "xds.address",
-                    "anybody could connect there and read the configuration of every tenant",
-                )
-                .hint("proxies do not prove who they are yet: listen on loopback or a Unix socket"),
-            );
-        }
+        settings.check_access(&mut errors);
+        settings.check_classes(&mut errors);
         settings.usage.check(&mut errors);
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    }
+
+    /// The edges that this server serves: at least one.
+    pub fn classes(&self) -> Vec<ProxyClass> {
+        if !self.proxy_classes.is_empty() {
+            return self.proxy_classes.clone();
+        }
+        let service_account = ServiceAccount { namespace: "weir-system".into(), name: "weir-edge".into() };
+        vec![ProxyClass { name: self.edge.name.clone(), service_account, gateways: vec!["*".into()] }]
+    }
+
+    /// Whether callers are checked by tokens of this server's own issuer.
+    pub fn has_own_issuer(&self) -> bool {
+        let Authentication { anonymous, issuers, client_ca_file, .. } = &self.authentication;
+        !anonymous && self.source.kubernetes.is_none() && issuers.is_empty() && client_ca_file.is_none()
+    }
+
+    /// Whether the API server is asked whose a token is.
+    pub fn reviews_tokens(&self) -> bool {
+        let Authentication { anonymous, issuers, token_review, .. } = &self.authentication;
+        !anonymous && self.source.kubernetes.is_some() && token_review.unwrap_or(issuers.is_empty())
+    }
+
+    fn check_access(&self, errors: &mut Vec<FieldError>) {
+        let local = self.xds.address.is_local();
+        if self.authentication.anonymous && !local {
+            errors.push(
+                FieldError::new(
+                    "authentication.anonymous",
+                    "anybody could connect to the xDS port and read the configuration and the keys of every tenant",
+                )
+                .hint("without authentication, listen on loopback or a Unix socket (xds.address)"),
+            );
+        }
+        if !local && self.xds.tls.is_none() && !self.has_own_issuer() {
+            errors.push(
+                FieldError::new("xds.tls", "tokens and keys would cross the network in the clear")
+                    .hint("give a certificate, or listen on loopback or a Unix socket (xds.address)"),
+            );
+        }
+        if self.authentication.token_review == Some(true) && self.source.kubernetes.is_none() {
+            errors.push(FieldError::new("authentication.tokenReview", "needs source.kubernetes: who else is asked?"));
+        }
+        if self.authentication.audience.is_empty() {
+            errors.push(FieldError::new("authentication.audience", "must not be empty"));
+        }
+    }
+
+    fn check_classes(&self, errors: &mut Vec<FieldError>) {
+        let mut names = BTreeSet::new();
+        let mut accounts: BTreeSet<&ServiceAccount> = self.operators.iter().collect();
+        let mut patterns = BTreeSet::new();
+        for (n, class) in self.proxy_classes.iter().enumerate() {
+            let at = |field: &str| format!("proxyClasses[{n}].{field}");
+            if class.name.is_empty() || class.name.contains('/') {
+                errors.push(FieldError::new(at("name"), "must be a name without `/`"));
+            }
+            if !names.insert(&class.name) {
+                errors.push(FieldError::new(at("name"), "another class has this name"));
+            }
+            if !accounts.insert(&class.service_account) {
+                let problem = "another class, or an operator, has this service account: whose would a caller be?";
+                errors.push(FieldError::new(at("serviceAccount"), problem));
+            }
+            for (m, gateway) in class.gateways.iter().enumerate() {
+                let parts = gateway.split_once('/');
+                if gateway != "*" && !parts.is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && a != "*") {
+                    errors
+                        .push(FieldError::new(at(&format!("gateways[{m}]")), "write namespace/name, namespace/* or *"));
+                }
+                if !patterns.insert(gateway) {
+                    errors.push(FieldError::new(at(&format!("gateways[{m}]")), "listed twice: whose Gateway is it?"));
+                }
+            }
+        }
+    }
+}
+
+impl Source {
+    fn check(&self, errors: &mut Vec<FieldError>) {
+        match (&self.directory, &self.kubernetes) {
+            (Some(directory), None) if directory.as_os_str().is_empty() => {
+                errors.push(FieldError::new("source.directory", "must not be empty"));
+            }
+            (Some(_), Some(_)) => {
+                errors.push(FieldError::new("source", "give either directory or kubernetes, not both"))
+            }
+            (None, None) => errors.push(
+                FieldError::new("source", "says nothing").hint("give source.directory, or source.kubernetes: {}"),
+            ),
+            _ => {}
+        }
+    }
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            context: None,
+            namespace: "weir-system".into(),
+            replica: None,
+            status: true,
+            secret_namespaces: None,
+        }
+    }
+}
+
+impl Default for XdsPort {
+    fn default() -> Self {
+        Self { address: local(18000), tls: None }
+    }
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { streams: 10_000, streams_per_identity: 5_000, streams_per_second: 200 }
     }
 }
 
@@ -123,6 +305,10 @@ fn state_dir() -> PathBuf {
 
 fn admin() -> Admin {
     Admin { address: local(18001) }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn system_namespaces() -> Vec<String> {

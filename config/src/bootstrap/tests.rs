@@ -29,10 +29,10 @@ secretsDir: /dev/shm/weir
 workers: 4
 maxStaleness: 12h
 drainTimeout: 1m30s
-usage: {window: 500ms, server: '127.0.0.1:18000', logBytes: 8Mi, prometheusTenants: 0}
+usage: {window: 500ms, server: {address: 'weir-usage.weir-system.svc:18000'}, logBytes: 8Mi, prometheusTenants: 0}
 ";
     let settings = ProxyBootstrap::parse(text).unwrap();
-    assert_eq!(settings.xds.address, Address::Unix("/run/weir/xds.sock".into()));
+    assert_eq!(settings.xds.address, Target::Address(Address::Unix("/run/weir/xds.sock".into())));
     assert_eq!(settings.drain_timeout, Period::seconds(90));
     assert_eq!(settings.usage.window.0, Duration::from_millis(500));
     let again = ProxyBootstrap::parse(&serde_json::to_string(&settings).unwrap()).unwrap();
@@ -62,8 +62,13 @@ fn a_bad_value_is_named_by_its_path() {
     assert_eq!(field(ProxyBootstrap::parse("workers: 0").unwrap_err()), "workers");
     assert_eq!(field(ServerBootstrap::parse("source: {directory: ''}").unwrap_err()), "source.directory");
     assert_eq!(
-        field(ServerBootstrap::parse("source: {directory: d}\nxds: {address: '0.0.0.0:1'}").unwrap_err()),
-        "xds.address"
+        field(
+            ServerBootstrap::parse(
+                "source: {directory: d}\nxds: {address: '0.0.0.0:1'}\nauthentication: {anonymous: true}"
+            )
+            .unwrap_err()
+        ),
+        "authentication.anonymous"
     );
 }
 
@@ -93,4 +98,45 @@ fn usage_settings_are_checked() {
     );
     let settings = server("{events: {url: 'http://127.0.0.1:8888/api/v1/events'}}").unwrap();
     assert_eq!(settings.usage.events.unwrap().interval, Period::seconds(60));
+}
+
+#[test]
+fn a_server_in_a_cluster_names_its_proxies() {
+    let settings = ServerBootstrap::parse(
+        "source: {kubernetes: {secretNamespaces: [infra]}}
+xds: {address: '0.0.0.0:18000', tls: {certificateFile: /tls/tls.crt, keyFile: /tls/tls.key}}
+operators: [weir-system/oncall]
+proxyClasses:
+- {name: edge, serviceAccount: weir-system/weir-edge}
+- {name: acme, serviceAccount: acme-edge/weir-edge, gateways: ['acme-edge/*']}",
+    )
+    .unwrap();
+    assert!(settings.reviews_tokens() && !settings.has_own_issuer());
+    assert_eq!(settings.classes()[0].gateways, ["*"]);
+    assert_eq!(settings.classes()[1].service_account.to_string(), "acme-edge/weir-edge");
+    let alone = ServerBootstrap::parse("source: {directory: d}\nedge: {name: e}").unwrap();
+    assert!(alone.has_own_issuer() && !alone.reviews_tokens());
+    assert_eq!((alone.classes().len(), alone.classes()[0].name.as_str()), (1, "e"));
+}
+
+#[test]
+fn access_that_cannot_be_told_apart_is_refused() {
+    let fields = |text: &str| {
+        let errors = ServerBootstrap::parse(text).unwrap_err();
+        errors.into_iter().map(|error| error.field).collect::<Vec<_>>()
+    };
+    assert_eq!(fields("source: {}"), ["source"]);
+    assert_eq!(fields("source: {directory: d, kubernetes: {}}"), ["source"]);
+    assert_eq!(fields("source: {kubernetes: {}}\nxds: {address: '0.0.0.0:1'}"), ["xds.tls"]);
+    assert_eq!(fields("source: {directory: d}\nauthentication: {tokenReview: true}"), ["authentication.tokenReview"]);
+    let classes = "source: {directory: d}\noperators: [a/b]\nproxyClasses: [{name: x, serviceAccount: a/b}, {name: x, serviceAccount: a/c, gateways: ['*', q]}]";
+    assert_eq!(
+        fields(classes),
+        [
+            "proxyClasses[0].serviceAccount",
+            "proxyClasses[1].name",
+            "proxyClasses[1].gateways[0]",
+            "proxyClasses[1].gateways[1]"
+        ]
+    );
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::value::{Address, Period};
+use super::value::{Endpoint, Period};
 use crate::FieldError;
 use crate::kinds::quantity::Quantity;
 
@@ -17,7 +17,7 @@ pub struct ProxyUsage {
     pub window: Period,
     /// Where usage is reported. Default: the control server (`xds.address`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub server: Option<Address>,
+    pub server: Option<Endpoint>,
     /// Bytes on disk that windows without an acknowledgement may take; beyond it the oldest that were
     /// never sent are merged. At least `1Mi`. Default: `256Mi`.
     pub log_bytes: Quantity,

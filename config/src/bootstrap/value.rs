@@ -9,6 +9,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::identity::ClientTls;
+
 /// Where to listen or connect: `127.0.0.1:18000`, `[::1]:18000`, or `unix:/run/weir/xds.sock`.
 /// Where one listens, port 0 lets the system choose; the port chosen is reported.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
@@ -136,17 +138,94 @@ impl fmt::Display for Period {
     }
 }
 
-/// Where the xDS port is.
+/// A server to connect to: an [`Address`], or a host name and a port, `weir-server.weir-system.svc:18000`.
+/// A name is resolved anew for each connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum Target {
+    /// An address.
+    Address(Address),
+    /// Host name and port.
+    Name(String, u16),
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let problem = match text.parse() {
+            Ok(address) => return Ok(Self::Address(address)),
+            Err(problem) => problem,
+        };
+        let named = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+        let is_name = |host: &str| {
+            !host.is_empty()
+                && host.len() <= 253
+                && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+                && host.bytes().any(|b| b.is_ascii_alphabetic())
+        };
+        match named {
+            Some((host, port)) if is_name(host) && port > 0 => Ok(Self::Name(host.to_owned(), port)),
+            _ => Err(problem.replace(" (names are not resolved)", ", or NAME:PORT")),
+        }
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> String {
+        target.to_string()
+    }
+}
+
+impl From<Address> for Target {
+    fn from(address: Address) -> Self {
+        Self::Address(address)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Address(address) => address.fmt(f),
+            Target::Name(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// The control server, as a proxy reaches it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Endpoint {
-    /// Address. Default: `127.0.0.1:18000`.
-    pub address: Address,
+    /// Address, or name and port. Default: `127.0.0.1:18000`.
+    pub address: Target,
+    /// TLS. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClientTls>,
+    /// File with the token by which this proxy proves who it is; read anew for each stream, so that it may
+    /// rotate. Absent: none is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+}
+
+impl Endpoint {
+    /// A server at `address`, without TLS and token.
+    pub fn new(address: impl Into<Target>) -> Self {
+        Self { address: address.into(), tls: None, token_file: None }
+    }
 }
 
 impl Default for Endpoint {
     fn default() -> Self {
-        Self { address: local(18000) }
+        Self::new(local(18000))
     }
 }
 

@@ -63,7 +63,11 @@ impl Rig {
         let (_, listeners) = watch::channel(Arc::default());
         let meter = Arc::new(Meter::new(1));
         let server: Address = "127.0.0.1:1".parse().unwrap();
-        let reporter = Reporter { address: server, outbox: Arc::default(), flight: Arc::default() };
+        let reporter = Reporter {
+            server: weir_config::bootstrap::Endpoint::new(server),
+            outbox: Arc::default(),
+            flight: Arc::default(),
+        };
         let filter = Arc::new(Mutex::new(String::new()));
         let set = Arc::clone(&filter);
         let admin = Admin {

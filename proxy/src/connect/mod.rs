@@ -5,8 +5,8 @@ pub mod backoff;
 use std::time::Duration;
 
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
-use weir_config::bootstrap::Address;
+use tonic::transport::Channel;
+use weir_config::bootstrap::{Address, Endpoint, Target};
 
 /// Limit of one attempt to connect.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -15,17 +15,18 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// How long it may take to answer that.
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(5);
 
-/// Connects to `address`. A server that dies without a word is noticed within 15 s.
+/// Connects to `server`. A server that dies without a word is noticed within 15 s.
 ///
 /// # Errors
 /// UNAVAILABLE, with the reason.
-pub async fn channel(address: &Address) -> Result<Channel, Status> {
-    let uri = match address {
-        Address::Tcp(address) => format!("http://{address}"),
-        Address::Unix(path) => format!("unix:{}", path.display()),
+pub async fn channel(server: &Endpoint) -> Result<Channel, Status> {
+    let uri = match &server.address {
+        Target::Address(Address::Tcp(address)) => format!("http://{address}"),
+        Target::Address(Address::Unix(path)) => format!("unix:{}", path.display()),
+        Target::Name(host, port) => format!("http://{host}:{port}"),
     };
     let connecting = async {
-        Endpoint::from_shared(uri)?
+        tonic::transport::Endpoint::from_shared(uri)?
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)

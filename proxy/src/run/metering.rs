@@ -30,8 +30,8 @@ impl Metering {
         let dir = bootstrap.state_dir.join("usage");
         let (meter, outbox, keeper) = Keeper::start(&dir, &bootstrap.node.id, usage.window.0, log_bytes, workers)
             .context("cannot meter usage")?;
-        let address = usage.server.clone().unwrap_or_else(|| bootstrap.xds.address.clone());
-        let reporter = Reporter { address, outbox, flight: Arc::default() };
+        let server = usage.server.clone().unwrap_or_else(|| bootstrap.xds.clone());
+        let reporter = Reporter { server, outbox, flight: Arc::default() };
         Ok(Self { meter, reporter, keeper })
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
-use weir_config::bootstrap::Address;
+use weir_config::bootstrap::Endpoint;
 use weir_config::usage::v1::UsageBatch;
 
 use super::retry::{End, Retry, Say};
@@ -48,7 +48,7 @@ impl Batches for Outbox {
 #[derive(Clone, Debug)]
 pub struct Reporter {
     /// The server.
-    pub address: Address,
+    pub server: Endpoint,
     /// What is to be sent.
     pub outbox: Arc<Outbox>,
     /// What is on its way.
@@ -95,7 +95,7 @@ impl Reporter {
         };
         drop(flight);
         let (wait, say) = retry.ended(end, rand::random());
-        let (server, code, problem) = (&self.address, status.code(), status.message());
+        let (server, code, problem) = (&self.server.address, status.code(), status.message());
         match say {
             Say::NoStream => {
                 tracing::warn!(%server, ?code, problem, "usage cannot be reported now; it stays in the log")
@@ -109,7 +109,7 @@ impl Reporter {
     /// Connects and serves one stream to its end.
     async fn one_stream(&self, until: Until) -> Result<(), Status> {
         lock(&self.flight).begin();
-        let mut client = UsageServiceClient::new(connect::channel(&self.address).await?);
+        let mut client = UsageServiceClient::new(connect::channel(&self.server).await?);
         // As many as may be on their way, so there is always room.
         let (out, batches) = mpsc::channel(WINDOW);
         let mut acks = tokio::select! {
@@ -117,7 +117,7 @@ impl Reporter {
             given_up = self.send(&out) => return Err(given_up),
         };
         lock(&self.flight).opened();
-        tracing::info!(server = %self.address, "usage is reported");
+        tracing::info!(server = %self.server.address, "usage is reported");
         while until == Until::TheEnd || Outbox::next(&self.outbox, None).is_some() {
             let ack = tokio::select! {
                 ack = acks.message() => ack?,

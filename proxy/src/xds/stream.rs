@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use weir_config::bootstrap::Address;
+use weir_config::bootstrap::Endpoint;
 
 use super::pipeline::Pipeline;
 use crate::connect::{self, backoff};
@@ -24,24 +24,24 @@ pub fn lock(pipeline: &Shared) -> MutexGuard<'_, Pipeline> {
     pipeline.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps a stream to the server at `address` until `shutdown` turns true. Dropping the future at
+/// Keeps a stream to the server at `server` until `shutdown` turns true. Dropping the future at
 /// any point loses nothing but the stream.
-pub async fn run(address: Address, pipeline: Shared, mut shutdown: watch::Receiver<bool>) {
+pub async fn run(server: Endpoint, pipeline: Shared, mut shutdown: watch::Receiver<bool>) {
     tokio::select! {
-        () = streams(&address, &pipeline) => {}
+        () = streams(&server, &pipeline) => {}
         _ = shutdown.wait_for(|stop| *stop) => {}
     }
     lock(&pipeline).finish(Instant::now());
 }
 
 /// One stream after another.
-async fn streams(address: &Address, pipeline: &Shared) {
+async fn streams(server: &Endpoint, pipeline: &Shared) {
     let mut failures = 0;
     loop {
         let mut answered = false;
-        if let Err(error) = one_stream(address, pipeline, &mut answered).await {
+        if let Err(error) = one_stream(server, pipeline, &mut answered).await {
             let problem = error.message();
-            tracing::warn!(server = %address, code = ?error.code(), problem, "no stream to the control server");
+            tracing::warn!(server = %server.address, code = ?error.code(), problem, "no stream to the control server");
         }
         lock(pipeline).close();
         failures = if answered { 1 } else { failures + 1 };
@@ -71,10 +71,10 @@ async fn due(pipeline: &Shared) {
 }
 
 /// Connects and serves one stream to its end. `answered` turns true at the first response.
-async fn one_stream(address: &Address, pipeline: &Shared, answered: &mut bool) -> Result<(), tonic::Status> {
+async fn one_stream(server: &Endpoint, pipeline: &Shared, answered: &mut bool) -> Result<(), tonic::Status> {
     let (out, requests) = mpsc::unbounded_channel::<DeltaDiscoveryRequest>();
     let opening = async {
-        let channel = connect::channel(address).await?;
+        let channel = connect::channel(server).await?;
         let mut client = AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE);
         for request in lock(pipeline).open() {
             let _ = out.send(request);
@@ -86,7 +86,7 @@ async fn one_stream(address: &Address, pipeline: &Shared, answered: &mut bool) -
         never = timers(pipeline) => match never {},
     };
     lock(pipeline).opened(Instant::now(), SystemTime::now());
-    tracing::info!(server = %address, "stream to the control server is open");
+    tracing::info!(server = %server.address, "stream to the control server is open");
     loop {
         let message = tokio::select! {
             message = responses.message() => message?,

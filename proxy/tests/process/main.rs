@@ -100,7 +100,7 @@ impl Running {
     fn start(xds: SocketAddr, state: &Path) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let bootstrap = ProxyBootstrap {
-            xds: Xds { address: Address::Tcp(xds) },
+            xds: Xds::new(Address::Tcp(xds)),
             admin: Admin { address: "127.0.0.1:0".parse().unwrap() },
             state_dir: state.into(),
             workers: Some(1),

@@ -61,7 +61,8 @@ pub async fn run(
     shutdown: CancellationToken,
     bound: oneshot::Sender<Addresses>,
 ) -> anyhow::Result<()> {
-    let source = DirectorySource::open(bootstrap.source.directory.clone(), Some(bootstrap.state_dir.clone()))?;
+    let directory = bootstrap.source.directory.clone().context("source.directory is missing")?;
+    let source = DirectorySource::open(directory, Some(bootstrap.state_dir.clone()))?;
     run_with(source, bootstrap, shutdown, bound).await
 }
 

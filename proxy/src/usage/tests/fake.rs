@@ -147,7 +147,7 @@ pub(super) fn reporter(address: SocketAddr, batches: u64) -> Reporter {
     let outbox = Outbox::default();
     (1..=batches).for_each(|sequence| outbox.push(batch(1, sequence)));
     Reporter {
-        address: Address::Tcp(address),
+        server: weir_config::bootstrap::Endpoint::new(Address::Tcp(address)),
         outbox: Arc::new(outbox),
         flight: Arc::new(Mutex::new(Flight::default())),
     }

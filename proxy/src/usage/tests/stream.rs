@@ -148,7 +148,7 @@ async fn a_foreign_control_plane_costs_nothing_but_one_offer() {
     assert_eq!(reporter.outbox.state().unacknowledged, 50);
 
     let server = Server::start(|call| call.serve()).await;
-    reporter.address = weir_config::bootstrap::Address::Tcp(server.address);
+    reporter.server.address = weir_config::bootstrap::Address::Tcp(server.address).into();
     reporter.flush(Duration::from_secs(60)).await;
     assert_eq!(server.sequences(), (1..=50).collect::<Vec<_>>());
 }
@@ -226,7 +226,7 @@ async fn a_unix_socket_is_as_good() {
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let server = Server::start_on(tokio_stream::wrappers::UnixListenerStream::new(listener), |call| call.serve());
     let mut reporter = reporter(([127, 0, 0, 1], 1).into(), 20);
-    reporter.address = weir_config::bootstrap::Address::Unix(path);
+    reporter.server.address = weir_config::bootstrap::Address::Unix(path).into();
     until_nothing_is_left(&reporter).await;
     assert_eq!(server.sequences(), (1..=20).collect::<Vec<_>>());
 }
