@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod ads;
+pub mod apiserver;
 pub mod auth;
 pub mod index;
 pub mod metrics;
