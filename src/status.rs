@@ -172,7 +172,11 @@ fn proxy(proxy: &ProxyReport) -> Vec<String> {
 fn wrong(report: &StatusReport) -> Vec<String> {
     let findings = report.findings.iter().map(|f| {
         let object = f.object.as_ref().map(|o| format!(" {o}:")).unwrap_or_default();
-        format!("{} {}:{}:{object} {}", paint(Colour::Red, "document"), f.file, f.line, f.error)
+        match (f.file.as_str(), &f.object) {
+            ("", Some(_)) => format!("{}{object} {}", paint(Colour::Red, "object"), f.error),
+            ("", None) => format!("{} {}", paint(Colour::Red, "source"), f.error),
+            (file, _) => format!("{} {file}:{}:{object} {}", paint(Colour::Red, "document"), f.line, f.error),
+        }
     });
     let conditions = report.objects.iter().flat_map(|o| {
         unmet(&o.status).into_iter().map(move |(at, c)| {

@@ -1,7 +1,6 @@
 //! What the server's parts share: the world, its resources, and what is to be told of them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -78,6 +77,9 @@ impl State {
 
     /// Takes a batch in: objects, then resources, then word of what is wrong. Batches come one at a time.
     pub fn apply(&self, batch: &Batch) {
+        if batch.waiting {
+            return self.note(&batch.findings);
+        }
         let begun = Instant::now();
         let delta = {
             let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
@@ -102,10 +104,11 @@ impl State {
 
     fn count(&self, events: &[Event], world: &Steady) {
         let kind = |event: &Event| match event {
-            Event::Apply(object) => object.kind(),
-            Event::Delete(key) => key.kind,
+            Event::Apply(object) => Some(object.kind()),
+            Event::Delete(key) => Some(key.kind),
+            Event::SecretsRead(_) => None,
         };
-        for kind in events.iter().map(kind).collect::<BTreeSet<_>>() {
+        for kind in events.iter().filter_map(kind).collect::<BTreeSet<_>>() {
             self.metrics.set_objects(kind, world.count(kind));
         }
     }
@@ -116,7 +119,11 @@ impl State {
         for finding in findings.iter().filter(|finding| !known.contains(finding)) {
             let object = finding.object.as_ref().map(ToString::to_string).unwrap_or_default();
             let (file, line, error) = (finding.file.display(), finding.line, &finding.error);
-            tracing::warn!(%file, line, object, %error, "a document cannot be used; what it said before is served on");
+            if finding.file.as_os_str().is_empty() {
+                tracing::warn!(object, %error, "something is wrong with what the server reads");
+            } else {
+                tracing::warn!(%file, line, object, %error, "a document cannot be used; what it said before is served on");
+            }
         }
         self.metrics.set_findings(findings.len());
         known.clear();
@@ -148,5 +155,5 @@ impl State {
 fn fault() -> Finding {
     let problem = "a fault in Weir keeps the newest changes from taking effect; what was served before is served on";
     let error = FieldError::new("", problem).hint("the log has its place; please report it");
-    Finding { file: PathBuf::new(), line: 1, object: None, error }
+    Finding::without_file(None, error)
 }

@@ -13,13 +13,14 @@ use weir_config::model::{Delta, ResourceType};
 
 use crate::ads::{Form, Resources};
 use crate::translate::{Settings, World};
-use crate::watch::Event;
+use crate::watch::{Event, SecretsRead};
 
 /// A world that survives its own faults.
 #[derive(Debug)]
 pub(crate) struct Steady {
     settings: Settings,
     objects: Vec<HashMap<ObjectKey, Arc<Object>>>,
+    secrets: SecretsRead,
     world: World,
     /// False after a panic, until the world was made anew.
     whole: bool,
@@ -32,7 +33,8 @@ impl Steady {
     /// An empty world.
     pub(crate) fn new(settings: Settings) -> Self {
         let world = World::new(settings.clone());
-        Self { settings, objects: vec![HashMap::new(); Kind::ALL.len()], world, whole: true, apply: World::apply }
+        let objects = vec![HashMap::new(); Kind::ALL.len()];
+        Self { settings, objects, secrets: SecretsRead::All, world, whole: true, apply: World::apply }
     }
 
     /// The world; after a fault as it was left by it.
@@ -55,6 +57,7 @@ impl Steady {
                 Event::Delete(key) => {
                     self.objects[key.kind as usize].remove(key);
                 }
+                Event::SecretsRead(read) => self.secrets = read.clone(),
             }
         }
         if self.whole {
@@ -68,7 +71,8 @@ impl Steady {
             );
         }
         let (mut fresh, apply) = (World::new(self.settings.clone()), self.apply);
-        let all: Vec<Event> = self.objects.iter().flat_map(HashMap::values).cloned().map(Event::Apply).collect();
+        let objects = self.objects.iter().flat_map(HashMap::values).cloned().map(Event::Apply);
+        let all: Vec<Event> = objects.chain([Event::SecretsRead(self.secrets.clone())]).collect();
         let Ok(mut delta) = catch_unwind(AssertUnwindSafe(|| apply(&mut fresh, &all))) else {
             tracing::error!("translation of all objects panicked too: changes are not in effect until one mends it");
             return None;

@@ -86,6 +86,18 @@ objects! {
     Tenant(Tenant): "weir.dev", ["v1alpha1"], false;
 }
 
+impl Kind {
+    /// The kind's name in paths of the API and in RBAC: `httproutes`.
+    pub fn plural(self) -> String {
+        let name = self.name().to_ascii_lowercase();
+        match name.strip_suffix('y') {
+            Some(stem) => format!("{stem}ies"),
+            None if name.ends_with('s') => format!("{name}es"),
+            None => format!("{name}s"),
+        }
+    }
+}
+
 impl Object {
     /// The object's identity.
     pub fn key(&self) -> ObjectKey {

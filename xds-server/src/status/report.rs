@@ -44,9 +44,11 @@ pub struct ObjectReport {
 /// A document that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingReport {
-    /// File, relative to the source's root.
+    /// File, relative to the source's root; empty where none is to blame.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub file: String,
-    /// Line, from 1.
+    /// Line, from 1; 0 without a file.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub line: usize,
     /// The object, as `HTTPRoute shop/front`, where its identity could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +67,10 @@ impl ObjectReport {
             status: status.clone(),
         }
     }
+}
+
+fn is_zero(line: &usize) -> bool {
+    *line == 0
 }
 
 impl From<&Finding> for FindingReport {

@@ -10,6 +10,7 @@ use weir_config::model::Secret;
 
 use super::{Settings, secrets};
 use crate::index::{Age, Belongs, Names, NsName, Objects, Pattern, Tenancy};
+use crate::watch::SecretsRead;
 
 /// Objects, and what follows from them for all.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(crate) struct Facts {
     pub(crate) names: Names,
     /// TLS Secrets as resources, or what is wrong with them.
     pub(crate) certificates: BTreeMap<NsName, Result<Arc<Secret>, String>>,
+    /// Of which namespaces Secrets are read.
+    pub(crate) secrets_read: SecretsRead,
 }
 
 /// What taking an object in changed beside the object itself.

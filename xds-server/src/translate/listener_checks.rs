@@ -192,6 +192,13 @@ fn secret(
     }
     plan.referred.insert(id.clone());
     match facts.certificates.get(&id) {
+        None if !facts.secrets_read.includes(target) => {
+            let message = format!(
+                "the server does not read Secrets of namespace {target}, {called} among them: permit it to its service \
+                 account (RBAC), and name the namespace in source.kubernetes.secretNamespaces where that is set"
+            );
+            Err(("InvalidCertificateRef", message))
+        }
         None => Err(("InvalidCertificateRef", format!("there is no {called}"))),
         Some(Err(problem)) => Err(("InvalidCertificateRef", format!("{called} {problem}"))),
         Some(Ok(_)) => Ok(id),

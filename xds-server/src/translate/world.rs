@@ -115,6 +115,13 @@ impl World {
         let (key, old, new) = match event {
             Event::Apply(object) => (object.key(), self.facts.objects.insert(object.clone()), Some(object)),
             Event::Delete(key) => (key.clone(), self.facts.objects.remove(key), None),
+            Event::SecretsRead(read) => {
+                if self.facts.secrets_read != *read {
+                    self.facts.secrets_read = read.clone();
+                    dirty.ports.extend(self.links.port_secrets.range(..).flat_map(|(_, ports)| ports));
+                }
+                return;
+            }
         };
         if old.as_ref() == new {
             return;

@@ -2,6 +2,7 @@
 
 pub mod directory;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,28 @@ pub enum Event {
     Apply(Arc<Object>),
     /// It is gone. Deleting what is not there is allowed.
     Delete(ObjectKey),
+    /// No object: from now on the source reads Secrets of these namespaces. Until a source says so, of all.
+    SecretsRead(SecretsRead),
+}
+
+/// Of which namespaces a source can read Secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SecretsRead {
+    /// All.
+    #[default]
+    All,
+    /// These alone: the settings name no others, or the API server forbids the rest.
+    Only(BTreeSet<String>),
+}
+
+impl SecretsRead {
+    /// Whether Secrets of `namespace` are read.
+    pub fn includes(&self, namespace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(namespaces) => namespaces.contains(namespace),
+        }
+    }
 }
 
 /// Changes that belong together, and what is wrong with the source as a whole.
@@ -25,14 +48,17 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// Everything that is wrong now, not only what is new.
     pub findings: Vec<Finding>,
+    /// The source has not seen everything yet and has no events, only findings that say why.
+    pub waiting: bool,
 }
 
-/// A document that cannot be used. What it said before keeps serving.
+/// A document or an object that cannot be used (of a directory, what it said before keeps serving), or what is
+/// wrong with the source as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// File, relative to the source's root.
+    /// File, relative to the source's root. Empty: no file is to blame, but an object of a cluster or the source.
     pub file: PathBuf,
-    /// Line in the file, from 1, where the document (or the error in it) begins.
+    /// Line in the file, from 1, where the document (or the error in it) begins; 0 without a file.
     pub line: usize,
     /// The object, where its identity could be read.
     pub object: Option<ObjectKey>,
@@ -40,10 +66,16 @@ pub struct Finding {
     pub error: FieldError,
 }
 
+impl Finding {
+    /// What is wrong with an object of a cluster; without one, with the source as a whole.
+    pub fn without_file(object: Option<ObjectKey>, error: FieldError) -> Self {
+        Self { file: PathBuf::new(), line: 0, object, error }
+    }
+}
+
 /// `path/file.yaml:12: Tenant acme: spec.plna: unknown field (did you mean `plan`?)`
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The source as a whole has an empty path.
         if !self.file.as_os_str().is_empty() {
             write!(f, "{}:{}: ", self.file.display(), self.line)?;
         }

@@ -70,6 +70,7 @@ fn show(event: &Event) -> String {
             _ => format!("+{}", object.key()),
         },
         Event::Delete(key) => format!("-{key}"),
+        Event::SecretsRead(read) => panic!("{read:?} of a directory"),
     }
 }
 

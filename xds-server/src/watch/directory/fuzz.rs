@@ -107,6 +107,7 @@ impl Simulation {
             match event {
                 Event::Apply(object) => drop(self.objects.insert(object.key(), object)),
                 Event::Delete(key) => assert!(self.objects.remove(&key).is_some(), "{key} was deleted twice"),
+                Event::SecretsRead(read) => panic!("{read:?} of a directory"),
             }
         }
     }
@@ -121,7 +122,7 @@ fn read_once(disk: &BTreeMap<PathBuf, String>) -> (BTreeMap<ObjectKey, Arc<Objec
     let (batch, _) = documents.take();
     let objects = batch.events.into_iter().filter_map(|event| match event {
         Event::Apply(object) => Some((object.key(), object)),
-        Event::Delete(_) => None,
+        Event::Delete(_) | Event::SecretsRead(_) => None,
     });
     (objects.collect(), batch.findings.is_empty())
 }

@@ -61,6 +61,7 @@ impl Rig {
                     self.plans.remove(&key.name);
                     self.deleted.push(key.name);
                 }
+                Event::SecretsRead(read) => panic!("{read:?} of a directory"),
             }
         }
         self.findings = batch.findings.iter().map(ToString::to_string).collect();
