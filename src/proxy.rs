@@ -21,12 +21,18 @@ pub(crate) struct Args {
     /// Bootstrap file (YAML or JSON); config/examples/bootstrap/proxy.yaml shows every field
     #[arg(long)]
     config: PathBuf,
+    /// Name of this proxy, instead of the file's `node.id`: for many that share one file
+    #[arg(long, env = "WEIR_NODE_ID", value_name = "NAME")]
+    node_id: Option<String>,
     #[command(flatten)]
     log: logging::Args,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let bootstrap = server::read(&args.config, ProxyBootstrap::parse)?;
+    let mut bootstrap = server::read(&args.config, ProxyBootstrap::parse)?;
+    if let Some(id) = args.node_id.as_ref().filter(|id| !id.is_empty()) {
+        bootstrap.node.id.clone_from(id);
+    }
     let set_filter = logging::start(&args.log)?;
     let addresses = Arc::new(Addresses::new(&bootstrap.state_dir)?);
     Proxy::new(&bootstrap, hooks(set_filter, addresses))?.run(Vec::new())?;
@@ -39,6 +45,9 @@ pub(crate) fn hooks(set_filter: logging::SetFilter, addresses: Arc<Addresses>) -
         let listeners: Map<String, Value> =
             bound.listeners.iter().map(|(name, address)| (name.clone(), address.to_string().into())).collect();
         addresses.add("proxyAdmin", bound.admin.to_string());
+        if let Some(metrics) = &bound.metrics {
+            addresses.add("proxyMetrics", metrics.to_string());
+        }
         addresses.add("listeners", listeners);
     };
     Hooks { set_filter, bound: Box::new(bound) }

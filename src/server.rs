@@ -58,6 +58,9 @@ pub(crate) async fn serve(
         if let Ok(both) = heard.await {
             addresses.add("xds", both.xds.to_string());
             addresses.add("serverAdmin", both.admin.to_string());
+            if let Some(metrics) = both.metrics {
+                addresses.add("serverMetrics", metrics.to_string());
+            }
             // Whoever started the server may not care.
             let _ = bound.send(both.xds);
         }

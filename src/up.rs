@@ -99,12 +99,12 @@ fn bootstraps(args: Args) -> (ServerBootstrap, ProxyBootstrap) {
     let server = ServerBootstrap {
         state_dir: args.state_dir.join("server"),
         xds: XdsPort { address: args.xds, tls: None },
-        admin: Admin { address: args.server_admin },
+        admin: Admin::new(args.server_admin),
         unassigned: args.unassigned.into(),
         ..ServerBootstrap::new(args.dir)
     };
     let proxy = ProxyBootstrap {
-        admin: Admin { address: args.proxy_admin },
+        admin: Admin::new(args.proxy_admin),
         state_dir: args.state_dir.join("proxy"),
         usage: ProxyUsage { window: args.usage_window, ..ProxyUsage::default() },
         workers: args.workers,

@@ -44,6 +44,8 @@ const FLUSH: Duration = Duration::from_secs(2);
 pub struct Bound {
     /// The admin endpoint.
     pub admin: Address,
+    /// What probes and Prometheus ask, where there is an address for them.
+    pub metrics: Option<Address>,
     /// Listeners by name. Those that are not bound (yet) are not among them.
     pub listeners: BTreeMap<String, SocketAddr>,
 }
@@ -93,6 +95,8 @@ impl Proxy {
             .with_context(|| format!("cannot bind the admin endpoint to {}", bootstrap.admin.address))?;
         let address = socket.address()?;
         tracing::info!(%address, "admin endpoint");
+        let open = open(&bootstrap.admin)?;
+        let metrics = open.as_ref().map(Socket::address).transpose()?;
         let admin = Admin {
             node: bootstrap.node.id.clone(),
             pipeline: Arc::clone(&pipeline),
@@ -110,7 +114,7 @@ impl Proxy {
             engine_service(engine, &life),
             metering.service(),
             xds_service(bootstrap.xds.clone(), Arc::clone(&pipeline)),
-            admin_service(socket, address, admin, hooks.bound),
+            admin_service((socket, open), (address, metrics), admin, hooks.bound),
         ];
         Ok(Self { life, services, pipeline, log, metering, drain_timeout: bootstrap.drain_timeout.0 })
     }
@@ -183,23 +187,40 @@ fn xds_service(server: Endpoint, pipeline: Shared) -> Service {
     })
 }
 
-fn admin_service(socket: Socket, address: Address, admin: Admin, bound: Box<dyn Fn(&Bound) + Send>) -> Service {
+/// The address for probes and Prometheus, if there is one.
+fn open(settings: &weir_config::bootstrap::Admin) -> anyhow::Result<Option<Socket>> {
+    let bind = |address: &Address| {
+        Socket::bind(address).with_context(|| format!("cannot bind admin.metricsAddress to {address}"))
+    };
+    settings.metrics_address.as_ref().map(bind).transpose()
+}
+
+fn admin_service(
+    (socket, open): (Socket, Option<Socket>),
+    addresses: (Address, Option<Address>),
+    admin: Admin,
+    bound: Box<dyn Fn(&Bound) + Send>,
+) -> Service {
     service("admin", move |_stop| async move {
         let statuses = admin.statuses.clone();
         tokio::select! {
-            ended = admin::serve(socket, admin) => ended.context("the admin endpoint ended"),
-            () = report(address, statuses, bound) => Ok(()),
+            ended = admin::serve(socket, open, admin) => ended.context("the admin endpoint ended"),
+            () = report(addresses, statuses, bound) => Ok(()),
         }
     })
 }
 
 /// Tells what is bound, whenever it changes.
-async fn report(admin: Address, mut statuses: watch::Receiver<Statuses>, bound: Box<dyn Fn(&Bound) + Send>) {
+async fn report(
+    (admin, metrics): (Address, Option<Address>),
+    mut statuses: watch::Receiver<Statuses>,
+    bound: Box<dyn Fn(&Bound) + Send>,
+) {
     let mut last = None;
     loop {
         let listeners: BTreeMap<_, _> =
             statuses.borrow_and_update().iter().filter_map(|(name, s)| Some((name.clone(), s.bound?))).collect();
-        let now = Bound { admin: admin.clone(), listeners };
+        let now = Bound { admin: admin.clone(), metrics: metrics.clone(), listeners };
         if last.as_ref() != Some(&now) {
             bound(&now);
             last = Some(now);

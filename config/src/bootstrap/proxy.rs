@@ -84,7 +84,7 @@ impl Default for ProxyBootstrap {
         Self {
             node: Node::default(),
             xds: Endpoint::default(),
-            admin: Admin { address: local(9901) },
+            admin: Admin::new(local(9901)),
             state_dir: "weir-state".into(),
             secrets_dir: None,
             workers: None,

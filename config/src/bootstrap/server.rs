@@ -304,7 +304,7 @@ fn state_dir() -> PathBuf {
 }
 
 fn admin() -> Admin {
-    Admin { address: local(18001) }
+    Admin::new(local(18001))
 }
 
 fn yes() -> bool {

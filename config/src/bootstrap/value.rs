@@ -236,6 +236,17 @@ pub struct Admin {
     /// Address. It has no authentication: keep it on loopback. Default: `127.0.0.1:9901` at a
     /// proxy, `127.0.0.1:18001` at a server.
     pub address: Address,
+    /// Another address, which answers `/ready` and `/stats/prometheus` and nothing else: for a kubelet's probes
+    /// and for Prometheus, which come from other addresses than loopback. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_address: Option<Address>,
+}
+
+impl Admin {
+    /// The endpoint at `address` alone.
+    pub fn new(address: Address) -> Self {
+        Self { address, metrics_address: None }
+    }
 }
 
 /// `127.0.0.1:port`.

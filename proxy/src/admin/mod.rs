@@ -11,7 +11,8 @@
 //! | `POST /logging?level=L` | change the log filter |
 //!
 //! It has no authentication: it belongs on loopback. What changes something wants a POST, so that
-//! no link does it.
+//! no link does it. Another address (`admin.metricsAddress`) answers `/ready` and `/stats/prometheus` alone, for
+//! a kubelet's probes and for Prometheus.
 
 mod dump;
 mod ready;
@@ -128,12 +129,21 @@ impl Socket {
     }
 }
 
-/// Serves for ever, on the runtime that this is called on.
+/// Serves for ever, on the runtime that this is called on; `open` answers probes and Prometheus alone.
 ///
 /// # Errors
-/// The socket is of no use to the runtime.
-pub async fn serve(socket: Socket, admin: Admin) -> io::Result<()> {
-    let router = router(admin);
+/// A socket is of no use to the runtime.
+pub async fn serve(socket: Socket, open: Option<Socket>, admin: Admin) -> io::Result<()> {
+    let busiest = Mutex::new(Busiest::new(admin.prometheus_tenants));
+    let page = Arc::new(Page { admin, readiness: Readiness::default(), busiest });
+    let all = answer(socket, router(Arc::clone(&page)));
+    match open {
+        Some(open) => tokio::try_join!(all, answer(open, open_router(page))).map(|((), ())| ()),
+        None => all.await,
+    }
+}
+
+async fn answer(socket: Socket, router: Router) -> io::Result<()> {
     match socket {
         Socket::Tcp(listener) => axum::serve(TcpListener::from_std(listener)?, router).await,
         Socket::Unix(listener) => axum::serve(UnixListener::from_std(listener)?, router).await,
@@ -149,8 +159,12 @@ struct Page {
 
 type Shown = Arc<Page>;
 
-fn router(admin: Admin) -> Router {
-    let busiest = Mutex::new(Busiest::new(admin.prometheus_tenants));
+/// What other machines may ask.
+fn open_router(page: Shown) -> Router {
+    Router::new().route("/ready", get(ready)).route("/stats/prometheus", get(stats)).with_state(page)
+}
+
+fn router(page: Shown) -> Router {
     Router::new()
         .route("/ready", get(ready))
         .route("/stats/prometheus", get(stats))
@@ -160,7 +174,7 @@ fn router(admin: Admin) -> Router {
         .route("/listeners", get(listeners))
         .route("/drain_listeners", post(drain))
         .route("/logging", post(logging))
-        .with_state(Arc::new(Page { admin, readiness: Readiness::default(), busiest }))
+        .with_state(page)
 }
 
 async fn ready(State(shown): State<Shown>) -> impl IntoResponse {

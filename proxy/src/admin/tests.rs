@@ -31,6 +31,7 @@ impl Admit for All {
 /// An admin endpoint that runs, over a stored configuration of one cluster and one secret.
 struct Rig {
     address: SocketAddr,
+    open_address: SocketAddr,
     meter: Arc<Meter>,
     reporter: Reporter,
     stop: watch::Sender<bool>,
@@ -91,13 +92,19 @@ impl Rig {
         };
         let socket = Socket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let Address::Tcp(address) = socket.address().unwrap() else { panic!("not TCP") };
-        tokio::spawn(serve(socket, admin));
-        Self { address, meter, reporter, stop, statuses, filter, drain, _state: state }
+        let open = Socket::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let Address::Tcp(open_address) = open.address().unwrap() else { panic!("not TCP") };
+        tokio::spawn(serve(socket, Some(open), admin));
+        Self { address, open_address, meter, reporter, stop, statuses, filter, drain, _state: state }
     }
 
     /// Status and body of an answer.
     async fn ask(&self, method: &str, path: &str) -> (u16, String) {
-        let (address, head) = (self.address, format!("{method} {path} HTTP/1.0\r\n\r\n"));
+        self.ask_at(self.address, method, path).await
+    }
+
+    async fn ask_at(&self, address: SocketAddr, method: &str, path: &str) -> (u16, String) {
+        let head = format!("{method} {path} HTTP/1.0\r\n\r\n");
         let answer = tokio::task::spawn_blocking(move || {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.write_all(head.as_bytes()).unwrap();
@@ -119,6 +126,20 @@ async fn ready_means_that_a_configuration_serves_and_the_process_stays() {
     assert_eq!(rig.ask("GET", "/ready").await, (200, "LIVE\n".into()));
     rig.stop.send_replace(true);
     assert_eq!(rig.ask("GET", "/ready").await, (503, "DRAINING\n".into()));
+}
+
+#[tokio::test]
+async fn the_address_for_others_tells_health_and_metrics_and_nothing_else() {
+    let rig = Rig::start(stored()).await;
+    assert_eq!(rig.ask_at(rig.open_address, "GET", "/ready").await, (200, "LIVE\n".into()));
+    assert!(rig.ask_at(rig.open_address, "GET", "/stats/prometheus").await.1.contains("weir_"));
+    for path in ["/", "/config_dump", "/clusters", "/listeners", "/usage"] {
+        assert_eq!(rig.ask_at(rig.open_address, "GET", path).await.0, 404, "{path}");
+    }
+    for path in ["/drain_listeners", "/logging?level=trace"] {
+        assert_eq!(rig.ask_at(rig.open_address, "POST", path).await.0, 404, "{path}");
+    }
+    assert!(!*rig.drain.borrow());
 }
 
 #[tokio::test]

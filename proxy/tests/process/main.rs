@@ -101,7 +101,7 @@ impl Running {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let bootstrap = ProxyBootstrap {
             xds: Xds::new(Address::Tcp(xds)),
-            admin: Admin { address: "127.0.0.1:0".parse().unwrap() },
+            admin: Admin::new("127.0.0.1:0".parse().unwrap()),
             state_dir: state.into(),
             workers: Some(1),
             ..ProxyBootstrap::default()
@@ -236,7 +236,7 @@ fn a_service_that_fails_ends_the_process_with_its_reason() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let state = tempfile::tempdir().unwrap();
     let bootstrap = ProxyBootstrap {
-        admin: Admin { address: "127.0.0.1:0".parse().unwrap() },
+        admin: Admin::new("127.0.0.1:0".parse().unwrap()),
         state_dir: state.path().into(),
         workers: Some(1),
         ..ProxyBootstrap::default()
@@ -248,7 +248,7 @@ fn a_service_that_fails_ends_the_process_with_its_reason() {
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let held = TcpListener::bind(taken).unwrap();
-    let bootstrap = ProxyBootstrap { admin: Admin { address: Address::Tcp(held.local_addr().unwrap()) }, ..bootstrap };
+    let bootstrap = ProxyBootstrap { admin: Admin::new(Address::Tcp(held.local_addr().unwrap())), ..bootstrap };
     let error = Proxy::new(&bootstrap, hooks()).unwrap_err();
     assert!(error.to_string().contains("cannot bind the admin endpoint"), "{error:#}");
 }

@@ -2,4 +2,4 @@
 
 mod pages;
 
-pub use pages::router;
+pub use pages::{open_router, router};

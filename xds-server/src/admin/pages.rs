@@ -29,6 +29,11 @@ pub fn router(state: Arc<State>, store: Store) -> Router {
         .merge(page::router(store))
 }
 
+/// What other machines may ask: whether the server is ready, and its metrics.
+pub fn open_router(state: Arc<State>) -> Router {
+    Router::new().route("/ready", get(ready)).route("/stats/prometheus", get(metrics)).with_state(state)
+}
+
 async fn index() -> &'static str {
     "/ready\n/stats/prometheus\n/config_dump\n/v1/status\n/v1/usage\n/v1/usage/audit\n"
 }

@@ -50,6 +50,8 @@ pub struct Addresses {
     pub xds: Address,
     /// The admin endpoint.
     pub admin: Address,
+    /// What probes and Prometheus ask, where there is an address for them.
+    pub metrics: Option<Address>,
 }
 
 /// Runs a server on the directory that its bootstrap names until `shutdown`.
@@ -81,7 +83,12 @@ pub async fn run_with(
     let store = Store::open(&bootstrap.usage, &bootstrap.state_dir).context("cannot use the usage database")?;
     let xds = Bound::bind(&bootstrap.xds.address).await.context("cannot open the xDS port")?;
     let admin = Bound::bind(&bootstrap.admin.address).await.context("cannot open the admin endpoint")?;
-    let addresses = Addresses { xds: xds.address().clone(), admin: admin.address().clone() };
+    let open = match &bootstrap.admin.metrics_address {
+        Some(address) => Some(Bound::bind(address).await.context("cannot open admin.metricsAddress")?),
+        None => None,
+    };
+    let metrics = open.as_ref().map(|open| open.address().clone());
+    let addresses = Addresses { xds: xds.address().clone(), admin: admin.address().clone(), metrics };
     tracing::info!(xds = %addresses.xds, admin = %addresses.admin, "the server listens");
     // Whoever started the server may not care.
     let _ = bound.send(addresses);
@@ -93,6 +100,7 @@ pub async fn run_with(
     let guard = stop.clone().drop_guard();
     let feed = tokio::spawn(feed(source, Arc::clone(&state), stop.clone()));
     let page = tokio::spawn(admin.serve_http(crate::admin::router(Arc::clone(&state), store.clone()), stop.clone()));
+    let open = tokio::spawn(serve_open(open, Arc::clone(&state), stop.clone()));
     let (intake, applier) = Intake::new(store.clone(), Arc::clone(state.metrics()), Arc::clone(&stats));
     let applier = tokio::spawn(applier);
     let keep = tokio::spawn(usage::keep(store.clone(), bootstrap.usage.clone(), stop.clone()));
@@ -105,14 +113,25 @@ pub async fn run_with(
     // What Envoys reported comes from nobody again; it has a deadline of its own.
     access_logs.drained().await;
     drop(access_logs);
-    let (fed, paged) = tokio::join!(feed, page);
+    let (fed, paged, opened) = tokio::join!(feed, page, open);
     // A database that hangs shall not keep the server from ending: what was not acknowledged comes again.
     let stored = async {
         let _ = tokio::join!(applier, keep, export);
         store.close().await;
     };
     let _ = tokio::time::timeout(LAST_WORDS, stored).await;
-    result.and(fed.context("reading objects failed")?).and(paged.context("the admin endpoint failed")?)
+    result
+        .and(fed.context("reading objects failed")?)
+        .and(paged.context("the admin endpoint failed")?)
+        .and(opened.context("admin.metricsAddress failed")?)
+}
+
+/// Answers probes and Prometheus, where there is an address for them.
+async fn serve_open(bound: Option<Bound>, state: Arc<State>, stop: CancellationToken) -> anyhow::Result<()> {
+    match bound {
+        Some(bound) => bound.serve_http(crate::admin::open_router(state), stop).await,
+        None => Ok(()),
+    }
 }
 
 async fn serve_xds(

@@ -30,7 +30,7 @@ fn local(folder: &Path) -> ServerBootstrap {
     let mut bootstrap = ServerBootstrap::new("unused");
     bootstrap.state_dir = folder.to_owned();
     bootstrap.xds.address = any.clone();
-    bootstrap.admin = Admin { address: any };
+    bootstrap.admin = Admin::new(any);
     bootstrap
 }
 
@@ -81,20 +81,24 @@ impl Running {
 
     /// Body of an admin page, by a client as plain as can be.
     async fn page(&self, path: &str) -> String {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let Address::Tcp(admin) = self.addresses.admin else { panic!("a TCP address was asked for") };
-        let mut stream = tokio::net::TcpStream::connect(admin).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        text
+        ask(&self.addresses.admin, path).await
     }
 
     async fn finish(self) {
         self.stop.cancel();
         self.server.await.unwrap().unwrap();
     }
+}
+
+async fn ask(address: &Address, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let Address::Tcp(address) = address else { panic!("a TCP address was asked for") };
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
 }
 
 fn batch() -> Batch {
@@ -113,6 +117,23 @@ async fn an_address_that_others_reach_is_refused_with_advice() {
     let (bound, _) = oneshot::channel();
     let error = run_with(source, &bootstrap, CancellationToken::new(), bound).await.unwrap_err().to_string();
     assert!(error.contains("0.0.0.0:18000") && error.contains("127.0.0.1:18000"), "{error}");
+}
+
+#[tokio::test]
+async fn the_address_for_others_tells_health_and_metrics_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bootstrap = local(folder.path());
+    bootstrap.admin.metrics_address = Some(bootstrap.admin.address.clone());
+    let server = start_with(bootstrap, folder).await;
+    let open = server.addresses.metrics.clone().unwrap();
+    assert!(ask(&open, "/ready").await.starts_with("HTTP/1.1 503"));
+    server.batches.send(batch()).await.unwrap();
+    while !ask(&open, "/ready").await.starts_with("HTTP/1.1 200") {}
+    assert!(ask(&open, "/stats/prometheus").await.contains("weir_findings 1"));
+    for path in ["/", "/config_dump", "/v1/status", "/v1/usage", "/v1/usage/audit"] {
+        assert!(ask(&open, path).await.starts_with("HTTP/1.1 404"), "{path}");
+    }
+    server.finish().await;
 }
 
 #[tokio::test]
