@@ -46,6 +46,10 @@ const PURE: &[(&str, &str)] = &[
     ("config/src/xds", "the codec is a function, so that decode(encode(x)) = x can be a property"),
     ("xds-server/src/index", "who owns what is a function of the objects, whatever their order"),
     ("xds-server/src/translate", "two servers that see the same objects give byte-equal resources"),
+    (
+        "xds-server/src/explain",
+        "what is said of a host is a function of the objects, by the functions that translate them",
+    ),
     ("xds-server/src/scope", "what a client may see is a function of who it proved to be and of the objects"),
     ("xds-server/src/status", "conditions are computed, then shown or written elsewhere"),
     ("xds-server/src/ads/subscription", "subscriptions are simulated with lost and reordered messages"),
@@ -106,6 +110,7 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("proxy/src", "weir_config::kinds", "the proxy obeys xDS from any control plane; objects are the server's"),
     ("xds-server/src/ads", "kinds::", "the gRPC service never sees Kubernetes"),
     ("xds-server/src/translate", "crate::ads", "resources are made without knowing who asks"),
+    ("xds-server/src/translate", "crate::explain", "resources are made without a view to how they are explained"),
     ("xds-server/src/index", "crate::translate", "the index says what changed; others make something of it"),
     ("xds-server/src/watch", "crate::translate", "a source yields objects, no more"),
     ("proxy/src/request", "crate::serve", "decisions do not know how bytes move"),

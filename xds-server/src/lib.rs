@@ -8,6 +8,7 @@ pub mod admin;
 pub mod ads;
 pub mod apiserver;
 pub mod auth;
+pub mod explain;
 pub mod index;
 pub mod metrics;
 pub mod scope;

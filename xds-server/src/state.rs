@@ -9,6 +9,7 @@ use weir_config::FieldError;
 use weir_config::model::ResourceType;
 
 use crate::ads::{Registry, Store};
+use crate::explain::{self, Question, Scene};
 use crate::metrics::Metrics;
 use crate::status::report::{FindingReport, ObjectReport, StatusReport};
 use crate::steady::Steady;
@@ -128,6 +129,12 @@ impl State {
         self.metrics.set_findings(findings.len());
         known.clear();
         known.extend(findings.iter().cloned());
+    }
+
+    /// What there is about one host.
+    pub fn explain(&self, question: &Question) -> Scene {
+        let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
+        explain::scene(world.world(), question)
     }
 
     /// Everything there is to tell.

@@ -25,7 +25,8 @@ pub fn router(state: Arc<State>, store: Store) -> Router {
         .route("/stats/prometheus", get(metrics))
         .route("/config_dump", get(config_dump))
         .route("/v1/status", get(status))
-        .with_state(state)
+        .with_state(Arc::clone(&state))
+        .merge(super::explain::router(state))
         .merge(page::router(store))
 }
 
@@ -35,7 +36,7 @@ pub fn open_router(state: Arc<State>) -> Router {
 }
 
 async fn index() -> &'static str {
-    "/ready\n/stats/prometheus\n/config_dump\n/v1/status\n/v1/usage\n/v1/usage/audit\n"
+    "/ready\n/stats/prometheus\n/config_dump\n/v1/status\n/v1/explain\n/v1/usage\n/v1/usage/audit\n"
 }
 
 async fn ready(Shared(state): Shared<Arc<State>>) -> (StatusCode, &'static str) {

@@ -19,11 +19,16 @@ impl Age {
     /// Age of the object with this metadata.
     pub fn of(meta: &ObjectMeta) -> Self {
         let created = meta.creation_timestamp.as_ref().map(|time| time.0);
-        Self {
-            undated: created.is_none(),
-            created,
-            namespace: meta.namespace.clone().unwrap_or_default(),
-            name: meta.name.clone().unwrap_or_default(),
-        }
+        Self::new(created, meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+    }
+
+    /// Age of an object that was created then; `None` for one without `creationTimestamp`.
+    pub fn new(created: Option<Timestamp>, namespace: String, name: String) -> Self {
+        Self { undated: created.is_none(), created, namespace, name }
+    }
+
+    /// When the object was created; none for a manifest in a directory.
+    pub fn created(&self) -> Option<Timestamp> {
+        self.created
     }
 }

@@ -62,6 +62,17 @@ impl Names {
         self.claims.get(entry).and_then(BTreeSet::first).map(|age| age.name.as_str())
     }
 
+    /// The entry that decides whose `pattern` is, with its owner.
+    pub fn deciding(&self, pattern: &Pattern) -> Option<(Pattern, &str)> {
+        let own = std::iter::once(pattern.clone());
+        own.chain(pattern.wider()).find_map(|entry| self.owner(&entry).map(|owner| (entry.clone(), owner)))
+    }
+
+    /// Tenants that name this very entry, the oldest first.
+    pub fn claims(&self, entry: &Pattern) -> impl Iterator<Item = &str> {
+        self.claims.get(entry).into_iter().flatten().map(|age| age.name.as_str())
+    }
+
     /// Owner of all names of `pattern`, but for what narrower entries take out of them.
     pub fn owner_of(&self, pattern: &Pattern) -> Option<&str> {
         self.owner(pattern).or_else(|| self.owner_above(pattern))

@@ -13,31 +13,32 @@
 //! | a Secret | Secret | `secrets` |
 //! | all plans | the rate limits | `limits` |
 
-mod attach;
-mod backends;
+pub(crate) mod attach;
+pub(crate) mod backends;
 mod carve;
 mod dirty;
 mod duration;
 mod endpoints;
-mod facts;
+pub(crate) mod facts;
 mod filters;
 mod gateway_status;
-mod hostnames;
+pub(crate) mod hostnames;
 mod ledger;
-mod limits;
+pub(crate) mod limits;
 mod listener_checks;
 mod listeners;
 mod matches;
-mod port_plan;
-mod precedence;
-mod routes;
+pub(crate) mod port_plan;
+pub(crate) mod precedence;
+pub(crate) mod routes;
 mod secrets;
 mod sni;
 mod tenant;
 mod tenant_status;
-mod unit;
+pub(crate) mod unit;
 mod world;
 
+pub use precedence::Step;
 pub use world::{Work, World};
 
 /// What translation must know beside the objects.

@@ -92,6 +92,16 @@ impl Ports {
         self.0.values().filter_map(move |plan| plan.gateways.get(gateway)).flatten()
     }
 
+    /// All ports, with what is made of each.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u16, &PortPlan)> {
+        self.0.iter().map(|(port, plan)| (*port, plan))
+    }
+
+    /// The listeners of an address by hostname.
+    pub(crate) fn table(&self, port: u16, address: IpAddr) -> Option<&Table> {
+        self.0.get(&port)?.tables.get(&address)
+    }
+
     /// The listener that has `host` most specifically, as far as it may matter to `group`: a
     /// tenant's own listeners take nothing from another tenant.
     pub(crate) fn most_specific(

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use serde::{Deserialize, Serialize};
 use weir_config::model::{PathMatch, RouteMatch};
 
 use crate::index::Age;
@@ -22,6 +23,28 @@ pub(crate) struct Precedence {
     place: (usize, usize),
 }
 
+/// The rule by which one match is tried before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Step {
+    /// An exact path before an expression, an expression before a prefix.
+    PathKind,
+    /// The longer path.
+    PathLength,
+    /// A method before none.
+    Method,
+    /// More headers.
+    Headers,
+    /// More query parameters.
+    QueryParams,
+    /// The older route.
+    Age,
+    /// The namespace and name that come first.
+    Name,
+    /// What stands first in the route: rules, then matches of a rule.
+    Place,
+}
+
 impl Precedence {
     pub(crate) fn new(matches: &RouteMatch, route: &Age, rule: usize, index: usize) -> Self {
         let (path, length) = match &matches.path {
@@ -37,6 +60,27 @@ impl Precedence {
             query: Reverse(matches.query.len()),
             route: route.clone(),
             place: (rule, index),
+        }
+    }
+
+    /// The rule that decides between two different ones.
+    pub(crate) fn step(&self, other: &Self) -> Step {
+        if self.path != other.path {
+            Step::PathKind
+        } else if self.length != other.length {
+            Step::PathLength
+        } else if self.method != other.method {
+            Step::Method
+        } else if self.headers != other.headers {
+            Step::Headers
+        } else if self.query != other.query {
+            Step::QueryParams
+        } else if self.route.created() != other.route.created() {
+            Step::Age
+        } else if self.route != other.route {
+            Step::Name
+        } else {
+            Step::Place
         }
     }
 }

@@ -105,6 +105,16 @@ impl World {
         &self.statuses
     }
 
+    /// What the objects say.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// What the Gateways make of the ports.
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
     /// What the last [`World::apply`] cost.
     pub fn work(&self) -> Work {
         self.work

@@ -1,0 +1,191 @@
+//! Which listeners could take a connection.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustls::client::verify_server_name;
+use rustls::server::ParsedCertificate;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use weir_config::model::{self, FilterChain, Listener, RouteSource};
+use x509_parser::extensions::GeneralName;
+
+use super::scene::{Certificate, Chain, GatewayListener, ListenerScene, PortScene, Trouble};
+use super::{Question, Scene};
+use crate::index::Pattern;
+use crate::translate::World;
+use crate::translate::port_plan::{ListenerFact, ListenerId};
+
+/// Listeners of one answer.
+const MOST_LISTENERS: usize = 32;
+/// Ports that are listed.
+const MOST_PORTS: usize = 64;
+/// Listeners that are not programmed.
+const MOST_TROUBLES: usize = 16;
+/// Names of a certificate that are listed.
+const MOST_NAMES: usize = 16;
+
+/// The listeners in question: of the port and kind that the URL names; where it names no port and none
+/// has the usual one, of its kind.
+pub(super) fn choose(world: &World, question: &Question, scene: &mut Scene) -> Vec<Arc<Listener>> {
+    let all = || world.snapshot().listeners.values();
+    let ports = all().filter_map(|listener| {
+        let (port, tls) = (listener.address.port(), is_tls(listener));
+        Some(PortScene { port, tls, edge: edge(listener)? })
+    });
+    scene.ports = ports.collect::<BTreeSet<_>>().into_iter().take(MOST_PORTS).collect();
+    let gateway = question.gateway.as_deref().and_then(|gateway| gateway.split_once('/'));
+    let bound = gateway.map(|(namespace, name)| {
+        let id = (namespace.to_owned(), name.to_owned());
+        let facts = world.ports().listeners(&id);
+        facts.flat_map(|fact| fact.binds.iter().map(|bind| (bind.address, fact.port))).collect::<BTreeSet<_>>()
+    });
+    let of_gateway = |listener: &Listener| {
+        bound.as_ref().is_none_or(|bound| bound.contains(&(listener.address.ip(), listener.address.port())))
+    };
+    let of_kind: Vec<&Arc<Listener>> = all().filter(|l| is_tls(l) == question.tls && of_gateway(l)).collect();
+    let port = question.default_port();
+    let mut chosen: Vec<Arc<Listener>> =
+        of_kind.iter().filter(|l| l.address.port() == port).map(|l| Arc::clone(l)).collect();
+    if chosen.is_empty() && question.port.is_none() {
+        chosen = of_kind.into_iter().cloned().collect();
+    }
+    scene.left_off.listeners = chosen.len().saturating_sub(MOST_LISTENERS);
+    chosen.truncate(MOST_LISTENERS);
+    chosen
+}
+
+/// Describes them, and those of the same port that are not programmed.
+pub(super) fn describe(world: &World, question: &Question, chosen: &[Arc<Listener>], scene: &mut Scene) {
+    scene.listeners = chosen.iter().filter_map(|listener| describe_one(world, question, listener)).collect();
+    let port = question.default_port();
+    let named = chosen.iter().map(|listener| listener.address.port()).chain([port]).collect::<BTreeSet<_>>();
+    let in_question = |fact: &&ListenerFact| {
+        let gateway = || format!("{}/{}", fact.id.gateway.0, fact.id.gateway.1);
+        !fact.programmed()
+            && question.gateway.as_ref().is_none_or(|wanted| *wanted == gateway())
+            && (fact.hosts.is_empty() || fact.hosts.iter().any(|host| question.is_in(&host.to_string())))
+    };
+    let plans = world.ports().all().filter(|(port, _)| named.contains(port));
+    let facts = plans.flat_map(|(_, plan)| plan.gateways.values().flatten()).filter(in_question);
+    scene.troubles = facts.take(MOST_TROUBLES).map(trouble).collect();
+}
+
+fn trouble(fact: &ListenerFact) -> Trouble {
+    let failing = |type_: &str| fact.conditions.iter().find(|condition| condition.type_ == type_ && !condition.status);
+    let condition = failing("Accepted").or_else(|| failing("ResolvedRefs")).or_else(|| failing("Programmed"));
+    Trouble {
+        gateway: format!("{}/{}", fact.id.gateway.0, fact.id.gateway.1),
+        listener: fact.id.listener.clone(),
+        port: fact.port,
+        reason: condition.map(|condition| condition.reason.clone()).unwrap_or_default(),
+        message: condition.map(|condition| condition.message.clone()).unwrap_or_default(),
+    }
+}
+
+fn describe_one(world: &World, question: &Question, listener: &Listener) -> Option<ListenerScene> {
+    let (address, port, tls) = (listener.address.ip(), listener.address.port(), is_tls(listener));
+    let edge = edge(listener)?;
+    let chains = narrowed(listener, question).chains;
+    let of_chain = |chain: &FilterChain| {
+        let routes = routes_of(chain)?;
+        let secrets = chain.tls.iter().flat_map(|tls| &tls.secrets);
+        Some(Chain {
+            name: chain.name.clone(),
+            listener: tls.then(|| by_routes(world, question, routes)).flatten(),
+            routes: routes.to_owned(),
+            certificates: secrets.filter_map(|secret| certificate(world, question, secret)).collect(),
+        })
+    };
+    Some(ListenerScene {
+        name: listener.name.clone(),
+        taken_by: if tls { None } else { most_specific(world, question, listener) },
+        chains: chains.iter().filter_map(of_chain).collect(),
+        edge,
+        address,
+        port,
+        tls,
+    })
+}
+
+/// A listener with nothing but what could take the host: the choice among what is left is the same.
+pub(super) fn narrowed(listener: &Listener, question: &Question) -> Listener {
+    let takes = |name: &model::ServerName| match name {
+        model::ServerName::Exact(name) => *name == question.host,
+        model::ServerName::Suffix(suffix) => question.is_in(&format!("*.{suffix}")),
+    };
+    let chains = listener.chains.iter().filter_map(|chain| {
+        let names: Vec<_> = chain.server_names.iter().filter(|name| takes(name)).cloned().collect();
+        let kept = chain.server_names.is_empty() || !names.is_empty();
+        kept.then(|| FilterChain { server_names: names, ..chain.clone() })
+    });
+    Listener { chains: chains.collect(), ..listener.clone() }
+}
+
+/// The RouteConfiguration that a chain names.
+pub(super) fn routes_of(chain: &FilterChain) -> Option<&str> {
+    match &chain.http.routes {
+        RouteSource::Rds(name) => Some(name),
+        RouteSource::Inline(_) => None,
+    }
+}
+
+fn is_tls(listener: &Listener) -> bool {
+    listener.chains.iter().any(|chain| chain.tls.is_some())
+}
+
+/// The edge, which is the first part of its resources' names.
+fn edge(listener: &Listener) -> Option<String> {
+    listener.name.split_once('/').map(|(edge, _)| edge.to_owned())
+}
+
+/// The Gateway's listener that has a RouteConfiguration to itself.
+fn by_routes(world: &World, question: &Question, routes: &str) -> Option<GatewayListener> {
+    let facts = world.ports().all().flat_map(|(_, plan)| plan.gateways.values().flatten());
+    let mut having = facts.filter(|fact| fact.binds.iter().any(|bind| bind.routes.as_deref() == Some(routes)));
+    having.next().map(|fact| shown(&fact.id, hostname(fact, question)))
+}
+
+fn most_specific(world: &World, question: &Question, listener: &Listener) -> Option<GatewayListener> {
+    let (address, port) = (listener.address.ip(), listener.address.port());
+    let table = world.ports().table(port, address)?;
+    let own = Pattern::parse(&question.host).ok();
+    let wider: Vec<Pattern> = match &own {
+        Some(own) => own.wider().collect(),
+        None => vec![Pattern::ANY],
+    };
+    let found = own.into_iter().chain(wider).find_map(|pattern| Some((table.get(&pattern)?.0.clone(), pattern)));
+    found.map(|(id, pattern)| shown(&id, pattern.to_string()))
+}
+
+fn shown(id: &ListenerId, hostname: String) -> GatewayListener {
+    let (namespace, name) = &id.gateway;
+    GatewayListener { gateway: format!("{namespace}/{name}"), listener: id.listener.clone(), hostname }
+}
+
+/// The hostname of a listener by which it has the host.
+fn hostname(fact: &ListenerFact, question: &Question) -> String {
+    let having = fact.hosts.iter().filter(|host| question.is_in(&host.to_string()));
+    having.max_by_key(|host| host.specificity()).map(ToString::to_string).unwrap_or_default()
+}
+
+fn certificate(world: &World, question: &Question, secret: &str) -> Option<Certificate> {
+    let resource = world.snapshot().secrets.get(secret)?;
+    let der = CertificateDer::pem_slice_iter(resource.certificate.chain.as_bytes()).next()?.ok()?;
+    let name = ServerName::try_from(question.host.as_str()).ok();
+    let parsed = ParsedCertificate::try_from(&der).ok();
+    let covers = name.zip(parsed).is_some_and(|(name, leaf)| verify_server_name(&leaf, &name).is_ok());
+    let (_, leaf) = x509_parser::parse_x509_certificate(&der).ok()?;
+    let alternatives = leaf.subject_alternative_name().ok().flatten();
+    let names = alternatives.iter().flat_map(|found| &found.value.general_names).filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        _ => None,
+    });
+    let not_after = jiff::Timestamp::from_second(leaf.validity().not_after.timestamp()).ok();
+    Some(Certificate {
+        secret: secret.to_owned(),
+        names: names.take(MOST_NAMES).collect(),
+        not_after: not_after.map(|time| time.to_string()),
+        covers,
+    })
+}

@@ -1,0 +1,36 @@
+//! What there is about one host: whose it is, which listeners could take it, which routes name it and
+//! what became of each, and the resources by which a proxy decides. Pure.
+//!
+//! It does not say what happens to a request: that is for the code that serves, given these resources
+//! (`weir explain` asks it). What is here comes from the very functions that translate, so that it
+//! cannot disagree with what is sent; and it is of one host, so that its size does not grow with the
+//! fleet.
+
+mod candidates;
+mod listeners;
+mod names;
+mod question;
+mod resources;
+mod scene;
+
+pub use candidates::{Tried, step};
+pub use question::Question;
+pub use scene::{
+    Candidate, Certificate, Chain, GatewayListener, LeftOff, ListenerScene, MatchPlace, NearName, Owner, Parent, Place,
+    PortScene, Rate, Scene, TenantScene, Trouble,
+};
+
+pub use crate::translate::Step;
+
+use crate::translate::World;
+
+/// Everything about one host.
+pub fn scene(world: &World, question: &Question) -> Scene {
+    let mut scene = Scene { host: question.host.clone(), ..Scene::default() };
+    let chosen = listeners::choose(world, question, &mut scene);
+    listeners::describe(world, question, &chosen, &mut scene);
+    candidates::find(world, question, &mut scene);
+    resources::gather(world, question, &chosen, &mut scene);
+    names::tenants(world, question, &mut scene);
+    scene
+}

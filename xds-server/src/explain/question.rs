@@ -1,0 +1,70 @@
+//! What is asked.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest host that is looked for, in bytes: that of a DNS name, with room for an address in brackets.
+const MAX_HOST: usize = 256;
+/// Longest name of an object, in bytes.
+const MAX_NAME: usize = 253;
+
+/// What is asked: a host, and the connection by which it is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Host without port, in lower case.
+    pub host: String,
+    /// Whether the connection is TLS.
+    #[serde(default)]
+    pub tls: bool,
+    /// Port, where the URL names one.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Only listeners of this Gateway: `namespace/name`.
+    #[serde(default)]
+    pub gateway: Option<String>,
+}
+
+impl Question {
+    /// The question with its host in lower case.
+    ///
+    /// # Errors
+    /// What cannot be a host or a Gateway, as a sentence.
+    pub fn check(mut self) -> Result<Self, String> {
+        if self.host.is_empty() || self.host.len() > MAX_HOST || !self.host.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(format!("`host` must be a host's name of 1 to {MAX_HOST} visible ASCII characters"));
+        }
+        self.host.make_ascii_lowercase();
+        if let Some(gateway) = &self.gateway {
+            let good = |part: &str| !part.is_empty() && part.len() <= MAX_NAME && !part.contains('/');
+            if !gateway.split_once('/').is_some_and(|(namespace, name)| good(namespace) && good(name)) {
+                return Err("`gateway` must be namespace/name".to_owned());
+            }
+        }
+        Ok(self)
+    }
+
+    /// The port that the URL means.
+    pub fn default_port(&self) -> u16 {
+        self.port.unwrap_or(if self.tls { 443 } else { 80 })
+    }
+
+    /// The domains that take the host, as texts, the most specific first: itself, each suffix, `*`.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = String> {
+        let dots = self.host.match_indices('.').filter(|(at, _)| *at > 0);
+        let suffixes = dots.map(|(at, _)| format!("*.{}", &self.host[at + 1..]));
+        std::iter::once(self.host.clone()).chain(suffixes).chain(["*".to_owned()])
+    }
+
+    /// Whether a hostname of a listener or route has the host.
+    pub(crate) fn is_in(&self, hostname: &str) -> bool {
+        let suffix = hostname.strip_prefix('*');
+        match suffix {
+            Some("") => true,
+            Some(suffix) => {
+                let rest = self.host.len().checked_sub(suffix.len()).filter(|rest| *rest > 0);
+                rest.and_then(|at| self.host.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+            }
+            None => self.host.eq_ignore_ascii_case(hostname),
+        }
+    }
+}
