@@ -11,6 +11,7 @@ pub mod auth;
 pub mod explain;
 pub mod index;
 pub mod metrics;
+pub mod namespaces;
 pub mod scope;
 pub mod server;
 pub mod state;

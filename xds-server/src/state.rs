@@ -11,6 +11,7 @@ use weir_config::model::ResourceType;
 use crate::ads::{Registry, Store};
 use crate::explain::{self, Question, Scene};
 use crate::metrics::Metrics;
+use crate::namespaces::Namespaces;
 use crate::status::report::{FindingReport, ObjectReport, StatusReport};
 use crate::steady::Steady;
 use crate::translate::Settings;
@@ -23,6 +24,7 @@ pub struct State {
     world: RwLock<Steady>,
     store: Arc<Store>,
     registry: Arc<Registry>,
+    namespaces: Arc<Namespaces>,
     metrics: Arc<Metrics>,
     findings: Mutex<BTreeSet<Finding>>,
     ready: watch::Sender<bool>,
@@ -39,6 +41,7 @@ impl State {
             world: RwLock::new(Steady::new(settings)),
             store: Arc::default(),
             registry: Arc::default(),
+            namespaces: Arc::default(),
             metrics: Arc::new(Metrics::new()?),
             findings: Mutex::default(),
             ready: watch::Sender::new(false),
@@ -54,6 +57,11 @@ impl State {
     /// Proxies.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Whose namespaces are.
+    pub fn namespaces(&self) -> &Arc<Namespaces> {
+        &self.namespaces
     }
 
     /// Metrics.
@@ -82,11 +90,12 @@ impl State {
             return self.note(&batch.findings);
         }
         let begun = Instant::now();
-        let delta = {
+        let (delta, moved) = {
             let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
             let delta = world.apply(&batch.events, &self.store.read());
             self.count(&batch.events, &world);
-            delta
+            let moved = if delta.is_some() { world.take_moved() } else { Vec::new() };
+            (delta, moved)
         };
         self.metrics.translated(begun.elapsed());
         let Some(delta) = delta else {
@@ -94,6 +103,8 @@ impl State {
             findings.push(fault());
             return self.note(&findings);
         };
+        // Before there is anything new to see.
+        self.namespaces.set(moved);
         if self.store.publish(&delta) {
             for kind in ResourceType::ALL {
                 self.metrics.set_resources(*kind, self.store.count(*kind));

@@ -4,7 +4,7 @@
 //! it is tried again with each change. A process that ended instead would come back to the same
 //! objects, and as `weir up` would take the proxy along.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ pub(crate) struct Steady {
     objects: Vec<HashMap<ObjectKey, Arc<Object>>>,
     secrets: SecretsRead,
     world: World,
+    /// Namespaces that may belong to another tenant, since last asked.
+    moved: BTreeSet<String>,
     /// False after a panic, until the world was made anew.
     whole: bool,
     apply: Apply,
@@ -33,8 +35,9 @@ impl Steady {
     /// An empty world.
     pub(crate) fn new(settings: Settings) -> Self {
         let world = World::new(settings.clone());
+        let moved = settings.system_namespaces.iter().cloned().collect();
         let objects = vec![HashMap::new(); Kind::ALL.len()];
-        Self { settings, objects, secrets: SecretsRead::All, world, whole: true, apply: World::apply }
+        Self { settings, objects, secrets: SecretsRead::All, world, moved, whole: true, apply: World::apply }
     }
 
     /// The world; after a fault as it was left by it.
@@ -47,6 +50,16 @@ impl Steady {
         self.objects[kind as usize].len()
     }
 
+    /// Namespaces whose tenant may be another than when this was last asked, each with the tenant it has now.
+    pub(crate) fn take_moved(&mut self) -> Vec<(String, Option<String>)> {
+        let moved = std::mem::take(&mut self.moved);
+        let with_tenant = |namespace: String| {
+            let tenant = self.world.tenant_of(&namespace);
+            (namespace, tenant)
+        };
+        moved.into_iter().map(with_tenant).collect()
+    }
+
     /// Takes changes in and says what they change in `published`; none where translation fails.
     pub(crate) fn apply(&mut self, events: &[Event], published: &Resources) -> Option<Delta> {
         for event in events {
@@ -55,6 +68,9 @@ impl Steady {
                     self.objects[object.kind() as usize].insert(object.key(), Arc::clone(object));
                 }
                 Event::Delete(key) => {
+                    if key.kind == Kind::Namespace {
+                        self.moved.insert(key.name.clone());
+                    }
                     self.objects[key.kind as usize].remove(key);
                 }
                 Event::SecretsRead(read) => self.secrets = read.clone(),
@@ -63,6 +79,7 @@ impl Steady {
         if self.whole {
             let (world, apply) = (&mut self.world, self.apply);
             if let Ok(delta) = catch_unwind(AssertUnwindSafe(|| apply(world, events))) {
+                self.moved.extend(self.world.moved().cloned());
                 return Some(delta);
             }
             self.whole = false;
@@ -81,6 +98,7 @@ impl Steady {
             let gone = published.of(*kind, Form::Vhds).filter(|old| fresh.snapshot().get(*kind, &old.name).is_none());
             delta.removals.extend(gone.map(|old| (*kind, old.name.to_string())));
         }
+        self.moved.extend(fresh.moved().cloned());
         (self.world, self.whole) = (fresh, true);
         Some(delta)
     }

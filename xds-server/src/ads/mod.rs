@@ -1,16 +1,18 @@
 //! Aggregated discovery service (delta xDS v3).
 //!
-//! [`store`] holds every resource encoded once and tells what changed; [`subscription`] is one
-//! stream as a state machine without I/O; [`service`] moves messages between the two and the
-//! wire; [`registry`] remembers what each proxy acknowledged.
+//! [`store`] holds every resource encoded once and tells what changed; [`View`] is what one stream may
+//! see of them; [`subscription`] is that stream as a state machine without I/O; [`service`] moves
+//! messages between the two and the wire; [`registry`] remembers what each proxy acknowledged.
 
 pub mod encoded;
 mod form;
+mod held;
 pub mod registry;
 pub mod resources;
 pub mod service;
 pub mod store;
 pub mod subscription;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -20,4 +22,5 @@ pub use form::Form;
 pub use registry::{ProxyReport, Registry, Rejection, TypeReport};
 pub use resources::{Change, Resources};
 pub use service::DeltaService;
-pub use store::Store;
+pub use store::{Interest, Store};
+pub use view::View;

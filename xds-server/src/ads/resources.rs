@@ -9,6 +9,9 @@ use weir_config::model::name::split_virtual_host;
 
 use super::encoded::Encoded;
 use super::form::Form;
+use super::held::{Held, Scopes};
+use super::view::View;
+use crate::scope::Scope;
 
 /// A name whose resource is new, different or gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Change {
     pub name: Arc<str>,
     /// How virtual hosts travel to those for whom it changed; none: it changed for all.
     pub form: Option<Form>,
+    /// The scope that came to hold it, or holds it no longer; none: the resource itself changed.
+    pub scope: Option<Scope>,
 }
 
 /// Changes that came together.
@@ -38,7 +43,7 @@ struct Overlay<'a> {
     hosts: BTreeMap<&'a str, Option<&'a Arc<Encoded>>>,
 }
 
-type ByName = BTreeMap<Arc<str>, Arc<Encoded>>;
+pub(super) type ByName = BTreeMap<Arc<str>, Arc<Encoded>>;
 
 /// All resources.
 #[derive(Debug, Default)]
@@ -46,6 +51,7 @@ pub struct Resources {
     by_kind: [ByName; ResourceType::ALL.len()],
     /// RouteConfigurations in the inline form, while some client wants them.
     inline: ByName,
+    scopes: Scopes,
     log: VecDeque<Published>,
     logged: usize,
     sequence: u64,
@@ -66,7 +72,13 @@ impl Resources {
         self.sequence
     }
 
-    fn map(&self, kind: ResourceType, form: Form) -> &ByName {
+    /// What a stream of that form and scope may see. A scope is empty but for what bears its name, unless
+    /// some stream has it ([`Store::enter`](super::Store::enter)).
+    pub fn view<'a>(&'a self, form: Form, scope: &'a Scope) -> View<'a> {
+        View::new(self, form, scope, self.scopes.held(scope))
+    }
+
+    pub(super) fn map(&self, kind: ResourceType, form: Form) -> &ByName {
         match (kind, form) {
             (ResourceType::RouteConfiguration, Form::Inline | Form::Reporting) => &self.inline,
             _ => &self.by_kind[kind as usize],
@@ -84,7 +96,7 @@ impl Resources {
     }
 
     /// VirtualHosts of one RouteConfiguration, by name.
-    pub fn hosts<'a>(&'a self, routes: &'a str) -> impl Iterator<Item = &'a Arc<Encoded>> {
+    pub fn hosts<'a, 'b>(&'a self, routes: &'b str) -> impl Iterator<Item = &'a Arc<Encoded>> + use<'a, 'b> {
         let from = format!("{routes}/");
         let range = (Bound::Included(from.as_str()), Bound::Unbounded);
         self.by_kind[ResourceType::VirtualHost as usize]
@@ -102,12 +114,16 @@ impl Resources {
             .then(|| self.log.iter().filter(|p| p.sequence > sequence).map(|p| Arc::clone(&p.changes)).collect())
     }
 
-    /// Inline forms of the RouteConfigurations that `edit` touches, as they will be after it.
-    pub(super) fn inline_after(&self, edit: &Edit) -> Vec<(Arc<str>, Option<Arc<Encoded>>)> {
+    /// Inline forms of the RouteConfigurations that `edit` touches and somebody wants, as they will be after it.
+    pub(super) fn inline_after(
+        &self,
+        edit: &Edit,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Vec<(Arc<str>, Option<Arc<Encoded>>)> {
         let upserts = edit.upserts.iter().map(|e| (e.kind, &e.name, Some(e)));
         let removals = edit.removals.iter().map(|(kind, name)| (*kind, name, None));
         let mut touched: BTreeMap<Arc<str>, Overlay<'_>> = BTreeMap::new();
-        for (kind, name, new) in removals.chain(upserts) {
+        for (kind, name, new) in removals.chain(upserts).filter(|(_, name, _)| wanted(name)) {
             match (kind, split_virtual_host(name)) {
                 (ResourceType::RouteConfiguration, _) => {
                     touched.entry(Arc::clone(name)).or_default().own = Some(new);
@@ -131,30 +147,60 @@ impl Resources {
         (name, Some(Arc::new(inline)))
     }
 
-    /// Every inline form.
-    pub(super) fn all_inline(&self) -> Vec<(Arc<str>, Option<Arc<Encoded>>)> {
+    /// Inline forms that are wanted and not there.
+    pub(super) fn missing_inline(&self, wanted: impl Fn(&str) -> bool) -> Vec<(Arc<str>, Option<Arc<Encoded>>)> {
         let routes = self.of(ResourceType::RouteConfiguration, Form::Vhds);
-        routes.map(|own| (Arc::clone(&own.name), Some(Arc::new(own.inline(self.hosts(&own.name)))))).collect()
+        let missing = routes.filter(|own| wanted(&own.name) && !self.inline.contains_key(&own.name));
+        missing.map(|own| (Arc::clone(&own.name), Some(Arc::new(own.inline(self.hosts(&own.name)))))).collect()
     }
 
-    /// Drops the inline forms. No client may want them.
-    pub(super) fn forget_inline(&mut self) {
-        self.inline.clear();
+    /// Drops the inline forms that no client wants.
+    pub(super) fn forget_inline(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.inline.retain(|name, _| wanted(name));
+    }
+
+    /// What a scope holds by reference, for [`Resources::keep_scope`].
+    pub(super) fn held_by(&self, scope: &Scope) -> Held {
+        Held::of(scope, &self.by_kind)
+    }
+
+    /// Keeps what a scope holds from now on, which is `held` now.
+    pub(super) fn keep_scope(&mut self, scope: &Scope, held: Held) {
+        self.scopes.keep(scope, held);
+    }
+
+    /// Keeps a scope no longer that no stream has.
+    pub(super) fn forget_scope(&mut self, scope: &Scope) -> Option<Held> {
+        self.scopes.forget(scope)
+    }
+
+    /// Puts one resource in place, or takes it away (none), and notes what that changes.
+    fn set(&mut self, kind: ResourceType, name: &Arc<str>, new: Option<Arc<Encoded>>, changes: &mut Vec<Change>) {
+        let of_kind = &mut self.by_kind[kind as usize];
+        let new_references = new.as_ref().map(|new| Arc::clone(&new.references)).unwrap_or_default();
+        let old = match new {
+            Some(new) if of_kind.get(name).is_some_and(|old| old.version == new.version) => return,
+            Some(new) => of_kind.insert(Arc::clone(name), new),
+            None => match of_kind.remove(name) {
+                Some(old) => Some(old),
+                None => return,
+            },
+        };
+        changes.push(Change { kind, form: own_form(kind), name: Arc::clone(name), scope: None });
+        let old_references = old.map(|old| Arc::clone(&old.references)).unwrap_or_default();
+        let clusters = &self.by_kind[ResourceType::Cluster as usize];
+        self.scopes.moved(clusters, (kind, name), (&old_references, &new_references), changes);
     }
 
     /// Puts `edit` in place; what is equal to what is there changes nothing. True if anything changed.
     pub(super) fn apply(&mut self, edit: Edit) -> bool {
         let mut changes = Vec::new();
         for (kind, name) in edit.removals {
-            if self.by_kind[kind as usize].remove(&name).is_some() {
-                changes.push(Change { kind, form: own_form(kind), name });
-            }
+            self.set(kind, &name, None, &mut changes);
         }
         for resource in edit.upserts {
             let (kind, name) = (resource.kind, Arc::clone(&resource.name));
-            if put(&mut self.by_kind[kind as usize], resource) {
-                changes.push(Change { kind, form: own_form(kind), name });
-            }
+            self.set(kind, &name, Some(resource), &mut changes);
         }
         for (name, inline) in edit.inline {
             let changed = match inline {
@@ -162,7 +208,8 @@ impl Resources {
                 None => self.inline.remove(&name).is_some(),
             };
             if changed {
-                changes.push(Change { kind: ResourceType::RouteConfiguration, form: Some(Form::Inline), name });
+                let (kind, form) = (ResourceType::RouteConfiguration, Some(Form::Inline));
+                changes.push(Change { kind, form, name, scope: None });
             }
         }
         if changes.is_empty() {

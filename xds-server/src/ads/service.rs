@@ -22,9 +22,12 @@ use weir_config::xds::{FEATURE_USAGE_ALS, FEATURE_VHDS};
 
 use super::form::Form;
 use super::registry::{Entry, ProxyReport, Registry};
-use super::store::{InlineInterest, Store};
+use super::store::{Interest, Store};
 use super::subscription::{Answer, Item, Request, Response, Subscriptions};
+use crate::auth::Caller;
 use crate::metrics::Metrics;
+use crate::namespaces::Namespaces;
+use crate::scope::{Role, Scope};
 
 /// Bytes of a request: names and versions of all that a large proxy brings along when it reconnects.
 const MAX_REQUEST: usize = 64 << 20;
@@ -40,6 +43,7 @@ const QUEUE: usize = ResourceType::ALL.len() + 1;
 pub struct DeltaService {
     store: Arc<Store>,
     registry: Arc<Registry>,
+    namespaces: Arc<Namespaces>,
     metrics: Arc<Metrics>,
     /// Nothing is answered before the first objects are in: a proxy would drop what it has.
     ready: watch::Receiver<bool>,
@@ -53,11 +57,12 @@ impl DeltaService {
     pub fn new(
         store: Arc<Store>,
         registry: Arc<Registry>,
+        namespaces: Arc<Namespaces>,
         metrics: Arc<Metrics>,
         ready: watch::Receiver<bool>,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { store, registry, metrics, ready, shutdown }
+        Self { store, registry, namespaces, metrics, ready, shutdown }
     }
 
     /// As a tonic service.
@@ -85,13 +90,14 @@ impl AggregatedDiscoveryService for DeltaService {
         request: tonic::Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<tonic::Response<Self::DeltaAggregatedResourcesStream>, Status> {
         let peer = request.remote_addr().map(|address| address.to_string()).unwrap_or_default();
+        let role = role_of(&request)?;
         let (outbound, responses) = mpsc::channel(QUEUE);
         let service = self.clone();
         let inbound = request.into_inner();
         tokio::spawn(async move {
             let shutdown = service.shutdown.clone();
             let end = tokio::select! {
-                end = service.serve(peer, inbound, &outbound) => end,
+                end = service.serve(role, peer, inbound, &outbound) => end,
                 () = shutdown.cancelled() => Err(Status::unavailable("the server is shutting down")),
             };
             if let Err(status) = end {
@@ -106,6 +112,7 @@ impl AggregatedDiscoveryService for DeltaService {
 impl DeltaService {
     async fn serve(
         mut self,
+        role: Role,
         peer: String,
         mut inbound: Streaming<DeltaDiscoveryRequest>,
         outbound: &mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
@@ -115,7 +122,10 @@ impl DeltaService {
         if self.ready.wait_for(|ready| *ready).await.is_err() {
             return Err(Status::unavailable("the server is shutting down"));
         }
-        let mut connection = Connection::open(&self, peer, first.node.as_ref());
+        // What a namespace's move makes of a sidecar's scope is for its next stream to say.
+        let mut moves = self.namespaces.watch();
+        let Some(scope) = self.namespaces.scope(&role) else { return Err(no_discovery()) };
+        let mut connection = Connection::open(&self, scope.clone(), peer, first.node.as_ref());
         connection.hear(first)?;
         let mut newest = self.store.watch();
         loop {
@@ -131,10 +141,30 @@ impl DeltaService {
                     None => return Ok(()),
                 },
                 _ = newest.changed() => {}
+                _ = moves.changed() => {
+                    if self.namespaces.scope(&role).as_ref() != Some(&scope) {
+                        return Err(Status::unavailable("the namespace has another tenant now: connect again"));
+                    }
+                }
                 () = sleep_until(deadline) => {}
             }
         }
     }
+}
+
+/// What the caller is: whoever comes where nobody is asked is trusted.
+fn role_of<T>(request: &tonic::Request<T>) -> Result<Role, Status> {
+    match request.extensions().get::<Caller>().map(|caller| &caller.role) {
+        Some(Role::Operator) => Err(no_discovery()),
+        Some(role) => Ok(role.clone()),
+        None => Ok(Role::Anyone),
+    }
+}
+
+fn no_discovery() -> Status {
+    Status::permission_denied(
+        "an operator may see what proxies have (client status discovery), and gets nothing itself",
+    )
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -154,15 +184,15 @@ struct Connection {
     entry: Entry,
     node: String,
     unknown: Vec<String>,
-    _inline: Option<InlineInterest>,
+    interest: Interest,
 }
 
 impl Connection {
-    fn open(service: &DeltaService, peer: String, node: Option<&Node>) -> Self {
+    fn open(service: &DeltaService, scope: Scope, peer: String, node: Option<&Node>) -> Self {
         let node = node.map(bounded).unwrap_or_default();
         let form = Form::of(&node.client_features);
         let vhds = form == Form::Vhds;
-        let inline = (!vhds).then(|| service.store.want_inline());
+        let interest = service.store.enter(form, scope);
         let seen = service.store.read().sequence();
         tracing::info!(node = node.id, peer, vhds, "a proxy connected");
         let report = ProxyReport {
@@ -178,12 +208,12 @@ impl Connection {
         Self {
             store: Arc::clone(&service.store),
             metrics: Arc::clone(&service.metrics),
-            subscriptions: Subscriptions::new(form, Instant::now()),
+            subscriptions: Subscriptions::new(Instant::now()),
             seen,
             entry: service.registry.enter(report),
             node: node.id,
             unknown: Vec::new(),
-            _inline: inline,
+            interest,
         }
     }
 
@@ -201,7 +231,10 @@ impl Connection {
             nonce: request.response_nonce,
             error: request.error_detail.map(|status| status.message),
         };
-        let answer = self.subscriptions.request(&request, &self.store.read(), Instant::now());
+        let answer = {
+            let resources = self.store.read();
+            self.subscriptions.request(&request, &self.interest.view(&resources), Instant::now())
+        };
         match answer.map_err(|excess| Status::resource_exhausted(excess.to_string()))? {
             Answer::Refused => {
                 self.metrics.refused(kind);
@@ -229,12 +262,13 @@ impl Connection {
         let now = Instant::now();
         let response = {
             let resources = self.store.read();
-            match resources.since(self.seen) {
-                Some(changes) => changes.iter().for_each(|changes| self.subscriptions.changed(changes, now)),
-                None => self.subscriptions.compare(&resources, now),
+            let view = self.interest.view(&resources);
+            match view.changes_since(self.seen) {
+                Some(changes) => changes.iter().for_each(|changes| self.subscriptions.changed(changes, &view, now)),
+                None => self.subscriptions.compare(&view, now),
             }
-            self.seen = resources.sequence();
-            self.subscriptions.poll(&resources, now)?
+            self.seen = view.sequence();
+            self.subscriptions.poll(&view, now)?
         };
         self.metrics.sent(response.kind, response.items.len() + response.removed.len());
         self.entry.update(self.subscriptions.report());

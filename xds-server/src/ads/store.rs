@@ -3,14 +3,18 @@
 //! One writer at a time encodes without holding the readers' lock; readers hold it for as long as
 //! it takes to look up the names that changed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 use weir_config::model::{Delta, ResourceType};
 
 use super::encoded::Encoded;
 use super::form::Form;
+use super::held::first_part;
 use super::resources::{Edit, Resources};
+use super::view::View;
+use crate::scope::Scope;
 
 /// The store.
 #[derive(Debug)]
@@ -21,10 +25,39 @@ pub struct Store {
     newest: watch::Sender<u64>,
 }
 
+/// What streams want, by how many of them.
 #[derive(Debug, Default)]
 struct Writer {
-    /// Streams that want the inline form.
-    inline: usize,
+    scopes: HashMap<Scope, usize>,
+    /// Those among them that want the inline form.
+    inline: HashMap<Scope, usize>,
+}
+
+impl Writer {
+    /// Whether a stream wants the inline form of a RouteConfiguration, by its name or that of a host in it.
+    fn wants_inline(&self, name: &str) -> bool {
+        !self.inline.is_empty()
+            && (self.inline.contains_key(&Scope::Everything)
+                || first_part(name).is_some_and(|edge| self.inline.contains_key(&Scope::Edge(edge.into()))))
+    }
+}
+
+/// True if it is the first.
+fn enter(counts: &mut HashMap<Scope, usize>, scope: &Scope) -> bool {
+    let count = counts.entry(scope.clone()).or_default();
+    *count += 1;
+    *count == 1
+}
+
+/// True if it was the last.
+fn leave(counts: &mut HashMap<Scope, usize>, scope: &Scope) -> bool {
+    let Some(count) = counts.get_mut(scope) else { return false };
+    *count -= 1;
+    let last = *count == 0;
+    if last {
+        counts.remove(scope);
+    }
+    last
 }
 
 impl Default for Store {
@@ -48,12 +81,12 @@ impl Store {
     }
 
     fn put(&self, writer: &MutexGuard<'_, Writer>, mut edit: Edit) -> bool {
-        if writer.inline > 0 {
-            let touched = self.read().inline_after(&edit);
+        if !writer.inline.is_empty() {
+            let touched = self.read().inline_after(&edit, |name| writer.wants_inline(name));
             edit.inline.extend(touched);
         }
         let (changed, sequence) = {
-            let mut resources = self.resources.write().unwrap_or_else(PoisonError::into_inner);
+            let mut resources = self.write();
             (resources.apply(edit), resources.sequence())
         };
         if changed {
@@ -77,16 +110,35 @@ impl Store {
         self.read().of(kind, Form::Vhds).len()
     }
 
-    /// Keeps the inline form of RouteConfigurations for as long as the answer lives. They are made
-    /// when the first stream asks and dropped with the last.
-    pub fn want_inline(self: &Arc<Self>) -> InlineInterest {
+    /// Keeps what a stream of that form and scope needs for as long as the answer lives: what the scope holds,
+    /// and the inline form of its RouteConfigurations. Both are made when the first such stream comes, which
+    /// costs what the scope holds, and dropped with the last.
+    pub fn enter(self: &Arc<Self>, form: Form, scope: Scope) -> Interest {
         let mut writer = self.writer();
-        writer.inline += 1;
-        if writer.inline == 1 {
-            let inline = self.read().all_inline();
+        if enter(&mut writer.scopes, &scope) && matches!(scope, Scope::Edge(_) | Scope::Tenant(_)) {
+            let held = self.read().held_by(&scope);
+            self.write().keep_scope(&scope, held);
+        }
+        if form != Form::Vhds && enter(&mut writer.inline, &scope) {
+            let inline = self.read().missing_inline(|name| writer.wants_inline(name));
             self.put(&writer, Edit { inline, ..Edit::default() });
         }
-        InlineInterest(Arc::clone(self))
+        drop(writer);
+        Interest { store: Arc::clone(self), form, scope }
+    }
+
+    fn leave(&self, form: Form, scope: &Scope) {
+        let mut writer = self.writer();
+        if form != Form::Vhds && leave(&mut writer.inline, scope) {
+            self.write().forget_inline(|name| writer.wants_inline(name));
+        }
+        let last = leave(&mut writer.scopes, scope);
+        // It may be large: it is dropped when nobody waits any more.
+        let _gone = last.then(|| self.write().forget_scope(scope));
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Resources> {
+        self.resources.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -101,16 +153,33 @@ impl Store {
     }
 }
 
-/// A stream's interest in the inline form.
+/// A stream's interest in what its scope holds, in its form.
 #[derive(Debug)]
-pub struct InlineInterest(Arc<Store>);
+pub struct Interest {
+    store: Arc<Store>,
+    form: Form,
+    scope: Scope,
+}
 
-impl Drop for InlineInterest {
+impl Interest {
+    /// The form.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The scope.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// What the stream may see of `resources`.
+    pub fn view<'a>(&'a self, resources: &'a Resources) -> View<'a> {
+        resources.view(self.form, &self.scope)
+    }
+}
+
+impl Drop for Interest {
     fn drop(&mut self) {
-        let mut writer = self.0.writer();
-        writer.inline -= 1;
-        if writer.inline == 0 {
-            self.0.resources.write().unwrap_or_else(PoisonError::into_inner).forget_inline();
-        }
+        self.store.leave(self.form, &self.scope);
     }
 }

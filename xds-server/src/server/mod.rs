@@ -143,6 +143,7 @@ async fn serve_xds(
     let service = DeltaService::new(
         Arc::clone(state.store()),
         Arc::clone(state.registry()),
+        Arc::clone(state.namespaces()),
         Arc::clone(state.metrics()),
         state.watch_ready(),
         stop.clone(),

@@ -24,6 +24,8 @@ pub(crate) struct Dirty {
     /// Gateways whose status may be different.
     pub(crate) gateways: BTreeSet<NsName>,
     pub(crate) limits: bool,
+    /// Namespaces whose tenant may be another.
+    pub(crate) namespaces: BTreeSet<String>,
 }
 
 /// From what units depend on, back to the units.
@@ -154,6 +156,7 @@ impl Dirty {
 
     /// Marks all that may have had a namespace, or has it.
     fn namespace(&mut self, facts: &Facts, links: &Links, namespace: &str, selecting: &[String]) {
+        self.namespaces.insert(namespace.to_owned());
         let now = facts.tenancy.selecting(namespace);
         self.groups.extend(now.iter().chain(selecting).cloned().map(Group::Tenant));
         self.groups.insert(Group::Unowned(namespace.to_owned()));

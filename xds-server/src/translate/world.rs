@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use weir_config::kinds::{Kind, Object, ObjectKey};
+use weir_config::kinds::{Kind, Object, ObjectKey, SYSTEM_TENANT};
 use weir_config::model::{Delta, Resource, Snapshot};
 
 use super::carve::Carve;
@@ -16,7 +16,7 @@ use super::port_plan::{ListenerId, PortPlan, Ports};
 use super::tenant::{self, GroupPlan};
 use super::unit::{Group, Maker};
 use super::{Settings, endpoints, gateway_status, tenant_status};
-use crate::index::{NsName, Pattern};
+use crate::index::{Belongs, NsName, Pattern};
 use crate::status::ObjectStatus;
 use crate::watch::Event;
 
@@ -33,6 +33,7 @@ pub struct World {
     limits: Limits,
     ledger: Ledger,
     statuses: BTreeMap<ObjectKey, ObjectStatus>,
+    moved: BTreeSet<String>,
     work: Work,
 }
 
@@ -92,6 +93,7 @@ impl World {
         for id in dirty.gateways {
             self.work_gateway(id);
         }
+        self.moved = dirty.namespaces;
         self.ledger.settle()
     }
 
@@ -113,6 +115,21 @@ impl World {
     /// What the Gateways make of the ports.
     pub(crate) fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// Namespaces whose tenant the last [`World::apply`] may have changed.
+    pub fn moved(&self) -> impl Iterator<Item = &String> {
+        self.moved.iter()
+    }
+
+    /// The tenant whose workloads those of a namespace are, `system` for the platform's own; none without one. That
+    /// a namespace is served as the platform's for want of a tenant (`--unassigned=system`) gives nobody in it a claim.
+    pub fn tenant_of(&self, namespace: &str) -> Option<String> {
+        match self.facts.tenancy.of(namespace) {
+            Belongs::System => Some(SYSTEM_TENANT.to_owned()),
+            Belongs::Tenant(tenant) => Some(tenant),
+            Belongs::Unassigned | Belongs::Nobody | Belongs::Conflict(_) => None,
+        }
     }
 
     /// What the last [`World::apply`] cost.

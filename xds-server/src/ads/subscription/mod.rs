@@ -27,9 +27,9 @@ pub use kind::Refusal;
 pub use message::{Excess, Item, MAX_BYTES, MAX_NAME, MAX_NAMES, Request, Response};
 pub use requests::Answer;
 
-use super::form::Form;
 use super::registry::{Rejection, TypeReport};
-use super::resources::{Change, Resources};
+use super::resources::Change;
+use super::view::View;
 use kind::{Kind, Uses};
 
 /// How long a resource waits for what should stand before it.
@@ -43,7 +43,6 @@ const MAX_REPORTED: usize = 100;
 /// The state of a stream.
 #[derive(Debug)]
 pub struct Subscriptions {
-    form: Form,
     kinds: [Kind; ResourceType::ALL.len()],
     uses: Uses,
     nonce: u64,
@@ -54,28 +53,28 @@ pub struct Subscriptions {
 
 impl Subscriptions {
     /// A stream on which nothing was asked yet.
-    pub fn new(form: Form, now: Instant) -> Self {
-        Self { opened: now, form, kinds: Default::default(), uses: Uses::default(), nonce: 0, warming: BTreeSet::new() }
+    pub fn new(now: Instant) -> Self {
+        Self { opened: now, kinds: Default::default(), uses: Uses::default(), nonce: 0, warming: BTreeSet::new() }
     }
 
     /// Takes changes in.
-    pub fn changed(&mut self, changes: &[Change], now: Instant) {
-        for change in changes.iter().filter(|change| change.form.is_none_or(|form| form == self.form.of_hosts())) {
+    pub fn changed(&mut self, changes: &[Change], view: &View<'_>, now: Instant) {
+        for change in changes.iter().filter(|change| change.concerns(view)) {
             let kind = &mut self.kinds[change.kind as usize];
-            if kind.covers(change.kind, self.form, &change.name) {
+            if kind.covers(change.kind, view.form(), &change.name) {
                 kind.mark(&change.name, false, now);
             }
         }
     }
 
-    /// Compares all that is subscribed with `resources`: for a stream that missed changes.
-    pub fn compare(&mut self, resources: &Resources, now: Instant) {
+    /// Compares all that is subscribed with what is there: for a stream that missed changes.
+    pub fn compare(&mut self, view: &View<'_>, now: Instant) {
         for kind in ResourceType::ALL {
             let state = &mut self.kinds[*kind as usize];
             let known = state.known();
-            let there = resources.of(*kind, self.form).map(|resource| &resource.name);
+            let there = view.of(*kind).map(|resource| &resource.name);
             for name in there.chain(&known) {
-                if state.covers(*kind, self.form, name) {
+                if state.covers(*kind, view.form(), name) {
                     state.mark(name, false, now);
                 }
             }

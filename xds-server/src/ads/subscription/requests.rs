@@ -6,8 +6,9 @@ use std::time::Instant;
 use weir_config::model::ResourceType;
 
 use super::message::{Excess, MAX_BYTES, MAX_NAME, MAX_NAMES, Request};
-use super::{Form, Resources, Subscriptions};
+use super::{Subscriptions, View};
 use crate::ads::encoded::Version;
+use crate::ads::form::Form;
 
 /// The name that means all.
 const WILDCARD: &str = "*";
@@ -32,7 +33,7 @@ impl Subscriptions {
     ///
     /// # Errors
     /// The client asks for more than a stream may; the stream must end.
-    pub fn request(&mut self, request: &Request, resources: &Resources, now: Instant) -> Result<Answer, Excess> {
+    pub fn request(&mut self, request: &Request, view: &View<'_>, now: Instant) -> Result<Answer, Excess> {
         let answer = self.answer(request);
         let kind = request.kind;
         let state = &mut self.kinds[kind as usize];
@@ -48,18 +49,18 @@ impl Subscriptions {
         }
         let first = !std::mem::replace(&mut state.asked, true);
         for name in &request.subscribe {
-            self.subscribe(kind, name, resources, now);
+            self.subscribe(kind, name, view, now);
         }
         // Without any name the first request asks for all, of the types that know that form.
         let legacy = matches!(kind, ResourceType::Cluster | ResourceType::Listener);
         if first && legacy && request.subscribe.is_empty() {
-            self.subscribe(kind, WILDCARD, resources, now);
+            self.subscribe(kind, WILDCARD, view, now);
         }
         for name in &request.unsubscribe {
-            self.unsubscribe(kind, name, now);
+            self.unsubscribe(kind, name, view.form(), now);
         }
         if first {
-            self.claims(request, resources, now);
+            self.claims(request, view, now);
         }
         Ok(answer)
     }
@@ -91,14 +92,13 @@ impl Subscriptions {
         Answer::Refused
     }
 
-    fn subscribe(&mut self, kind: ResourceType, name: &str, resources: &Resources, now: Instant) {
-        let hosts_of = (kind == ResourceType::VirtualHost && self.is_routes(name, resources)).then_some(name);
-        let form = self.form;
+    fn subscribe(&mut self, kind: ResourceType, name: &str, view: &View<'_>, now: Instant) {
+        let hosts_of = (kind == ResourceType::VirtualHost && self.is_routes(name, view)).then_some(name);
         let state = &mut self.kinds[kind as usize];
         if name == WILDCARD {
             state.wildcard = true;
             state.owed = true;
-            for resource in resources.of(kind, form) {
+            for resource in view.of(kind) {
                 state.mark(&resource.name, false, now);
             }
             return;
@@ -113,28 +113,27 @@ impl Subscriptions {
             return;
         };
         state.owed = true;
-        if form == Form::Vhds {
-            for host in resources.hosts(routes) {
+        if view.form() == Form::Vhds {
+            for host in view.hosts(routes) {
                 let again = state.held.contains_key(&host.name);
                 state.mark(&host.name, again, now);
             }
             // That there is none must be said by name: other routes' hosts would not tell.
-            if resources.hosts(routes).next().is_none() {
+            if view.hosts(routes).next().is_none() {
                 state.mark(&name, true, now);
             }
         }
     }
 
     /// Whether a VHDS name is a RouteConfiguration's: all of its hosts.
-    pub(super) fn is_routes(&self, name: &str, resources: &Resources) -> bool {
+    pub(super) fn is_routes(&self, name: &str, view: &View<'_>) -> bool {
         let kind = ResourceType::RouteConfiguration;
         self.kinds[kind as usize].names.contains(name)
-            || resources.get(kind, Form::Vhds, name).is_some()
-            || resources.hosts(name).next().is_some()
+            || view.get(kind, name).is_some()
+            || view.hosts(name).next().is_some()
     }
 
-    fn unsubscribe(&mut self, kind: ResourceType, name: &str, now: Instant) {
-        let form = self.form;
+    fn unsubscribe(&mut self, kind: ResourceType, name: &str, form: Form, now: Instant) {
         let state = &mut self.kinds[kind as usize];
         let affected: Vec<Arc<str>> = if name == WILDCARD {
             state.wildcard = false;
@@ -158,15 +157,15 @@ impl Subscriptions {
     }
 
     /// `initial_resource_versions`: what the client has from before.
-    fn claims(&mut self, request: &Request, resources: &Resources, now: Instant) {
-        let (kind, form) = (request.kind, self.form);
+    fn claims(&mut self, request: &Request, view: &View<'_>, now: Instant) {
+        let (kind, form) = (request.kind, view.form());
         let state = &mut self.kinds[kind as usize];
         for (name, version) in &request.initial {
             if !state.covers(kind, form, name) {
                 continue;
             }
             let version = Version::parse(version);
-            let current = resources.get(kind, form, name);
+            let current = view.get(kind, name);
             let same = current.filter(|resource| Some(resource.version) == version);
             let name: Arc<str> = current.map_or_else(|| name.as_str().into(), |resource| Arc::clone(&resource.name));
             state.claim(Arc::clone(&name), version, same.map(|r| Arc::clone(&r.references)), &mut self.uses);

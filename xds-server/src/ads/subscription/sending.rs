@@ -7,8 +7,9 @@ use weir_config::model::ResourceType;
 
 use super::kind::{InFlight, Pending, Standing};
 use super::message::{Item, Response};
-use super::{Form, HOLD, MAX_RESPONSE, Resources, Subscriptions};
+use super::{HOLD, MAX_RESPONSE, Subscriptions, View};
 use crate::ads::encoded::Encoded;
+use crate::ads::form::Form;
 
 /// Bytes that an entry of a response has beside name and body, roughly.
 const ENTRY: usize = 128;
@@ -61,25 +62,25 @@ enum Turn {
 
 impl Subscriptions {
     /// The next response, if one may go out now.
-    pub fn poll(&mut self, resources: &Resources, now: Instant) -> Option<Response> {
+    pub fn poll(&mut self, view: &View<'_>, now: Instant) -> Option<Response> {
         let mut held = false;
         for kind in ResourceType::ALL {
-            match self.turn(*kind, resources, now, &mut held) {
+            match self.turn(*kind, view, now, &mut held) {
                 Turn::Send(response) => return Some(response),
                 Turn::Wait => return None,
                 Turn::Nothing => {}
             }
         }
-        REMOVALS.into_iter().find_map(|kind| self.removals(kind, resources, now, held))
+        REMOVALS.into_iter().find_map(|kind| self.removals(kind, view, now, held))
     }
 
     /// New, changed and missing resources of a type.
-    fn turn(&mut self, kind: ResourceType, resources: &Resources, now: Instant, held: &mut bool) -> Turn {
+    fn turn(&mut self, kind: ResourceType, view: &View<'_>, now: Instant, held: &mut bool) -> Turn {
         let busy = self.kinds[kind as usize].in_flight.is_some();
         let (mut items, mut removed, mut settled, mut size) = (Vec::new(), Vec::new(), Vec::new(), 0);
         let mut waits = false;
         for (name, pending) in &self.kinds[kind as usize].pending {
-            let due = self.due(kind, name, *pending, resources, now);
+            let due = self.due(kind, name, *pending, view, now);
             if busy && matches!(due, Due::Send(_) | Due::Missing) {
                 // Later types wait for this one, though not for ever.
                 waits = now < pending.since + HOLD;
@@ -121,17 +122,17 @@ impl Subscriptions {
         if items.is_empty() && removed.is_empty() && !owed {
             return Turn::Nothing;
         }
-        Turn::Send(self.send(kind, items, removed, resources.sequence(), now))
+        Turn::Send(self.send(kind, items, removed, view.sequence(), now))
     }
 
-    fn due(&self, kind: ResourceType, name: &Arc<str>, pending: Pending, resources: &Resources, now: Instant) -> Due {
+    fn due(&self, kind: ResourceType, name: &Arc<str>, pending: Pending, view: &View<'_>, now: Instant) -> Due {
         let held = self.kinds[kind as usize].held.get(name);
-        match resources.get(kind, self.form, name) {
+        match view.get(kind, name) {
             Some(resource) => {
                 let told = held.is_some_and(|held| held.told == Some(resource.version));
                 if told && !pending.again {
                     Due::Settled
-                } else if self.ready(resource, resources, now) || now >= pending.since + HOLD {
+                } else if self.ready(resource, view, now) || now >= pending.since + HOLD {
                     Due::Send(Arc::clone(resource))
                 } else {
                     Due::Held
@@ -140,31 +141,31 @@ impl Subscriptions {
             None if held.is_some_and(|held| held.may_have()) => Due::Remove,
             None if held.is_some() && !pending.again => Due::Settled,
             None if !self.kinds[kind as usize].names.contains(name) => Due::Settled,
-            None if kind == ResourceType::VirtualHost && self.has_hosts(name, resources) => Due::Settled,
+            None if kind == ResourceType::VirtualHost && self.has_hosts(name, view) => Due::Settled,
             None => Due::Missing,
         }
     }
 
     /// Whether a VHDS name is a RouteConfiguration's whose hosts answer for it.
-    fn has_hosts(&self, name: &str, resources: &Resources) -> bool {
-        match self.form {
-            Form::Inline | Form::Reporting => self.is_routes(name, resources),
-            Form::Vhds => resources.hosts(name).next().is_some(),
+    fn has_hosts(&self, name: &str, view: &View<'_>) -> bool {
+        match view.form() {
+            Form::Inline | Form::Reporting => self.is_routes(name, view),
+            Form::Vhds => view.hosts(name).next().is_some(),
         }
     }
 
     /// Whether the client has every cluster that `resource` sends requests to.
-    fn ready(&self, resource: &Encoded, resources: &Resources, now: Instant) -> bool {
+    fn ready(&self, resource: &Encoded, view: &View<'_>, now: Instant) -> bool {
         let mut clusters = resource.references.iter().filter(|(kind, _)| *kind == ResourceType::Cluster);
-        clusters.all(|(_, name)| self.cluster_ready(name, resources, now))
+        clusters.all(|(_, name)| self.cluster_ready(name, view, now))
     }
 
-    fn cluster_ready(&self, name: &Arc<str>, resources: &Resources, now: Instant) -> bool {
+    fn cluster_ready(&self, name: &Arc<str>, view: &View<'_>, now: Instant) -> bool {
         let state = &self.kinds[ResourceType::Cluster as usize];
-        if state.asked && !state.covers(ResourceType::Cluster, self.form, name) {
+        if state.asked && !state.covers(ResourceType::Cluster, view.form(), name) {
             return true;
         }
-        let Some(cluster) = resources.get(ResourceType::Cluster, self.form, name) else { return true };
+        let Some(cluster) = view.get(ResourceType::Cluster, name) else { return true };
         match state.held.get(name) {
             // A client that reconnects may ask for its routes first; one that has its clusters from
             // elsewhere never asks.
@@ -183,12 +184,12 @@ impl Subscriptions {
     }
 
     /// Removals of a type: of what nothing that the client holds refers to.
-    fn removals(&mut self, kind: ResourceType, resources: &Resources, now: Instant, held: bool) -> Option<Response> {
+    fn removals(&mut self, kind: ResourceType, view: &View<'_>, now: Instant, held: bool) -> Option<Response> {
         let state = &self.kinds[kind as usize];
         if state.in_flight.is_some() {
             return None;
         }
-        let referrers = referrers(kind, self.form);
+        let referrers = referrers(kind, view.form());
         let known = referrers.iter().all(|kind| self.references_known(*kind, now));
         let may_go = |name: &Arc<str>, pending: &Pending| {
             if now < pending.since + HOLD {
@@ -199,7 +200,7 @@ impl Subscriptions {
             !referrers.iter().any(|other| self.kinds[*other as usize].refused_refers_to(&reference))
         };
         let gone = state.pending.iter().filter(|(name, pending)| {
-            matches!(self.due(kind, name, **pending, resources, now), Due::Remove) && may_go(name, pending)
+            matches!(self.due(kind, name, **pending, view, now), Due::Remove) && may_go(name, pending)
         });
         let mut size = 0;
         let removed: Vec<Arc<str>> = gone
@@ -209,7 +210,7 @@ impl Subscriptions {
                 size <= MAX_RESPONSE
             })
             .collect();
-        (!removed.is_empty()).then(|| self.send(kind, Vec::new(), removed, resources.sequence(), now))
+        (!removed.is_empty()).then(|| self.send(kind, Vec::new(), removed, view.sequence(), now))
     }
 
     /// Whether the server knows what the client's resources of a type refer to: not while a client

@@ -11,6 +11,7 @@ use weir_config::xds::decode;
 
 use crate::ads::subscription::{Request, Subscriptions};
 use crate::ads::{Encoded, Form, Store, Version};
+use crate::scope::Scope;
 
 fn host(name: &str) -> VirtualHost {
     let domains = vec![Domain::Exact(name.rsplit('/').next().unwrap().to_owned())];
@@ -35,7 +36,7 @@ fn the_inline_form_holds_the_hosts_and_is_kept_only_while_a_stream_wants_it() {
     let has = || store.read().get(ResourceType::RouteConfiguration, Form::Inline, "rc").is_some();
     assert!(!has());
 
-    let wanted = store.want_inline();
+    let wanted = store.enter(Form::Inline, Scope::Everything);
     assert_eq!(inline_hosts(&store), ["rc/a", "rc/b"]);
     let removals = vec![(ResourceType::VirtualHost, "rc/b".to_owned())];
     store.publish(&Delta { upserts: vec![host("rc/d").into()], removals });
@@ -93,26 +94,28 @@ fn an_envoy_that_reports_gets_its_routes_whole_and_hears_of_each_change() {
     let store = Arc::new(Store::new());
     let routes = RouteConfiguration { name: "rc".into(), vhds: true, ..RouteConfiguration::default() };
     store.publish(&Delta { upserts: vec![routes.into(), host("rc/a").into(), listener()], removals: vec![] });
-    let _wanted = store.want_inline();
+    let interest = store.enter(Form::Reporting, Scope::Everything);
     let now = Instant::now();
-    let mut stream = Subscriptions::new(Form::Reporting, now);
-    let sent = |stream: &mut Subscriptions| stream.poll(&store.read(), now).map(|r| (r.kind, r.items.len()));
+    let mut stream = Subscriptions::new(now);
+    let sent =
+        |stream: &mut Subscriptions| stream.poll(&interest.view(&store.read()), now).map(|r| (r.kind, r.items.len()));
     for kind in [ResourceType::Listener, ResourceType::RouteConfiguration] {
         let mut request = Request::new(kind);
         request.subscribe = vec![if kind == ResourceType::Listener { "*".into() } else { "rc".into() }];
-        stream.request(&request, &store.read(), now).unwrap();
+        stream.request(&request, &interest.view(&store.read()), now).unwrap();
     }
     let told = [sent(&mut stream), sent(&mut stream), sent(&mut stream)];
     assert_eq!(told, [Some((ResourceType::Listener, 1)), Some((ResourceType::RouteConfiguration, 1)), None]);
     for (kind, nonce) in [(ResourceType::Listener, "1"), (ResourceType::RouteConfiguration, "2")] {
         let mut request = Request::new(kind);
         request.nonce = nonce.into();
-        stream.request(&request, &store.read(), now).unwrap();
+        stream.request(&request, &interest.view(&store.read()), now).unwrap();
     }
     let before = store.read().sequence();
     store.publish(&Delta { upserts: vec![host("rc/b").into()], removals: vec![] });
-    let changes = store.read().since(before).unwrap();
-    changes.iter().for_each(|changes| stream.changed(changes, now));
+    let resources = store.read();
+    let changes = resources.since(before).unwrap();
+    changes.iter().for_each(|changes| stream.changed(changes, &interest.view(&resources), now));
     assert_eq!(sent(&mut stream), Some((ResourceType::RouteConfiguration, 1)));
     assert_eq!(sent(&mut stream), None);
 }

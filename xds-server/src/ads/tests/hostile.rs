@@ -10,7 +10,8 @@ use weir_config::testing::soak;
 
 use super::world::World;
 use crate::ads::subscription::{Excess, MAX_BYTES, MAX_NAME, MAX_NAMES, Request, Subscriptions};
-use crate::ads::{Form, Store};
+use crate::ads::{Form, Resources, Store, View};
+use crate::scope::Scope;
 
 /// A name: of something that is there, of something like it, or nonsense.
 fn name(rng: &mut StdRng) -> String {
@@ -60,10 +61,10 @@ fn soak_nonsense_is_borne() {
         let rng = &mut StdRng::seed_from_u64(seed);
         let form = [Form::Vhds, Form::Inline, Form::Reporting][rng.random_range(0..3)];
         let store = std::sync::Arc::new(Store::new());
-        let _inline = (form != Form::Vhds).then(|| store.want_inline());
+        let interest = store.enter(form, Scope::Everything);
         let (mut world, mut published) = (World::new(), Default::default());
         let mut now = Instant::now();
-        let mut stream = Subscriptions::new(form, now);
+        let mut stream = Subscriptions::new(now);
         let (mut seen, mut last) = (store.read().sequence(), String::new());
         for _ in 0..rng.random_range(1..120) {
             now += Duration::from_millis(rng.random_range(0..2000));
@@ -73,14 +74,15 @@ fn soak_nonsense_is_borne() {
                 published = world.resources();
             }
             let resources = store.read();
-            match resources.since(seen) {
-                Some(changes) => changes.iter().for_each(|changes| stream.changed(changes, now)),
-                None => stream.compare(&resources, now),
+            let view = interest.view(&resources);
+            match view.changes_since(seen) {
+                Some(changes) => changes.iter().for_each(|changes| stream.changed(changes, &view, now)),
+                None => stream.compare(&view, now),
             }
-            seen = resources.sequence();
-            stream.request(&request(rng, &last), &resources, now).unwrap();
+            seen = view.sequence();
+            stream.request(&request(rng, &last), &view, now).unwrap();
             for _ in 0..rng.random_range(0..4) {
-                let Some(response) = stream.poll(&resources, now) else { break };
+                let Some(response) = stream.poll(&view, now) else { break };
                 assert!(response.items.len() + response.removed.len() <= 20_000);
                 last = response.nonce;
             }
@@ -90,33 +92,37 @@ fn soak_nonsense_is_borne() {
     });
 }
 
+fn all(resources: &Resources) -> View<'_> {
+    resources.view(Form::Vhds, &Scope::Everything)
+}
+
 #[test]
 fn what_is_too_much_ends_the_stream() {
     let (store, now) = (Store::new(), Instant::now());
     let ask = |subscribe: Vec<String>| {
-        let mut stream = Subscriptions::new(Form::Vhds, now);
+        let mut stream = Subscriptions::new(now);
         let request = Request { subscribe, ..Request::new(ResourceType::LoadAssignment) };
-        stream.request(&request, &store.read(), now)
+        stream.request(&request, &all(&store.read()), now)
     };
     assert_eq!(ask(vec!["x".repeat(MAX_NAME + 1)]), Err(Excess::Name));
     assert_eq!(ask(vec![String::new(); MAX_NAMES + 1]), Err(Excess::Names));
     assert_eq!(ask(vec!["x".repeat(MAX_NAME); MAX_BYTES / MAX_NAME + 1]), Err(Excess::Bytes));
 
-    let mut stream = Subscriptions::new(Form::Vhds, now);
+    let mut stream = Subscriptions::new(now);
     let unsubscribe = vec![String::new(); MAX_NAMES + 1];
     let request = Request { unsubscribe, ..Request::new(ResourceType::Cluster) };
-    assert_eq!(stream.request(&request, &store.read(), now), Err(Excess::Names));
+    assert_eq!(stream.request(&request, &all(&store.read()), now), Err(Excess::Names));
 }
 
 /// Bytes are counted over requests, and given back.
 #[test]
 fn names_that_are_left_make_room() {
     let (store, now) = (Store::new(), Instant::now());
-    let mut stream = Subscriptions::new(Form::Vhds, now);
+    let mut stream = Subscriptions::new(now);
     let names = |from: usize| (0..8000).map(|n| format!("{:0>4000}", from + n)).collect::<Vec<_>>();
     let mut send = |subscribe, unsubscribe| {
         let request = Request { subscribe, unsubscribe, ..Request::new(ResourceType::LoadAssignment) };
-        stream.request(&request, &store.read(), now)
+        stream.request(&request, &all(&store.read()), now)
     };
     for round in 0..8 {
         send(names(round * 8000), Vec::new()).unwrap();
@@ -132,14 +138,14 @@ fn names_that_are_left_make_room() {
 #[test]
 fn many_names_are_left_at_once_in_good_time() {
     let (store, now) = (Store::new(), Instant::now());
-    let mut stream = Subscriptions::new(Form::Vhds, now);
+    let mut stream = Subscriptions::new(now);
     for kind in [ResourceType::LoadAssignment, ResourceType::Secret] {
         let names: Vec<_> = (0..100_000).map(|n| n.to_string()).collect();
         let mut request = Request { subscribe: names.clone(), ..Request::new(kind) };
-        stream.request(&request, &store.read(), now).unwrap();
+        stream.request(&request, &all(&store.read()), now).unwrap();
         (request.subscribe, request.unsubscribe) = (Vec::new(), names);
         let begun = Instant::now();
-        stream.request(&request, &store.read(), now).unwrap();
+        stream.request(&request, &all(&store.read()), now).unwrap();
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use weir_config::model::ResourceType::{self, Cluster, Listener, LoadAssignment, RouteConfiguration, VirtualHost};
 
 use crate::ads::subscription::{Answer, HOLD, Item, MAX_NAME, MAX_RESPONSE, Request, Response, Subscriptions};
-use crate::ads::{Encoded, Form, Store, Version};
+use crate::ads::{Encoded, Form, Resources, Store, Version, View};
+use crate::scope::Scope;
 
 struct Stream {
     store: Store,
@@ -21,19 +22,20 @@ impl Stream {
         let store = Store::new();
         store.publish_encoded(resources, &[]);
         let seen = store.read().sequence();
-        Self { store, state: Subscriptions::new(Form::Vhds, now), now, seen }
+        Self { store, state: Subscriptions::new(now), now, seen }
     }
 
     fn publish(&mut self, upserts: Vec<Encoded>, removals: &[(ResourceType, &str)]) {
         self.store.publish_encoded(upserts, removals);
-        for changes in self.store.read().since(self.seen).unwrap() {
-            self.state.changed(&changes, self.now);
+        let resources = self.store.read();
+        for changes in resources.since(self.seen).unwrap() {
+            self.state.changed(&changes, &view(&resources), self.now);
         }
-        self.seen = self.store.read().sequence();
+        self.seen = resources.sequence();
     }
 
     fn ask(&mut self, request: &Request) -> Answer {
-        self.state.request(request, &self.store.read(), self.now).unwrap()
+        self.state.request(request, &view(&self.store.read()), self.now).unwrap()
     }
 
     fn subscribe(&mut self, kind: ResourceType, names: &[&str]) {
@@ -41,7 +43,7 @@ impl Stream {
     }
 
     fn next(&mut self) -> Option<Response> {
-        self.state.poll(&self.store.read(), self.now)
+        self.state.poll(&view(&self.store.read()), self.now)
     }
 
     fn accept(&mut self, response: &Response) {
@@ -67,6 +69,11 @@ impl Stream {
         let response = self.next();
         assert!(response.is_none(), "{response:?}");
     }
+}
+
+/// All, each virtual host a resource of its own.
+fn view(resources: &Resources) -> View<'_> {
+    resources.view(Form::Vhds, &Scope::Everything)
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
@@ -145,7 +152,7 @@ fn a_routes_name_asks_for_all_its_hosts_and_an_unknown_host_is_an_empty_resource
     stream.subscribe(RouteConfiguration, &["rc"]);
     stream.expect(RouteConfiguration, &["rc"], &[]);
     stream.subscribe(VirtualHost, &["rc"]);
-    stream.state.request(&Request::new(Cluster), &stream.store.read(), stream.now).unwrap();
+    stream.state.request(&Request::new(Cluster), &view(&stream.store.read()), stream.now).unwrap();
     stream.expect(Cluster, &[], &[]);
     stream.expect(VirtualHost, &["rc/a"], &[]);
     stream.publish(vec![host("rc/c", b"", &[])], &[(VirtualHost, "rc/a")]);
@@ -267,7 +274,7 @@ fn a_large_answer_is_split_and_later_types_wait_for_its_end() {
 fn a_name_that_is_too_long_ends_the_stream() {
     let mut stream = Stream::on(vec![]);
     let request = Request { subscribe: vec!["x".repeat(MAX_NAME + 1)], ..Request::new(Cluster) };
-    assert!(stream.state.request(&request, &stream.store.read(), stream.now).is_err());
+    assert!(stream.state.request(&request, &view(&stream.store.read()), stream.now).is_err());
 }
 
 #[test]

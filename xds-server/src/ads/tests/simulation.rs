@@ -11,9 +11,9 @@ use weir_config::testing::soak;
 
 use super::client::Client;
 use super::world::{Key, World};
-use crate::ads::store::InlineInterest;
 use crate::ads::subscription::{Item, Request, Response, Subscriptions};
-use crate::ads::{Encoded, Form, Store};
+use crate::ads::{Encoded, Form, Interest, Store};
+use crate::scope::Scope;
 
 /// What the server was asked for, kept in the most naive way.
 #[derive(Default)]
@@ -35,7 +35,7 @@ struct Simulation {
     inbox: VecDeque<Response>,
     now: Instant,
     bad: bool,
-    _inline: Option<InlineInterest>,
+    interest: Interest,
 }
 
 impl Simulation {
@@ -51,12 +51,12 @@ impl Simulation {
         let bad = rng.random_bool(0.3);
         let store = Arc::new(Store::new());
         let now = Instant::now();
-        let inline = (form != Form::Vhds).then(|| store.want_inline());
+        let interest = store.enter(form, Scope::Everything);
         let mut simulation = Self {
             world: World::new(),
             published: BTreeMap::new(),
             store,
-            server: Subscriptions::new(form, now),
+            server: Subscriptions::new(now),
             asked: BTreeMap::new(),
             seen: 0,
             client: Client::new(form),
@@ -64,7 +64,7 @@ impl Simulation {
             now,
             bad,
             rng,
-            _inline: inline,
+            interest,
         };
         simulation.publish();
         simulation.connect();
@@ -79,7 +79,7 @@ impl Simulation {
 
     /// The stream is lost with all that was under way, and there is another.
     fn connect(&mut self) {
-        self.server = Subscriptions::new(self.client.form, self.now);
+        self.server = Subscriptions::new(self.now);
         self.asked.clear();
         self.inbox.clear();
         self.seen = self.store.read().sequence();
@@ -107,13 +107,14 @@ impl Simulation {
 
     fn server_sends(&mut self) {
         let resources = self.store.read();
+        let view = self.interest.view(&resources);
         // Sometimes a stream is so late that the log of changes does not help.
-        match resources.since(self.seen).filter(|_| !self.rng.random_bool(0.05)) {
-            Some(changes) => changes.iter().for_each(|changes| self.server.changed(changes, self.now)),
-            None => self.server.compare(&resources, self.now),
+        match view.changes_since(self.seen).filter(|_| !self.rng.random_bool(0.05)) {
+            Some(changes) => changes.iter().for_each(|changes| self.server.changed(changes, &view, self.now)),
+            None => self.server.compare(&view, self.now),
         }
-        self.seen = resources.sequence();
-        if let Some(response) = self.server.poll(&resources, self.now) {
+        self.seen = view.sequence();
+        if let Some(response) = self.server.poll(&view, self.now) {
             let asked = self.asked.entry(response.kind).or_default();
             assert!(asked.in_flight.replace(response.nonce.clone()).is_none(), "two responses of a type under way");
             let items = response.items.iter().map(|item| match item {
@@ -145,7 +146,8 @@ impl Simulation {
         let kind = waiting[self.rng.random_range(0..waiting.len())];
         let Some(request) = self.client.kind(kind).outbox.pop_front() else { return };
         self.note(&request);
-        self.server.request(&request, &self.store.read(), self.now).unwrap();
+        let resources = self.store.read();
+        self.server.request(&request, &self.interest.view(&resources), self.now).unwrap();
     }
 
     fn note(&mut self, request: &Request) {
@@ -176,8 +178,9 @@ impl Simulation {
     /// The client has what the store has of what it asked for, and no more.
     fn check_settled(&self) {
         let resources = self.store.read();
+        let view = self.interest.view(&resources);
         for (kind, state) in &self.client.kinds {
-            let wanted = resources.of(*kind, self.client.form).filter(|resource| state.covers(&resource.name));
+            let wanted = view.of(*kind).filter(|resource| state.covers(&resource.name));
             let wanted: BTreeMap<_, _> = wanted.map(|r| (r.name.to_string(), r.version)).collect();
             let held: BTreeMap<_, _> = state.held.iter().map(|(name, r)| (name.clone(), r.version)).collect();
             assert_eq!(held, wanted, "{kind:?}");
