@@ -5,6 +5,7 @@ mod bootstrap;
 mod check;
 mod crds;
 mod echo;
+mod explain;
 mod logging;
 mod proxy;
 mod render;
@@ -41,6 +42,7 @@ enum Command {
     Check(check::Args),
     Render(render::Args),
     Status(status::Args),
+    Explain(explain::Args),
     Usage(usage::Args),
     Crds(crds::Args),
     #[command(subcommand)]
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Usage(args) => usage::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Bootstrap(kind) => bootstrap::run(&kind),

@@ -235,9 +235,8 @@ pub fn step(one: Tried<'_>, other: Tried<'_>) -> Option<Step> {
     (one.asked == other.asked).then(|| one.precedence().step(&other.precedence()))
 }
 
-/// Whether `one` is tried before `other`.
-#[cfg(test)]
-pub(super) fn is_before(one: Tried<'_>, other: Tried<'_>) -> bool {
+/// Whether `one` is tried before `other`. Both serve the same virtual host.
+pub fn is_before(one: Tried<'_>, other: Tried<'_>) -> bool {
     let key = |tried: &Tried<'_>| (std::cmp::Reverse(tried.asked), tried.precedence());
     key(&one) < key(&other)
 }

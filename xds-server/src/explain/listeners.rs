@@ -60,11 +60,12 @@ pub(super) fn describe(world: &World, question: &Question, chosen: &[Arc<Listene
     scene.listeners = chosen.iter().filter_map(|listener| describe_one(world, question, listener)).collect();
     let port = question.default_port();
     let named = chosen.iter().map(|listener| listener.address.port()).chain([port]).collect::<BTreeSet<_>>();
+    let connection = question.of_connection();
     let in_question = |fact: &&ListenerFact| {
         let gateway = || format!("{}/{}", fact.id.gateway.0, fact.id.gateway.1);
         !fact.programmed()
             && question.gateway.as_ref().is_none_or(|wanted| *wanted == gateway())
-            && (fact.hosts.is_empty() || fact.hosts.iter().any(|host| question.is_in(&host.to_string())))
+            && (fact.hosts.is_empty() || fact.hosts.iter().any(|host| connection.is_in(&host.to_string())))
     };
     let plans = world.ports().all().filter(|(port, _)| named.contains(port));
     let facts = plans.flat_map(|(_, plan)| plan.gateways.values().flatten()).filter(in_question);
@@ -87,14 +88,15 @@ fn describe_one(world: &World, question: &Question, listener: &Listener) -> Opti
     let (address, port, tls) = (listener.address.ip(), listener.address.port(), is_tls(listener));
     let edge = edge(listener)?;
     let chains = narrowed(listener, question).chains;
+    let connection = &question.of_connection();
     let of_chain = |chain: &FilterChain| {
         let routes = routes_of(chain)?;
         let secrets = chain.tls.iter().flat_map(|tls| &tls.secrets);
         Some(Chain {
             name: chain.name.clone(),
-            listener: tls.then(|| by_routes(world, question, routes)).flatten(),
+            listener: tls.then(|| by_routes(world, connection, routes)).flatten(),
             routes: routes.to_owned(),
-            certificates: secrets.filter_map(|secret| certificate(world, question, secret)).collect(),
+            certificates: secrets.filter_map(|secret| certificate(world, connection, secret)).collect(),
         })
     };
     Some(ListenerScene {
@@ -110,6 +112,7 @@ fn describe_one(world: &World, question: &Question, listener: &Listener) -> Opti
 
 /// A listener with nothing but what could take the host: the choice among what is left is the same.
 pub(super) fn narrowed(listener: &Listener, question: &Question) -> Listener {
+    let question = &question.of_connection();
     let takes = |name: &model::ServerName| match name {
         model::ServerName::Exact(name) => *name == question.host,
         model::ServerName::Suffix(suffix) => question.is_in(&format!("*.{suffix}")),

@@ -13,7 +13,7 @@ mod question;
 mod resources;
 mod scene;
 
-pub use candidates::{Tried, step};
+pub use candidates::{Tried, is_before, step};
 pub use question::Question;
 pub use scene::{
     Candidate, Certificate, Chain, GatewayListener, LeftOff, ListenerScene, MatchPlace, NearName, Owner, Parent, Place,

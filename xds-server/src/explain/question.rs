@@ -16,6 +16,9 @@ pub struct Question {
     /// Whether the connection is TLS.
     #[serde(default)]
     pub tls: bool,
+    /// The name that TLS asks for, where it is not the host.
+    #[serde(default)]
+    pub sni: Option<String>,
     /// Port, where the URL names one.
     #[serde(default)]
     pub port: Option<u16>,
@@ -30,10 +33,13 @@ impl Question {
     /// # Errors
     /// What cannot be a host or a Gateway, as a sentence.
     pub fn check(mut self) -> Result<Self, String> {
-        if self.host.is_empty() || self.host.len() > MAX_HOST || !self.host.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(format!("`host` must be a host's name of 1 to {MAX_HOST} visible ASCII characters"));
+        for (field, name) in [("host", Some(&mut self.host)), ("sni", self.sni.as_mut())] {
+            let Some(name) = name else { continue };
+            if name.is_empty() || name.len() > MAX_HOST || !name.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(format!("`{field}` must be a host's name of 1 to {MAX_HOST} visible ASCII characters"));
+            }
+            name.make_ascii_lowercase();
         }
-        self.host.make_ascii_lowercase();
         if let Some(gateway) = &self.gateway {
             let good = |part: &str| !part.is_empty() && part.len() <= MAX_NAME && !part.contains('/');
             if !gateway.split_once('/').is_some_and(|(namespace, name)| good(namespace) && good(name)) {
@@ -41,6 +47,11 @@ impl Question {
             }
         }
         Ok(self)
+    }
+
+    /// What is asked of the name that chooses among TLS listeners.
+    pub(crate) fn of_connection(&self) -> Self {
+        Self { host: self.sni.clone().unwrap_or_else(|| self.host.clone()), ..self.clone() }
     }
 
     /// The port that the URL means.

@@ -18,7 +18,9 @@ const MOST_ENDPOINTS: usize = 5000;
 /// Puts the resources in, as JSON, in sending order.
 pub(super) fn gather(world: &World, question: &Question, chosen: &[Arc<Listener>], scene: &mut Scene) {
     let snapshot = world.snapshot();
-    let listeners: Vec<Listener> = chosen.iter().map(|listener| narrowed(listener, question)).collect();
+    let listeners = chosen.iter().map(|listener| narrowed(listener, question));
+    // One of which no chain could take the connection takes none: there is no such resource.
+    let listeners: Vec<Listener> = listeners.filter(|listener| !listener.chains.is_empty()).collect();
     let names: BTreeSet<&str> = listeners.iter().flat_map(|l| &l.chains).filter_map(routes_of).collect();
     let hosts: Vec<&Arc<VirtualHost>> = names
         .iter()

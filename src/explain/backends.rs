@@ -1,0 +1,131 @@
+//! Where a request goes, and what each share of such requests gets.
+
+use weir_config::model::name::NO_CLUSTER;
+use weir_config::model::{EndpointSource, HealthStatus, LoadAssignment, Route, RouteAction, Split};
+use weir_xds_server::explain::Scene;
+
+use super::answer::{BackendPart, EndpointPart, Kind, ResultPart};
+use super::tables::{self, Decided, Tables};
+
+/// Endpoints of a backend that are shown.
+const MOST_ENDPOINTS: usize = 8;
+
+/// The backends of the route that matched, with the share of each.
+pub(super) fn of(scene: &Scene, tables: &Tables, decided: &Decided, model: Option<&Route>) -> Vec<BackendPart> {
+    let (Some(route), Some(RouteAction::Forward { split, missing, .. })) =
+        (&decided.route, model.map(|model| &model.action))
+    else {
+        return Vec::new();
+    };
+    let weights: Vec<u32> = match split {
+        Split::One(_) => vec![1],
+        Split::Weighted(list) => list.iter().map(|share| share.weight).collect(),
+    };
+    let sum: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+    let clusters = tables::clusters(route);
+    let backend = |(cluster, weight): (std::sync::Arc<weir_proxy::request::table::ClusterSlot>, u32)| {
+        let state = cluster.state.load();
+        let assignment = assignment(tables, &cluster.name);
+        // One that was left out of the answer for its size is not judged.
+        let unseen = assignment.is_none() && scene.left_off.endpoints > 0;
+        let used = |address| state.endpoints.iter().any(|endpoint| endpoint.address == address);
+        let all = assignment.into_iter().flat_map(|assignment| &assignment.localities);
+        let all = all.flat_map(|locality| locality.endpoints.iter().map(|e| (locality.locality.zone.as_str(), e)));
+        let endpoints = all.clone().take(MOST_ENDPOINTS).map(|(zone, endpoint)| EndpointPart {
+            address: endpoint.address.to_string(),
+            health: health(endpoint.health),
+            zone: zone.to_owned(),
+            used: used(endpoint.address),
+        });
+        BackendPart {
+            service: service(&cluster.name),
+            weight,
+            share: (f64::from(weight) / sum * 10_000.0).round() / 100.0,
+            status: match (state.known, state.endpoints.is_empty()) {
+                (false, _) => Some(*missing),
+                (true, true) if !unseen => Some(503),
+                (true, _) => None,
+            },
+            endpoints: endpoints.collect(),
+            endpoint_count: all.count(),
+            usable: state.endpoints.len(),
+            cluster: if *cluster.name == *NO_CLUSTER { String::new() } else { cluster.name.to_string() },
+        }
+    };
+    clusters.into_iter().zip(weights).map(backend).collect()
+}
+
+/// What a request gets that this route matched.
+pub(super) fn result(scene: &Scene, tables: &Tables, decided: &Decided, model: &Route) -> ResultPart {
+    let backends = of(scene, tables, decided, Some(model));
+    let unresolved = || {
+        let candidate = scene.candidates.iter().find(|c| c.matches.iter().any(|place| place.name == model.name));
+        let problems = candidate.map(|candidate| candidate.unresolved.as_slice()).unwrap_or_default();
+        if problems.is_empty() { String::new() } else { format!(": {}", problems.join("; ")) }
+    };
+    if let RouteAction::Direct { status } = &model.action {
+        let text = format!("the rule has no backend that can be used{}", unresolved());
+        return ResultPart { kind: Kind::Failed, status: Some(*status), text };
+    }
+    let shares = |wanted: &dyn Fn(&&BackendPart) -> bool| -> String {
+        let chosen = backends.iter().filter(|backend| backend.weight > 0).filter(wanted);
+        let text = |backend: &BackendPart| {
+            if backends.len() == 1 {
+                backend.service.clone()
+            } else {
+                format!("{} {}%", called(backend), backend.share)
+            }
+        };
+        chosen.map(text).collect::<Vec<_>>().join(", ")
+    };
+    let good = shares(&|backend| backend.status.is_none());
+    let bad = |status: u16| {
+        let names = shares(&|backend| backend.status == Some(status));
+        let why = if status == 503 { "no endpoint is ready".to_owned() } else { format!("not there{}", unresolved()) };
+        (!names.is_empty()).then(|| format!("{status} for {names} ({why})"))
+    };
+    let statuses: std::collections::BTreeSet<u16> =
+        backends.iter().filter(|backend| backend.weight > 0).filter_map(|backend| backend.status).collect();
+    let problems: Vec<String> = statuses.iter().filter_map(|status| bad(*status)).collect();
+    match (good.is_empty(), problems.is_empty()) {
+        (false, true) => ResultPart { kind: Kind::Forwarded, status: None, text: format!("goes to {good}") },
+        (false, false) => {
+            let text = format!("goes to {good}; {}", problems.join("; "));
+            ResultPart { kind: Kind::PartlyForwarded, status: None, text }
+        }
+        (true, _) => {
+            let status = if statuses.len() == 1 { statuses.first().copied() } else { None };
+            let text = format!("no backend can answer: {}", problems.join("; "));
+            ResultPart { kind: Kind::Failed, status, text }
+        }
+    }
+}
+
+/// A backend, as people name it.
+pub(super) fn called(backend: &BackendPart) -> &str {
+    if backend.service.is_empty() { "backends that are not there" } else { &backend.service }
+}
+
+/// `tenant/namespace/service/port` to `namespace/service:port`.
+fn service(cluster: &str) -> String {
+    match cluster.split('/').collect::<Vec<_>>().as_slice() {
+        [_, namespace, service, port] => format!("{namespace}/{service}:{port}"),
+        _ => String::new(),
+    }
+}
+
+fn assignment<'t>(tables: &'t Tables, cluster: &str) -> Option<&'t LoadAssignment> {
+    match &tables.snapshot.clusters.get(cluster)?.endpoints {
+        EndpointSource::Eds(service) => tables.snapshot.endpoints.get(service).map(|assignment| &**assignment),
+        EndpointSource::Static(assignment) => Some(assignment),
+    }
+}
+
+fn health(status: HealthStatus) -> &'static str {
+    match status {
+        HealthStatus::Unknown | HealthStatus::Healthy => "ready",
+        HealthStatus::Degraded => "terminating",
+        HealthStatus::Unhealthy => "unhealthy",
+        HealthStatus::Draining => "draining",
+    }
+}
