@@ -13,6 +13,7 @@ pub mod index;
 pub mod metrics;
 pub mod namespaces;
 pub mod scope;
+pub mod seen;
 pub mod server;
 pub mod state;
 pub mod status;

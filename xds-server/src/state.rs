@@ -12,6 +12,7 @@ use crate::ads::{Registry, Store};
 use crate::explain::{self, Question, Scene};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
+use crate::seen::News;
 use crate::status::report::{FindingReport, ObjectReport, StatusReport};
 use crate::steady::Steady;
 use crate::translate::Settings;
@@ -29,6 +30,7 @@ pub struct State {
     findings: Mutex<BTreeSet<Finding>>,
     ready: watch::Sender<bool>,
     usage: Arc<Stats>,
+    news: News,
 }
 
 impl State {
@@ -46,6 +48,7 @@ impl State {
             findings: Mutex::default(),
             ready: watch::Sender::new(false),
             usage,
+            news: News::default(),
         })
     }
 
@@ -74,6 +77,11 @@ impl State {
         &self.usage
     }
 
+    /// Word of statuses that may have to be written.
+    pub fn news(&self) -> &News {
+        &self.news
+    }
+
     /// Whether the first batch was taken in.
     pub fn is_ready(&self) -> bool {
         *self.ready.borrow()
@@ -94,10 +102,16 @@ impl State {
             let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
             let delta = world.apply(&batch.events, &self.store.read());
             self.count(&batch.events, &world);
+            self.news.changed(world.changed());
             let moved = if delta.is_some() { world.take_moved() } else { Vec::new() };
             (delta, moved)
         };
         self.metrics.translated(begun.elapsed());
+        let gone = batch.events.iter().filter_map(|event| match event {
+            Event::Delete(key) => Some(key),
+            _ => None,
+        });
+        self.news.seen(&batch.statuses, gone);
         let Some(delta) = delta else {
             let mut findings = batch.findings.clone();
             findings.push(fault());

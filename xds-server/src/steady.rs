@@ -27,6 +27,8 @@ pub(crate) struct Steady {
     /// False after a panic, until the world was made anew.
     whole: bool,
     apply: Apply,
+    /// Objects whose statuses are new, different or gone.
+    changed: BTreeSet<ObjectKey>,
 }
 
 type Apply = fn(&mut World, &[Event]) -> Delta;
@@ -37,7 +39,8 @@ impl Steady {
         let world = World::new(settings.clone());
         let moved = settings.system_namespaces.iter().cloned().collect();
         let objects = vec![HashMap::new(); Kind::ALL.len()];
-        Self { settings, objects, secrets: SecretsRead::All, world, moved, whole: true, apply: World::apply }
+        let (apply, changed): (Apply, _) = (World::apply, BTreeSet::new());
+        Self { settings, objects, secrets: SecretsRead::All, world, moved, changed, whole: true, apply }
     }
 
     /// The world; after a fault as it was left by it.
@@ -60,6 +63,11 @@ impl Steady {
         moved.into_iter().map(with_tenant).collect()
     }
 
+    /// Objects whose statuses changed with the last change that was taken in.
+    pub(crate) fn changed(&self) -> &BTreeSet<ObjectKey> {
+        &self.changed
+    }
+
     /// Takes changes in and says what they change in `published`; none where translation fails.
     pub(crate) fn apply(&mut self, events: &[Event], published: &Resources) -> Option<Delta> {
         for event in events {
@@ -80,6 +88,7 @@ impl Steady {
             let (world, apply) = (&mut self.world, self.apply);
             if let Ok(delta) = catch_unwind(AssertUnwindSafe(|| apply(world, events))) {
                 self.moved.extend(self.world.moved().cloned());
+                self.changed.clone_from(self.world.changed());
                 return Some(delta);
             }
             self.whole = false;
@@ -99,6 +108,7 @@ impl Steady {
             delta.removals.extend(gone.map(|old| (*kind, old.name.to_string())));
         }
         self.moved.extend(fresh.moved().cloned());
+        self.changed = self.world.statuses().keys().chain(fresh.statuses().keys()).cloned().collect();
         (self.world, self.whole) = (fresh, true);
         Some(delta)
     }

@@ -126,6 +126,16 @@ fn check(events: &[(usize, bool)], cuts: &[usize], unassigned: bool) -> Result<(
     let settings = Settings { unassigned_is_system: unassigned, ..Settings::default() };
     let mut world = World::new(settings.clone());
     let mut replayed = Snapshot::default();
+    let mut told = BTreeMap::new();
+    let mut apply = |world: &mut World, batch: &[Event]| {
+        replayed.apply(&world.apply(batch));
+        for key in world.changed() {
+            match world.statuses().get(key) {
+                Some(status) => told.insert(key.clone(), status.clone()),
+                None => told.remove(key),
+            };
+        }
+    };
     let mut left: BTreeMap<ObjectKey, Arc<Object>> = BTreeMap::new();
     let mut batch = Vec::new();
     // Begin with the first version of everything, so that there is something to disturb.
@@ -143,10 +153,10 @@ fn check(events: &[(usize, bool)], cuts: &[usize], unassigned: bool) -> Result<(
             Event::Delete(object.key())
         });
         if cuts.contains(&place) {
-            replayed.apply(&world.apply(&std::mem::take(&mut batch)));
+            apply(&mut world, &std::mem::take(&mut batch));
         }
     }
-    replayed.apply(&world.apply(&batch));
+    apply(&mut world, &batch);
 
     let mut fresh = World::new(settings);
     let list = support::applied(&left.into_values().collect::<Vec<_>>());
@@ -154,6 +164,7 @@ fn check(events: &[(usize, bool)], cuts: &[usize], unassigned: bool) -> Result<(
     prop_assert_eq!(world.snapshot(), fresh.snapshot());
     prop_assert_eq!(world.statuses(), fresh.statuses());
     prop_assert_eq!(&replayed, world.snapshot());
+    prop_assert_eq!(&told, world.statuses());
     prop_assert!(world.apply(&list).is_empty());
     Ok(())
 }

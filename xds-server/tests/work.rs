@@ -96,6 +96,33 @@ fn an_edited_route_works_out_its_tenant_and_sends_one_virtual_host() {
 }
 
 #[test]
+fn an_edit_changes_the_statuses_of_what_was_edited() {
+    let mut world = fleet();
+    let mut changed = |manifests: &str, generation: i64| {
+        let mut objects = support::objects(manifests);
+        for object in &mut objects {
+            std::sync::Arc::get_mut(object).unwrap().metadata_mut().generation = Some(generation);
+        }
+        world.apply(&support::applied(&objects));
+        let changed: Vec<String> = world.changed().iter().map(ToString::to_string).collect();
+        let observed = world.changed().iter().map(|key| world.statuses()[key].observed_generation);
+        assert!(observed.into_iter().all(|observed| observed.is_none_or(|observed| observed == generation)));
+        changed
+    };
+    assert_eq!(changed(&route(7, "/new"), 2), ["HTTPRoute n7/web"]);
+    // Nothing but the generation: the status says that it is seen.
+    assert_eq!(changed(&route(7, "/new"), 3), ["HTTPRoute n7/web"]);
+    assert!(changed(&route(7, "/new"), 3).is_empty());
+    assert!(changed(&slice(7, "10.0.0.9"), 4).is_empty(), "what serves well is no news");
+    let tenants = format!("t{TENANTS}");
+    let new = changed(&tenant(TENANTS, "/"), 5);
+    assert_eq!(
+        new,
+        ["Gateway weir-system/public", &format!("HTTPRoute n{TENANTS}/web"), "Plan pro", &format!("Tenant {tenants}")]
+    );
+}
+
+#[test]
 fn a_changed_slice_sends_one_load_assignment() {
     let (sent, work) = edit(&mut fleet(), &slice(7, "10.0.0.2"));
     assert_eq!(sent, ["ClusterLoadAssignment n7/web/80"]);

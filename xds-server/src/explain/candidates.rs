@@ -135,6 +135,7 @@ fn judge_parent(
     };
     match attach(facts, ports, namespace, parent) {
         Attachment::NotOurs => return None,
+        Attachment::Nowhere(message) => (judged.reason, judged.message) = ("NoMatchingParent".to_owned(), message),
         Attachment::Refused(reason, message) => (judged.reason, judged.message) = (reason.to_owned(), message),
         Attachment::To(listeners) => {
             let served = serve(facts, ports, group, hostnames, &listeners);

@@ -41,6 +41,11 @@ impl<K: Ord + Clone, O: Ord + Clone> Reverse<K, O> {
         self.owners.get(key).into_iter().flatten()
     }
 
+    /// Number of owners that depend on `key`.
+    pub fn count(&self, key: &K) -> usize {
+        self.owners.get(key).map_or(0, BTreeSet::len)
+    }
+
     /// Keys that `owner` depends on.
     pub fn keys(&self, owner: &O) -> impl Iterator<Item = &K> {
         self.keys.get(owner).into_iter().flatten()

@@ -105,7 +105,7 @@ fn batch() -> Batch {
     let plan = Plan::new("pro", PlanSpec::default());
     let finding =
         Finding { file: "a.yaml".into(), line: 3, object: None, error: FieldError::new("spec.plan", "is missing") };
-    Batch { events: vec![Event::Apply(Arc::new(plan.into()))], findings: vec![finding], waiting: false }
+    Batch { events: vec![Event::Apply(Arc::new(plan.into()))], findings: vec![finding], ..Batch::default() }
 }
 
 #[tokio::test]

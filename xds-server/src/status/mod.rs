@@ -1,27 +1,44 @@
 //! Status of objects: Kubernetes conditions, as plain values. Computed by [`crate::translate`],
-//! shown by `weir status` and `weir check`.
+//! shown by `weir status` and `weir check`, and written to the cluster by the leader.
+//!
+//! [`render`] says how they look there, and whether what is there differs.
 
+pub mod features;
+pub mod render;
 pub mod report;
 
 use serde::{Deserialize, Serialize};
 use weir_config::kinds::gateway::ParentReference;
+use weir_config::kinds::plan::PlanSpec;
 
 /// Status of one object, in the Gateway API's shapes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectStatus {
+    /// `metadata.generation` of the object that this is about; none where its source does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
     /// Conditions of the object itself (GatewayClass, Gateway, Plan, Tenant).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// What a GatewayClass's controller serves of the Gateway API.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supported_features: Vec<String>,
+    /// A Gateway's addresses, where clients reach it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<Address>,
     /// A Gateway's listeners.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<ListenerStatus>,
     /// A route's parents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<ParentStatus>,
-    /// A Tenant's namespaces and names.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What a Tenant has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantStatus>,
+    /// Who uses a Plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
 }
 
 /// `metav1.Condition` without its time of transition, which only a store knows.
@@ -70,6 +87,28 @@ pub struct ListenerStatus {
     pub supported_kinds: Vec<String>,
     /// Conditions.
     pub conditions: Vec<Condition>,
+    /// What serves it, by the names of resources; of the server alone.
+    #[serde(skip)]
+    pub served_by: Vec<ServedBy>,
+}
+
+/// Resources by which an address of a listener is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedBy {
+    /// Name of the xDS Listener.
+    pub listener: String,
+    /// Name of the RouteConfiguration.
+    pub routes: String,
+}
+
+/// `GatewayStatusAddress`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Address {
+    /// `IPAddress` or `Hostname`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// The address.
+    pub value: String,
 }
 
 /// `RouteParentStatus`.
@@ -80,6 +119,10 @@ pub struct ParentStatus {
     pub parent_ref: ParentReference,
     /// Conditions.
     pub conditions: Vec<Condition>,
+    /// Whether it is a Gateway of Weir's for certain. Of one that does not exist nobody knows whose it would be:
+    /// people who ask Weir are told, and nothing is written to the route.
+    #[serde(skip)]
+    pub claimed: bool,
 }
 
 /// What a Tenant has.
@@ -87,11 +130,48 @@ pub struct ParentStatus {
 #[serde(rename_all = "camelCase")]
 pub struct TenantStatus {
     /// Its namespaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
     /// Names (its `hostnames`) that it owns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
-    /// Names that another tenant owns, with that tenant's name.
-    pub lost: Vec<(String, String)>,
+    /// Names that another tenant owns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost_hostnames: Vec<LostHostname>,
+    /// The limits that are enforced: its Plan's, and its own over them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<PlanSpec>,
+    /// What it used in this month.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<MonthUsage>,
+}
+
+/// A name that a Tenant claims and another owns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostHostname {
+    /// The name.
+    pub hostname: String,
+    /// The Tenant that owns it.
+    pub owner: String,
+}
+
+/// Usage of a calendar month (UTC), rounded down to three digits, so that a status changes now and then and not
+/// with every request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonthUsage {
+    /// The month, as `2026-11`.
+    pub month: String,
+    /// Requests.
+    pub requests: u64,
+    /// Bytes, both ways.
+    pub bytes: u64,
+}
+
+/// Who uses a Plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanStatus {
+    /// Tenants that have it.
+    pub tenants: u64,
 }
 
 /// Conditions that report something wrong, each with the place in the object that it is about.

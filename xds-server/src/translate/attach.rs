@@ -10,6 +10,8 @@ use crate::index::{NsName, selector};
 pub(crate) enum Attachment<'a> {
     /// It is not about a Gateway of Weir's, which says nothing to it.
     NotOurs,
+    /// There is no such Gateway: a sentence.
+    Nowhere(String),
     /// The route is not accepted there: a reason and a sentence.
     Refused(&'static str, String),
     /// These listeners take it, as far as hostnames allow.
@@ -34,7 +36,7 @@ pub(crate) fn attach<'a>(facts: &Facts, ports: &'a Ports, namespace: &str, paren
             None => " (a parentRef without `namespace` means a Gateway of the route's own)",
         };
         let message = format!("there is no Gateway {}/{}{hint}", gateway.0, gateway.1);
-        return Attachment::Refused("NoMatchingParent", message);
+        return Attachment::Nowhere(message);
     }
     if facts.own_gateway(&gateway.0, &gateway.1).is_none() {
         return Attachment::NotOurs;

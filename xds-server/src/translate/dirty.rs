@@ -21,8 +21,10 @@ pub(crate) struct Dirty {
     pub(crate) entries: BTreeSet<Pattern>,
     pub(crate) endpoints: BTreeSet<NsName>,
     pub(crate) secrets: BTreeSet<NsName>,
-    /// Gateways whose status may be different.
+    /// Gateways, Plans and Tenants whose status may be different.
     pub(crate) gateways: BTreeSet<NsName>,
+    pub(crate) plan_statuses: BTreeSet<String>,
+    pub(crate) tenant_statuses: BTreeSet<String>,
     pub(crate) limits: bool,
     /// Namespaces whose tenant may be another.
     pub(crate) namespaces: BTreeSet<String>,
@@ -65,8 +67,9 @@ impl Dirty {
         match key.kind {
             Kind::Namespace => self.namespace(facts, links, &key.name, &selecting),
             Kind::Tenant => {
-                limits.learn_tenant(facts, &key.name);
+                self.plan_statuses.extend(limits.learn_tenant(facts, &key.name));
                 self.limits = true;
+                self.tenant_statuses.insert(key.name.clone());
                 self.tenant(facts, links, &key.name);
                 for namespace in namespaces {
                     self.namespace(facts, links, &namespace, &[]);
@@ -82,6 +85,8 @@ impl Dirty {
             Kind::Plan => {
                 limits.learn_plan(facts, &key.name);
                 self.limits = true;
+                self.plan_statuses.insert(key.name.clone());
+                self.tenant_statuses.extend(limits.users(&key.name));
                 if change.old.is_some() != change.new.is_some() {
                     self.groups.extend(limits.users(&key.name).into_iter().map(Group::Tenant));
                 }

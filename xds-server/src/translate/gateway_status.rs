@@ -7,14 +7,15 @@ use weir_config::kinds::gateway::{Gateway, GatewayClass};
 
 use super::facts::Facts;
 use super::listeners::addresses;
-use super::port_plan::{ListenerFact, ListenerId, Ports};
+use super::port_plan::{Bind, ListenerFact, ListenerId, Ports};
 use crate::index::NsName;
-use crate::status::{Condition, ListenerStatus, ObjectStatus};
+use crate::status::{Condition, ListenerStatus, ObjectStatus, ServedBy, features};
 
 /// Status of a GatewayClass; empty if it is another controller's.
 pub(crate) fn class(class: &GatewayClass) -> ObjectStatus {
     let mut status = ObjectStatus::default();
     if class.spec.controller_name == CONTROLLER_NAME {
+        status.supported_features = features::SUPPORTED.iter().map(ToString::to_string).collect();
         status.conditions.push(match &class.spec.parameters_ref {
             None => Condition::holds("Accepted", "Accepted", "Weir serves Gateways of this class"),
             Some(_) => Condition::fails("Accepted", "InvalidParameters", "spec.parametersRef is not supported"),
@@ -38,12 +39,17 @@ pub(crate) fn gateway(
         attached_routes: attached.get(&listener.id).copied().unwrap_or(0),
         supported_kinds: listener.supported_kinds.clone(),
         conditions: listener.conditions.clone(),
+        served_by: listener.binds.iter().filter_map(served_by).collect(),
     };
     ObjectStatus {
         conditions: vec![accepted(facts, id, gateway, &listeners), programmed(&listeners)],
         listeners: listeners.iter().map(status).collect(),
         ..ObjectStatus::default()
     }
+}
+
+fn served_by(bind: &Bind) -> Option<ServedBy> {
+    Some(ServedBy { listener: bind.listener.clone(), routes: bind.routes.clone()? })
 }
 
 fn accepted(facts: &Facts, id: &NsName, gateway: &Gateway, listeners: &[&ListenerFact]) -> Condition {

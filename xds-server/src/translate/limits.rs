@@ -31,12 +31,13 @@ impl Limits {
         self.put(plan.to_owned(), rate);
     }
 
-    /// Takes a Tenant's change in.
-    pub(crate) fn learn_tenant(&mut self, facts: &Facts, tenant: &str) {
+    /// Takes a Tenant's change in; answers with the plans that gained or lost it.
+    pub(crate) fn learn_tenant(&mut self, facts: &Facts, tenant: &str) -> Vec<String> {
         let object = facts.objects.tenant("", tenant).filter(|_| tenant != SYSTEM_TENANT);
         let plans: BTreeSet<String> = object.iter().map(|tenant| tenant.spec.plan.clone()).collect();
-        for plan in self.users.set(&tenant.to_owned(), plans) {
-            self.learn_plan(facts, &plan);
+        let moved = self.users.set(&tenant.to_owned(), plans);
+        for plan in &moved {
+            self.learn_plan(facts, plan);
         }
         if let Some(old) = self.overrides.remove(tenant) {
             self.buckets.remove(&old);
@@ -46,6 +47,12 @@ impl Limits {
             self.put(plan.clone(), Some(rate));
             self.overrides.insert(tenant.to_owned(), plan);
         }
+        moved
+    }
+
+    /// Number of a plan's tenants.
+    pub(crate) fn tenants(&self, plan: &str) -> usize {
+        self.users.count(&plan.to_owned())
     }
 
     /// Tenants of a plan.
@@ -99,6 +106,12 @@ pub(crate) fn unsupported(spec: &PlanSpec) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(field, set)| set.then_some(field))
     .collect()
+}
+
+/// The limits that hold for a tenant, of those that are enforced.
+pub(crate) fn in_force(facts: &Facts, tenant: &Tenant) -> PlanSpec {
+    let plan = facts.objects.plan("", &tenant.spec.plan).and_then(|plan| plan.spec.requests.as_ref());
+    PlanSpec { requests: override_of(tenant).or(plan).cloned(), ..PlanSpec::default() }
 }
 
 fn override_of(tenant: &Tenant) -> Option<&RequestRate> {

@@ -117,7 +117,8 @@ fn place(facts: &Facts, port: u16, candidate: Candidate, taken: &mut BTreeMap<Ip
             if let Some(routes) = &routes {
                 plan.routes.insert(routes.clone(), address);
             }
-            checked.fact.binds.push(Bind { address, routes });
+            let listener = name::listener(&facts.settings.edge, address, port);
+            checked.fact.binds.push(Bind { address, listener, routes });
         }
         if checked.tls {
             plan.secrets.extend(checked.secrets.iter().cloned());

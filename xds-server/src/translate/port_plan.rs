@@ -29,6 +29,8 @@ pub(crate) enum RoutesFrom {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bind {
     pub(crate) address: IpAddr,
+    /// The xDS Listener of that address.
+    pub(crate) listener: String,
     /// Its RouteConfiguration there; none while the listener is not programmed.
     pub(crate) routes: Option<String>,
 }

@@ -129,6 +129,11 @@ fn one_route(
     for (parent, attachment) in parents.iter().zip(attachments) {
         let conditions = match attachment {
             Attachment::NotOurs => continue,
+            Attachment::Nowhere(message) => {
+                let conditions = vec![Condition::fails("Accepted", "NoMatchingParent", message)];
+                status.parents.push(ParentStatus { claimed: false, ..parent_status(parent, conditions) });
+                continue;
+            }
             Attachment::Refused(reason, message) => vec![Condition::fails("Accepted", reason, message)],
             Attachment::To(listeners) => {
                 let served = serve(facts, ports, group, &route.spec.hostnames, &listeners);
@@ -159,7 +164,7 @@ fn one_route(
 }
 
 fn parent_status(parent: &ParentReference, conditions: Vec<Condition>) -> ParentStatus {
-    ParentStatus { parent_ref: parent.clone(), conditions }
+    ParentStatus { parent_ref: parent.clone(), conditions, claimed: true }
 }
 
 fn conditions(context: &Context<'_>, served: &Served, rules: &Rules) -> Vec<Condition> {

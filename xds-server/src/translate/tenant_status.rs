@@ -1,18 +1,18 @@
 //! Conditions of Tenants and Plans.
 
 use weir_config::kinds::SYSTEM_TENANT;
-use weir_config::kinds::plan::Plan;
+use weir_config::kinds::plan::{Plan, PlanSpec};
 use weir_config::kinds::tenant::{Isolation, Tenant, TenantState};
 
 use super::facts::Facts;
-use super::limits::unsupported;
+use super::limits::{in_force, unsupported};
 use super::tenant::namespaces;
 use super::unit::Group;
 use crate::index::{Belongs, Pattern};
-use crate::status::{Condition, ObjectStatus, TenantStatus};
+use crate::status::{Condition, LostHostname, ObjectStatus, PlanStatus, TenantStatus};
 
-/// Status of a Plan.
-pub(crate) fn plan(plan: &Plan) -> ObjectStatus {
+/// Status of a Plan that so many tenants have.
+pub(crate) fn plan(plan: &Plan, tenants: usize) -> ObjectStatus {
     let fields = unsupported(&plan.spec);
     let accepted = if fields.is_empty() {
         Condition::holds("Accepted", "Accepted", "every limit is enforced")
@@ -20,7 +20,8 @@ pub(crate) fn plan(plan: &Plan) -> ObjectStatus {
         let fields: Vec<String> = fields.iter().map(|field| format!("spec.{field}")).collect();
         Condition::fails("Accepted", "Unsupported", format!("not enforced yet: {}", fields.join(", ")))
     };
-    ObjectStatus { conditions: vec![accepted], ..ObjectStatus::default() }
+    let plan = Some(PlanStatus { tenants: u64::try_from(tenants).unwrap_or(u64::MAX) });
+    ObjectStatus { conditions: vec![accepted], plan, ..ObjectStatus::default() }
 }
 
 /// Status of a Tenant.
@@ -30,11 +31,16 @@ pub(crate) fn tenant(facts: &Facts, name: &str, tenant: &Tenant) -> ObjectStatus
         let conditions = vec![Condition::fails("Accepted", "Reserved", message)];
         return ObjectStatus { conditions, ..ObjectStatus::default() };
     }
-    let mut status =
-        TenantStatus { namespaces: namespaces(facts, &Group::Tenant(name.to_owned())), ..TenantStatus::default() };
+    let mut status = TenantStatus {
+        namespaces: namespaces(facts, &Group::Tenant(name.to_owned())),
+        limits: Some(in_force(facts, tenant)).filter(|limits| *limits != PlanSpec::default()),
+        ..TenantStatus::default()
+    };
     for entry in facts.names.entries(name) {
         match facts.names.owner(entry) {
-            Some(owner) if owner != name => status.lost.push((entry.to_string(), owner.to_owned())),
+            Some(owner) if owner != name => {
+                status.lost_hostnames.push(LostHostname { hostname: entry.to_string(), owner: owner.to_owned() });
+            }
             _ => status.hostnames.push(entry.to_string()),
         }
     }
@@ -83,8 +89,8 @@ fn namespaces_owned(facts: &Facts, name: &str) -> Condition {
 }
 
 fn hostnames_owned(tenant: &Tenant, status: &TenantStatus) -> Condition {
-    let mut problems: Vec<String> =
-        status.lost.iter().map(|(entry, owner)| format!("`{entry}` belongs to the older Tenant {owner}")).collect();
+    let lost = |lost: &LostHostname| format!("`{}` belongs to the older Tenant {}", lost.hostname, lost.owner);
+    let mut problems: Vec<String> = status.lost_hostnames.iter().map(lost).collect();
     let bad = tenant.spec.hostnames.iter().filter_map(|text| Some(format!("`{text}` {}", Pattern::parse(text).err()?)));
     problems.extend(bad);
     if problems.is_empty() {

@@ -34,6 +34,7 @@ pub struct World {
     ledger: Ledger,
     statuses: BTreeMap<ObjectKey, ObjectStatus>,
     moved: BTreeSet<String>,
+    changed: BTreeSet<ObjectKey>,
     work: Work,
 }
 
@@ -62,6 +63,7 @@ impl World {
 
     /// Takes changes in and says what they change in the resources. Costs what the change touches.
     pub fn apply(&mut self, events: &[Event]) -> Delta {
+        self.changed.clear();
         let mut dirty = Dirty { limits: self.ledger.snapshot().filters.is_empty(), ..Dirty::default() };
         for event in events {
             self.take(event, &mut dirty);
@@ -83,12 +85,13 @@ impl World {
             self.work_endpoints(service);
         }
         self.work.secrets = dirty.secrets.len();
-        for secret in dirty.secrets {
+        for secret in std::mem::take(&mut dirty.secrets) {
             self.work_secret(secret);
         }
         if dirty.limits {
             self.ledger.replace(&Maker::Limits, vec![self.limits.resource(&self.facts).into()]);
         }
+        self.work_policy_statuses(&dirty);
         self.work.gateways = dirty.gateways.len();
         for id in dirty.gateways {
             self.work_gateway(id);
@@ -132,6 +135,11 @@ impl World {
         }
     }
 
+    /// Objects of which the last [`World::apply`] changed the conditions, or that have none since.
+    pub fn changed(&self) -> &BTreeSet<ObjectKey> {
+        &self.changed
+    }
+
     /// What the last [`World::apply`] cost.
     pub fn work(&self) -> Work {
         self.work
@@ -154,27 +162,28 @@ impl World {
             return;
         }
         if new.is_none() {
-            self.statuses.remove(&key);
+            self.set_status(key.clone(), ObjectStatus::default());
         }
         let new = new.map(|object| &**object);
-        match new {
-            Some(Object::GatewayClass(class)) => self.set_status(key.clone(), gateway_status::class(class)),
-            Some(Object::Plan(plan)) => self.set_status(key.clone(), tenant_status::plan(plan)),
-            Some(Object::Tenant(tenant)) => {
-                let status = tenant_status::tenant(&self.facts, &key.name, tenant);
-                self.set_status(key.clone(), status);
-            }
-            _ => {}
+        if let Some(Object::GatewayClass(class)) = new {
+            self.set_status(key.clone(), gateway_status::class(class));
         }
         let change = Change { key: &key, old: old.as_deref(), new };
         dirty.learn(&mut self.facts, &mut self.links, &mut self.limits, &change);
     }
 
-    fn set_status(&mut self, key: ObjectKey, status: ObjectStatus) {
+    fn set_status(&mut self, key: ObjectKey, mut status: ObjectStatus) {
         if status.is_empty() {
-            self.statuses.remove(&key);
-        } else {
-            self.statuses.insert(key, status);
+            if self.statuses.remove(&key).is_some() {
+                self.changed.insert(key);
+            }
+            return;
+        }
+        let object = self.facts.objects.get(key.kind, &key.namespace, &key.name);
+        status.observed_generation = object.and_then(|object| object.metadata().generation);
+        if self.statuses.get(&key) != Some(&status) {
+            self.statuses.insert(key.clone(), status);
+            self.changed.insert(key);
         }
     }
 
@@ -212,11 +221,8 @@ impl World {
         for (key, status) in std::mem::take(&mut new.statuses) {
             self.set_status(key, status);
         }
-        if let Group::Tenant(name) = group
-            && let Some(object) = self.facts.objects.tenant("", name)
-        {
-            let status = tenant_status::tenant(&self.facts, name, object);
-            self.set_status(ObjectKey::new(Kind::Tenant, "", name), status);
+        if let Group::Tenant(name) = group {
+            dirty.tenant_statuses.insert(name.clone());
         }
         self.carve.set_domains(&self.facts, &self.ports, group, &old.domains, &new.domains);
         self.count_attached(&old, &new, dirty);
@@ -270,6 +276,21 @@ impl World {
             self.facts.certificates.get(&id).filter(|_| used).and_then(|certificate| certificate.as_ref().ok());
         let resources = secret.map(|secret| Resource::Secret(secret.clone())).into_iter().collect();
         self.ledger.replace(&Maker::Secret(id), resources);
+    }
+
+    fn work_policy_statuses(&mut self, dirty: &Dirty) {
+        for name in &dirty.plan_statuses {
+            if let Some(plan) = self.facts.objects.plan("", name) {
+                let status = tenant_status::plan(plan, self.limits.tenants(name));
+                self.set_status(ObjectKey::new(Kind::Plan, "", name), status);
+            }
+        }
+        for name in &dirty.tenant_statuses {
+            if let Some(tenant) = self.facts.objects.tenant("", name) {
+                let status = tenant_status::tenant(&self.facts, name, tenant);
+                self.set_status(ObjectKey::new(Kind::Tenant, "", name), status);
+            }
+        }
     }
 
     fn work_gateway(&mut self, id: NsName) {

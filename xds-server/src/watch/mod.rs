@@ -10,6 +10,8 @@ use std::sync::Arc;
 use weir_config::FieldError;
 use weir_config::kinds::{Object, ObjectKey};
 
+use crate::seen::Digest;
+
 /// What happened to an object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -50,6 +52,10 @@ pub struct Batch {
     pub findings: Vec<Finding>,
     /// The source has not seen everything yet and has no events, only findings that say why.
     pub waiting: bool,
+    /// What the statuses of objects were when they were seen, where the source knows: of each object of a kind that
+    /// [`has_status`](crate::seen::has_status), [`digest_of`](crate::seen::digest_of) its `.status`. Objects
+    /// themselves come without, so that a status that was written makes nothing anew.
+    pub statuses: Vec<(ObjectKey, Digest)>,
 }
 
 /// A document or an object that cannot be used (of a directory, what it said before keeps serving), or what is
