@@ -3,7 +3,8 @@
 //! review is reading the difference.
 //!
 //! A file that begins with `# with NAME` stands on the manifests of `golden/with/NAME.yaml`, and
-//! shows only what is not there without it.
+//! shows only what is not there without it. A line `# class NAME: PATTERN, PATTERN` is a proxy class;
+//! without any there is one edge, `edge`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use weir_config::model::{Resource, Snapshot};
 use weir_config::xds;
-use weir_xds_server::translate::{Settings, World};
+use weir_xds_server::translate::{Classes, Settings, World};
 
 const RESOURCES: &str = "# ---- resources\n";
 const CONDITIONS: &str = "# ---- conditions\n";
@@ -36,9 +37,16 @@ fn show(resource: &Resource) -> String {
     format!("# {} {}\n{}\n", resource.kind().message(), resource.name(), serde_json::to_string_pretty(&json).unwrap())
 }
 
+fn classes(manifests: &str) -> Classes {
+    let listed = manifests.lines().filter_map(|line| line.strip_prefix("# class ")?.split_once(": "));
+    let listed: Vec<(&str, Vec<&str>)> =
+        listed.map(|(name, patterns)| (name, patterns.split(", ").collect())).collect();
+    if listed.is_empty() { Settings::default().classes } else { Classes::new(listed) }
+}
+
 fn result(manifests: &str) -> String {
     let unassigned_is_system = manifests.contains("# --unassigned=system\n");
-    let settings = Settings { unassigned_is_system, ..Settings::default() };
+    let settings = Settings { unassigned_is_system, classes: classes(manifests), ..Settings::default() };
     let base = match manifests.lines().next().and_then(|line| line.strip_prefix("# with ")) {
         Some(name) => fs::read_to_string(directory().join("with").join(format!("{name}.yaml"))).unwrap(),
         None => String::new(),

@@ -1,6 +1,7 @@
 //! Which listeners could take a connection.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::client::verify_server_name;
@@ -15,6 +16,7 @@ use super::{Question, Scene};
 use crate::index::Pattern;
 use crate::translate::World;
 use crate::translate::port_plan::{ListenerFact, ListenerId};
+use crate::translate::unit::PortId;
 
 /// Listeners of one answer.
 const MOST_LISTENERS: usize = 32;
@@ -37,11 +39,11 @@ pub(super) fn choose(world: &World, question: &Question, scene: &mut Scene) -> V
     let gateway = question.gateway.as_deref().and_then(|gateway| gateway.split_once('/'));
     let bound = gateway.map(|(namespace, name)| {
         let id = (namespace.to_owned(), name.to_owned());
-        let facts = world.ports().listeners(&id);
-        facts.flat_map(|fact| fact.binds.iter().map(|bind| (bind.address, fact.port))).collect::<BTreeSet<_>>()
+        let facts = world.ports().listeners(world.facts(), &id);
+        facts.flat_map(|fact| fact.binds.iter().map(|bind| (fact.port, bind.address))).collect::<BTreeSet<_>>()
     });
     let of_gateway = |listener: &Listener| {
-        bound.as_ref().is_none_or(|bound| bound.contains(&(listener.address.ip(), listener.address.port())))
+        bound.as_ref().is_none_or(|bound| place(world, listener).is_some_and(|place| bound.contains(&place)))
     };
     let of_kind: Vec<&Arc<Listener>> = all().filter(|l| is_tls(l) == question.tls && of_gateway(l)).collect();
     let port = question.default_port();
@@ -67,7 +69,7 @@ pub(super) fn describe(world: &World, question: &Question, chosen: &[Arc<Listene
             && question.gateway.as_ref().is_none_or(|wanted| *wanted == gateway())
             && (fact.hosts.is_empty() || fact.hosts.iter().any(|host| connection.is_in(&host.to_string())))
     };
-    let plans = world.ports().all().filter(|(port, _)| named.contains(port));
+    let plans = world.ports().all().filter(|(port, _)| named.contains(&port.number));
     let facts = plans.flat_map(|(_, plan)| plan.gateways.values().flatten()).filter(in_question);
     scene.troubles = facts.take(MOST_TROUBLES).map(trouble).collect();
 }
@@ -78,7 +80,7 @@ fn trouble(fact: &ListenerFact) -> Trouble {
     Trouble {
         gateway: format!("{}/{}", fact.id.gateway.0, fact.id.gateway.1),
         listener: fact.id.listener.clone(),
-        port: fact.port,
+        port: fact.port.number,
         reason: condition.map(|condition| condition.reason.clone()).unwrap_or_default(),
         message: condition.map(|condition| condition.message.clone()).unwrap_or_default(),
     }
@@ -142,6 +144,12 @@ fn edge(listener: &Listener) -> Option<String> {
     listener.name.split_once('/').map(|(edge, _)| edge.to_owned())
 }
 
+/// The port and the address where a listener is.
+fn place(world: &World, listener: &Listener) -> Option<(PortId, IpAddr)> {
+    let edge = world.facts().settings.classes.find(&edge(listener)?)?;
+    Some((PortId { edge, number: listener.address.port() }, listener.address.ip()))
+}
+
 /// The Gateway's listener that has a RouteConfiguration to itself.
 fn by_routes(world: &World, question: &Question, routes: &str) -> Option<GatewayListener> {
     let facts = world.ports().all().flat_map(|(_, plan)| plan.gateways.values().flatten());
@@ -150,7 +158,7 @@ fn by_routes(world: &World, question: &Question, routes: &str) -> Option<Gateway
 }
 
 fn most_specific(world: &World, question: &Question, listener: &Listener) -> Option<GatewayListener> {
-    let (address, port) = (listener.address.ip(), listener.address.port());
+    let (port, address) = place(world, listener)?;
     let table = world.ports().table(port, address)?;
     let own = Pattern::parse(&question.host).ok();
     let wider: Vec<Pattern> = match &own {

@@ -14,7 +14,7 @@ use weir_config::bootstrap::{Address, ServerBootstrap, Unassigned};
 
 use crate::ads::DeltaService;
 use crate::state::State;
-use crate::translate::Settings;
+use crate::translate::{Classes, Settings};
 use crate::usage::als::AccessLogs;
 use crate::usage::intake::Intake;
 use crate::usage::metrics::Stats;
@@ -178,7 +178,7 @@ async fn feed(mut source: impl Source, state: Arc<State>, stop: CancellationToke
 
 fn settings(bootstrap: &ServerBootstrap) -> Settings {
     Settings {
-        edge: bootstrap.edge.name.clone(),
+        classes: Classes::from(bootstrap.classes().as_slice()),
         system_namespaces: bootstrap.system_namespaces.clone(),
         unassigned_is_system: bootstrap.unassigned == Unassigned::System,
         access_log: bootstrap.edge.access_log,

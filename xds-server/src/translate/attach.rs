@@ -41,13 +41,17 @@ pub(crate) fn attach<'a>(facts: &Facts, ports: &'a Ports, namespace: &str, paren
     if facts.own_gateway(&gateway.0, &gateway.1).is_none() {
         return Attachment::NotOurs;
     }
+    if facts.edge_of(&gateway).is_none() {
+        let message = format!("no proxy class serves Gateway {}/{}", gateway.0, gateway.1);
+        return Attachment::Refused("NoProxyClass", message);
+    }
     if let Some((reason, message)) = facts.without_tenant(namespace) {
         return Attachment::Refused(reason, message);
     }
     let named: Vec<&ListenerFact> = ports
-        .listeners(&gateway)
+        .listeners(facts, &gateway)
         .filter(|listener| parent.section_name.as_ref().is_none_or(|name| *name == listener.id.listener))
-        .filter(|listener| parent.port.is_none_or(|port| port == listener.port))
+        .filter(|listener| parent.port.is_none_or(|port| port == listener.port.number))
         .collect();
     if named.is_empty() {
         let message = format!("Gateway {}/{} has no listener of that name and port", gateway.0, gateway.1);

@@ -10,7 +10,7 @@ use weir_config::model::{ResourceType, VirtualHost, name};
 use super::facts::Facts;
 use super::ledger::Ledger;
 use super::port_plan::{ListenerId, Ports, Table};
-use super::unit::{Group, Maker};
+use super::unit::{Group, Maker, PortId};
 use crate::index::Pattern;
 
 /// Domains by RouteConfiguration, each with whose it is and at which listener.
@@ -23,7 +23,7 @@ pub(crate) struct Carve {
     /// Served wildcards, by the RouteConfigurations that have them.
     wildcards: BTreeMap<Pattern, BTreeSet<String>>,
     /// Port and address of each RouteConfiguration.
-    places: BTreeMap<String, (u16, IpAddr)>,
+    places: BTreeMap<String, (PortId, IpAddr)>,
     carved: BTreeMap<String, BTreeSet<Pattern>>,
     dirty: BTreeSet<(String, Pattern)>,
 }
@@ -33,7 +33,7 @@ impl Carve {
     /// there.
     pub(crate) fn set_port(
         &mut self,
-        port: u16,
+        port: PortId,
         old: &BTreeMap<String, IpAddr>,
         new: &BTreeMap<String, IpAddr>,
         changed: &BTreeSet<(IpAddr, Pattern)>,

@@ -6,17 +6,18 @@ use weir_config::kinds::gateway::Gateway;
 use weir_config::kinds::{Kind, Object, ObjectKey, SYSTEM_TENANT};
 
 use super::backends::ServicePort;
+use super::classes::EdgeId;
 use super::facts::{Facts, Moved};
 use super::limits::Limits;
 use super::tenant;
-use super::unit::Group;
+use super::unit::{Group, PortId};
 use crate::index::objects::service_of;
 use crate::index::{NsName, Pattern, Reverse};
 
 /// Units to work out.
 #[derive(Debug, Default)]
 pub(crate) struct Dirty {
-    pub(crate) ports: BTreeSet<u16>,
+    pub(crate) ports: BTreeSet<PortId>,
     pub(crate) groups: BTreeSet<Group>,
     pub(crate) entries: BTreeSet<Pattern>,
     pub(crate) endpoints: BTreeSet<NsName>,
@@ -34,13 +35,13 @@ pub(crate) struct Dirty {
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     /// Ports to the Gateways that have a listener there.
-    pub(crate) gateway_ports: Reverse<u16, NsName>,
-    pub(crate) port_names: Reverse<Pattern, u16>,
-    pub(crate) port_wildcards: Reverse<Pattern, u16>,
+    pub(crate) gateway_ports: Reverse<PortId, NsName>,
+    pub(crate) port_names: Reverse<Pattern, PortId>,
+    pub(crate) port_wildcards: Reverse<Pattern, PortId>,
     /// Secrets that are referred to, and those that are used.
-    pub(crate) port_secrets: Reverse<NsName, u16>,
-    pub(crate) port_uses: Reverse<NsName, u16>,
-    pub(crate) port_grants: Reverse<String, u16>,
+    pub(crate) port_secrets: Reverse<NsName, PortId>,
+    pub(crate) port_uses: Reverse<NsName, PortId>,
+    pub(crate) port_grants: Reverse<String, PortId>,
     pub(crate) group_gateways: Reverse<NsName, Group>,
     pub(crate) group_names: Reverse<Pattern, Group>,
     pub(crate) group_services: Reverse<NsName, Group>,
@@ -187,13 +188,15 @@ impl Dirty {
         old: Option<&Object>,
         new: Option<&Object>,
     ) {
-        let ports = |object: Option<&Object>| -> BTreeSet<u16> {
-            match object {
-                Some(Object::Gateway(gateway)) => ports_of(gateway),
+        let id = (key.namespace.clone(), key.name.clone());
+        // Which edge serves it is in its name, and never changes.
+        let edge = facts.edge_of(&id);
+        let ports = |object: Option<&Object>| -> BTreeSet<PortId> {
+            match (edge, object) {
+                (Some(edge), Some(Object::Gateway(gateway))) => ports_of(edge, gateway),
                 _ => BTreeSet::new(),
             }
         };
-        let id = (key.namespace.clone(), key.name.clone());
         self.ports.extend(ports(old));
         self.ports.extend(ports(new));
         let served = facts.own_gateway(&key.namespace, &key.name).is_some();
@@ -208,6 +211,6 @@ impl Dirty {
     }
 }
 
-fn ports_of(gateway: &Gateway) -> BTreeSet<u16> {
-    gateway.spec.listeners.iter().map(|listener| listener.port).collect()
+fn ports_of(edge: EdgeId, gateway: &Gateway) -> BTreeSet<PortId> {
+    gateway.spec.listeners.iter().map(|listener| PortId { edge, number: listener.port }).collect()
 }

@@ -8,6 +8,7 @@ use weir_config::kinds::tenant::TenantState;
 use weir_config::kinds::{CONTROLLER_NAME, Kind, Object, ObjectKey, SYSTEM_TENANT};
 use weir_config::model::Secret;
 
+use super::classes::EdgeId;
 use super::{Settings, secrets};
 use crate::index::{Age, Belongs, Names, NsName, Objects, Pattern, Tenancy};
 use crate::watch::SecretsRead;
@@ -106,6 +107,11 @@ impl Facts {
         self.objects
             .class("", &gateway.spec.gateway_class_name)
             .is_some_and(|class| class.spec.controller_name == CONTROLLER_NAME)
+    }
+
+    /// The edge that serves a Gateway; none: no proxy class lists it.
+    pub(crate) fn edge_of(&self, gateway: &NsName) -> Option<EdgeId> {
+        self.settings.classes.of(&gateway.0, &gateway.1)
     }
 
     /// A Gateway, if it is of a class of Weir's.

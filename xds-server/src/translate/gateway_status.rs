@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use weir_config::kinds::CONTROLLER_NAME;
-use weir_config::kinds::gateway::{Gateway, GatewayClass};
+use weir_config::kinds::gateway::{Gateway, GatewayClass, GatewayListener};
 
 use super::facts::Facts;
 use super::listeners::addresses;
@@ -32,7 +32,10 @@ pub(crate) fn gateway(
     id: &NsName,
     gateway: &Gateway,
 ) -> ObjectStatus {
-    let mut listeners: Vec<&ListenerFact> = ports.listeners(id).collect();
+    if facts.edge_of(id).is_none() {
+        return without_class(facts, gateway);
+    }
+    let mut listeners: Vec<&ListenerFact> = ports.listeners(facts, id).collect();
     listeners.sort_by_key(|listener| listener.index);
     let status = |listener: &&ListenerFact| ListenerStatus {
         name: listener.id.listener.clone(),
@@ -50,6 +53,24 @@ pub(crate) fn gateway(
 
 fn served_by(bind: &Bind) -> Option<ServedBy> {
     Some(ServedBy { listener: bind.listener.clone(), routes: bind.routes.clone()? })
+}
+
+/// Status of a Gateway that no proxy class serves.
+fn without_class(facts: &Facts, gateway: &Gateway) -> ObjectStatus {
+    let message = format!("no proxy class serves it: proxyClasses of the server lists {}", facts.settings.classes);
+    let conditions = || {
+        let programmed = Condition::fails("Programmed", "Invalid", "no proxy class serves the Gateway");
+        vec![Condition::fails("Accepted", "NoProxyClass", message.clone()), programmed]
+    };
+    let status = |listener: &GatewayListener| ListenerStatus {
+        name: listener.name.clone(),
+        attached_routes: 0,
+        supported_kinds: Vec::new(),
+        conditions: conditions(),
+        served_by: Vec::new(),
+    };
+    let listeners = gateway.spec.listeners.iter().map(status).collect();
+    ObjectStatus { conditions: conditions(), listeners, ..ObjectStatus::default() }
 }
 
 fn accepted(facts: &Facts, id: &NsName, gateway: &Gateway, listeners: &[&ListenerFact]) -> Condition {

@@ -5,7 +5,7 @@ use weir_config::kinds::gateway::{GATEWAY_GROUP, Gateway, GatewayListener, Secre
 
 use super::facts::Facts;
 use super::port_plan::{ListenerFact, ListenerId, PortPlan, RoutesFrom};
-use super::unit::Group;
+use super::unit::{Group, PortId};
 use crate::index::references::{Party, permitted};
 use crate::index::{NsName, Pattern};
 use crate::status::Condition;
@@ -25,10 +25,8 @@ pub(crate) struct Checked {
 pub(crate) fn check(
     facts: &Facts,
     owner: &Group,
-    id: &NsName,
-    gateway: &Gateway,
-    index: usize,
-    listener: &GatewayListener,
+    (id, gateway): (&NsName, &Gateway),
+    (port, index, listener): (PortId, usize, &GatewayListener),
     plan: &mut PortPlan,
 ) -> Checked {
     let tls = listener.protocol == "HTTPS";
@@ -58,7 +56,7 @@ pub(crate) fn check(
     let fact = ListenerFact {
         id: ListenerId { gateway: id.clone(), listener: listener.name.clone() },
         index,
-        port: listener.port,
+        port,
         hosts,
         binds: Vec::new(),
         accepted: refused.is_none(),

@@ -1,4 +1,4 @@
-//! The listeners of one port: which Gateways' listeners share it, what they become, and how a host
+//! The listeners of one port of an edge: which Gateways' listeners share it, what they become, and how a host
 //! finds its own.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use super::facts::Facts;
 use super::listener_checks::{Checked, check};
 use super::port_plan::{Bind, ListenerId, PortPlan, Table};
 use super::sni;
-use super::unit::Group;
+use super::unit::{Group, PortId};
 use crate::index::{Age, NsName, Pattern};
 
 /// A listener with what decides whether it comes first.
@@ -34,15 +34,15 @@ struct Taken {
 }
 
 /// Works one port out, from the Gateways that have a listener there.
-pub(crate) fn plan<'a>(facts: &Facts, port: u16, gateways: impl Iterator<Item = &'a NsName>) -> PortPlan {
+pub(crate) fn plan<'a>(facts: &Facts, port: PortId, gateways: impl Iterator<Item = &'a NsName>) -> PortPlan {
     let mut plan = PortPlan::default();
     let mut candidates = Vec::new();
     for id in gateways {
         let Some(gateway) = facts.own_gateway(&id.0, &id.1) else { continue };
         let owner = Group::of(&facts.tenancy, &id.0);
         let addresses = addresses(gateway).0;
-        for (index, listener) in gateway.spec.listeners.iter().enumerate().filter(|(_, l)| l.port == port) {
-            let checked = check(facts, &owner, id, gateway, index, listener, &mut plan);
+        for (index, listener) in gateway.spec.listeners.iter().enumerate().filter(|(_, l)| l.port == port.number) {
+            let checked = check(facts, &owner, (id, gateway), (port, index, listener), &mut plan);
             let order = (owner != Group::System, Age::of(&gateway.metadata), index);
             candidates.push(Candidate { order, owner: owner.clone(), addresses: addresses.clone(), checked });
         }
@@ -87,7 +87,7 @@ pub(crate) fn addresses(gateway: &weir_config::kinds::gateway::Gateway) -> (Vec<
 }
 
 /// Gives a listener its place on the port, or says who is there already.
-fn place(facts: &Facts, port: u16, candidate: Candidate, taken: &mut BTreeMap<IpAddr, Taken>, plan: &mut PortPlan) {
+fn place(facts: &Facts, port: PortId, candidate: Candidate, taken: &mut BTreeMap<IpAddr, Taken>, plan: &mut PortPlan) {
     let Candidate { owner, addresses, mut checked, .. } = candidate;
     let gateway = checked.fact.id.gateway.clone();
     let mut conflict = None;
@@ -102,7 +102,7 @@ fn place(facts: &Facts, port: u16, candidate: Candidate, taken: &mut BTreeMap<Ip
                 };
                 let hosts: Vec<Pattern> = checked.fact.hosts.iter().filter(|host| free(host)).cloned().collect();
                 if hosts.is_empty() {
-                    let message = format!("port {port} has an older listener with the same hostname");
+                    let message = format!("port {} has an older listener with the same hostname", port.number);
                     conflict = Some(("HostnameConflict", message));
                 } else {
                     checked.fact.hosts = hosts;
@@ -117,7 +117,7 @@ fn place(facts: &Facts, port: u16, candidate: Candidate, taken: &mut BTreeMap<Ip
             if let Some(routes) = &routes {
                 plan.routes.insert(routes.clone(), address);
             }
-            let listener = name::listener(&facts.settings.edge, address, port);
+            let listener = name::listener(facts.settings.classes.name(port.edge), address, port.number);
             checked.fact.binds.push(Bind { address, listener, routes });
         }
         if checked.tls {
@@ -147,7 +147,7 @@ fn conflict_at(addresses: &[IpAddr], tls: bool, taken: &BTreeMap<IpAddr, Taken>)
 /// Binds a listener to an address; the name of its RouteConfiguration there.
 fn bind(
     facts: &Facts,
-    port: u16,
+    port: PortId,
     address: IpAddr,
     owner: &Group,
     checked: &Checked,
@@ -163,9 +163,9 @@ fn bind(
     for host in &fact.hosts {
         here.table.insert(host.clone(), (fact.id.clone(), owner.clone()));
     }
-    let edge = &facts.settings.edge;
+    let edge = facts.settings.classes.name(port.edge);
     if !checked.tls {
-        let routes = name::http_routes(edge, address, port);
+        let routes = name::http_routes(edge, address, port.number);
         if here.chains.is_empty() {
             here.chains.push(chain(facts, routes.clone(), Vec::new(), None));
         }
@@ -175,7 +175,7 @@ fn bind(
         return None;
     }
     let (namespace, gateway) = &fact.id.gateway;
-    let routes = name::https_routes(edge, address, port, namespace, gateway, &fact.id.listener);
+    let routes = name::https_routes(edge, address, port.number, namespace, gateway, &fact.id.listener);
     let mut names: Vec<_> = fact.hosts.iter().filter_map(Pattern::server_name).collect();
     if fact.hosts.contains(&Pattern::ANY) {
         names.clear();
@@ -211,7 +211,7 @@ fn chain(
     }
 }
 
-fn finish(facts: &Facts, port: u16, address: IpAddr, taken: Taken, plan: &mut PortPlan) {
+fn finish(facts: &Facts, port: PortId, address: IpAddr, taken: Taken, plan: &mut PortPlan) {
     let Taken { tls, table, mut chains, place } = taken;
     if tls {
         plan.wildcards.extend(sni::give_back(facts, &table, &mut chains, &place));
@@ -224,6 +224,6 @@ fn finish(facts: &Facts, port: u16, address: IpAddr, taken: Taken, plan: &mut Po
     for name in plan.routes.iter().filter(|(_, at)| **at == address).map(|(name, _)| name.clone()) {
         plan.resources.push(RouteConfiguration { name, virtual_hosts: Vec::new(), vhds: true }.into());
     }
-    let name = name::listener(&facts.settings.edge, address, port);
-    plan.resources.push(Listener { name, address: SocketAddr::new(address, port), chains }.into());
+    let name = name::listener(facts.settings.classes.name(port.edge), address, port.number);
+    plan.resources.push(Listener { name, address: SocketAddr::new(address, port.number), chains }.into());
 }

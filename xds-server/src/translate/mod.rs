@@ -6,7 +6,7 @@
 //!
 //! | unit | becomes | files |
 //! | --- | --- | --- |
-//! | a port | Listener, RouteConfigurations | `listeners`, `listener_checks`, `sni` |
+//! | a port of an edge | Listener, RouteConfigurations | `classes`, `listeners`, `listener_checks`, `sni` |
 //! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `routes`, `matches`, `precedence`, `filters`, `backends` |
 //! | a border between tenants | a VirtualHost without routes | `carve` |
 //! | a Service | LoadAssignments | `endpoints` |
@@ -16,6 +16,7 @@
 pub(crate) mod attach;
 pub(crate) mod backends;
 mod carve;
+mod classes;
 mod dirty;
 mod duration;
 mod endpoints;
@@ -38,14 +39,15 @@ mod tenant_status;
 pub(crate) mod unit;
 mod world;
 
+pub use classes::{Classes, EdgeId};
 pub use precedence::Step;
 pub use world::{Work, World};
 
 /// What translation must know beside the objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Name of the edge, the first part of its resources' names.
-    pub edge: String,
+    /// The edges, and which Gateways each serves.
+    pub classes: Classes,
     /// Namespaces of the reserved tenant `system`.
     pub system_namespaces: Vec<String>,
     /// Whether namespaces of no tenant are served as `system` (`--unassigned=system`).
@@ -57,7 +59,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            edge: "edge".into(),
+            classes: Classes::one("edge"),
             system_namespaces: vec!["weir-system".into()],
             unassigned_is_system: false,
             access_log: true,

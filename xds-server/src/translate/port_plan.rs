@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use weir_config::model::Resource;
 
-use super::unit::Group;
+use super::facts::Facts;
+use super::unit::{Group, PortId};
 use crate::index::{NsName, Pattern};
 use crate::status::Condition;
 
@@ -41,7 +42,7 @@ pub(crate) struct ListenerFact {
     pub(crate) id: ListenerId,
     /// Place among the Gateway's listeners.
     pub(crate) index: usize,
-    pub(crate) port: u16,
+    pub(crate) port: PortId,
     pub(crate) hosts: Vec<Pattern>,
     pub(crate) binds: Vec<Bind>,
     pub(crate) accepted: bool,
@@ -66,7 +67,7 @@ impl ListenerFact {
 /// Listeners of one address by hostname, each with whose Gateway it is of.
 pub(crate) type Table = BTreeMap<Pattern, (ListenerId, Group)>;
 
-/// What the Gateways make of one port.
+/// What the Gateways make of one port of an edge.
 #[derive(Debug, Default)]
 pub(crate) struct PortPlan {
     pub(crate) gateways: BTreeMap<NsName, Vec<ListenerFact>>,
@@ -84,23 +85,25 @@ pub(crate) struct PortPlan {
     pub(crate) wildcards: BTreeSet<Pattern>,
 }
 
-/// All ports.
+/// All ports of all edges.
 #[derive(Debug, Default)]
-pub(crate) struct Ports(pub(crate) BTreeMap<u16, PortPlan>);
+pub(crate) struct Ports(pub(crate) BTreeMap<PortId, PortPlan>);
 
 impl Ports {
     /// A Gateway's listeners.
-    pub(crate) fn listeners(&self, gateway: &NsName) -> impl Iterator<Item = &ListenerFact> {
-        self.0.values().filter_map(move |plan| plan.gateways.get(gateway)).flatten()
+    pub(crate) fn listeners(&self, facts: &Facts, gateway: &NsName) -> impl Iterator<Item = &ListenerFact> {
+        let of_edge = |edge| PortId { edge, number: 0 }..=PortId { edge, number: u16::MAX };
+        let ports = facts.edge_of(gateway).map(|edge| self.0.range(of_edge(edge)));
+        ports.into_iter().flatten().filter_map(move |(_, plan)| plan.gateways.get(gateway)).flatten()
     }
 
     /// All ports, with what is made of each.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (u16, &PortPlan)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (PortId, &PortPlan)> {
         self.0.iter().map(|(port, plan)| (*port, plan))
     }
 
     /// The listeners of an address by hostname.
-    pub(crate) fn table(&self, port: u16, address: IpAddr) -> Option<&Table> {
+    pub(crate) fn table(&self, port: PortId, address: IpAddr) -> Option<&Table> {
         self.0.get(&port)?.tables.get(&address)
     }
 
@@ -108,7 +111,7 @@ impl Ports {
     /// tenant's own listeners take nothing from another tenant.
     pub(crate) fn most_specific(
         &self,
-        port: u16,
+        port: PortId,
         address: IpAddr,
         host: &Pattern,
         group: &Group,

@@ -2,6 +2,7 @@
 
 use weir_config::kinds::SYSTEM_TENANT;
 
+use super::classes::EdgeId;
 use crate::index::{Belongs, NsName, Tenancy};
 
 /// Whose routes are worked out together.
@@ -43,11 +44,18 @@ impl Group {
     }
 }
 
+/// A port of an edge: its listeners are worked out together, and know nothing of other edges'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PortId {
+    pub(crate) edge: EdgeId,
+    pub(crate) number: u16,
+}
+
 /// Who made a resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Maker {
-    /// A port's listeners.
-    Port(u16),
+    /// The listeners of a port.
+    Port(PortId),
     /// A tenant's routes.
     Group(Group),
     /// The borders between tenants and listeners.

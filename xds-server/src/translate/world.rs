@@ -14,7 +14,7 @@ use super::limits::Limits;
 use super::listeners;
 use super::port_plan::{ListenerId, PortPlan, Ports};
 use super::tenant::{self, GroupPlan};
-use super::unit::{Group, Maker};
+use super::unit::{Group, Maker, PortId};
 use super::{Settings, endpoints, gateway_status, tenant_status};
 use crate::index::{Belongs, NsName, Pattern};
 use crate::status::ObjectStatus;
@@ -41,7 +41,7 @@ pub struct World {
 /// How many units the last [`World::apply`] worked out, by kind: what a change costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Ports.
+    /// Ports of edges.
     pub ports: usize,
     /// Tenants; the platform and a namespace without a tenant count as one each.
     pub tenants: usize,
@@ -187,7 +187,7 @@ impl World {
         }
     }
 
-    fn work_port(&mut self, port: u16, dirty: &mut Dirty) {
+    fn work_port(&mut self, port: PortId, dirty: &mut Dirty) {
         let old = self.ports.0.remove(&port).unwrap_or_default();
         let mut new = listeners::plan(&self.facts, port, self.links.gateway_ports.owners(&port));
         self.ledger.replace(&Maker::Port(port), std::mem::take(&mut new.resources));
