@@ -8,8 +8,11 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::{Mutex, oneshot};
 use tokio_util::sync::CancellationToken;
-use weir_config::bootstrap::{Address, Admin, Endpoint, Period, ProxyBootstrap, ProxyUsage, ServerBootstrap, XdsPort};
+use weir_config::bootstrap::{
+    Address, Admin, Authentication, ClientTls, Endpoint, Period, ProxyBootstrap, ProxyUsage, ServerBootstrap, XdsPort,
+};
 use weir_proxy::run::{Proxy, service};
+use weir_xds_server::auth::issuer::Places;
 
 use crate::addresses::Addresses;
 use crate::check::Unassigned;
@@ -43,6 +46,9 @@ pub(crate) struct Args {
     /// Worker threads of the proxy; by default one for each CPU
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    /// Let in whoever can connect to the xDS port, without TLS; only with --xds on loopback or unix:/path
+    #[arg(long)]
+    anonymous: bool,
     /// Namespaces of no tenant: refuse them, or take them as the platform's own
     #[arg(long, value_enum, default_value_t)]
     unassigned: Unassigned,
@@ -59,18 +65,18 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let set_filter = logging::start(&args.log)?;
     anyhow::ensure!(args.dir.is_dir(), "{} is not a directory of manifests", args.dir.display());
     let addresses = Arc::new(Addresses::new(&args.state_dir)?);
-    let (server, mut bootstrap) = bootstraps(args);
+    let (settings, mut bootstrap) = bootstraps(args);
 
     // The proxy is told where the server really listens, so the server's ports come first.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let shutdown = CancellationToken::new();
     let (bound, heard) = oneshot::channel();
-    let task = runtime.spawn(server::serve(server, shutdown.clone(), Arc::clone(&addresses), bound));
+    let task = runtime.spawn(server::serve(settings.clone(), shutdown.clone(), Arc::clone(&addresses), bound));
     let Ok(Ok(xds)) = runtime.block_on(async { tokio::time::timeout(PATIENCE, heard).await }) else {
         shutdown.cancel();
         return runtime.block_on(task)?.map(|()| ExitCode::FAILURE);
     };
-    bootstrap.xds = Endpoint::new(xds);
+    bootstrap.xds = endpoint(xds, &settings);
 
     let proxy = Proxy::new(&bootstrap, proxy::hooks(set_filter, addresses))?;
     let task = Arc::new(Mutex::new(task));
@@ -94,12 +100,28 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     ran.map(|()| ExitCode::SUCCESS)
 }
 
+/// The server, as its own proxy reaches it: what the proxy needs lies in the server's state directory.
+fn endpoint(xds: Address, server: &ServerBootstrap) -> Endpoint {
+    if server.authentication.anonymous {
+        return Endpoint::new(xds);
+    }
+    let places = Places::new(&server.state_dir);
+    let tls = ClientTls {
+        ca_file: places.ca(),
+        server_name: Some("weir-server".into()),
+        certificate_file: None,
+        key_file: None,
+    };
+    Endpoint { tls: Some(tls), token_file: Some(places.class_token(&server.edge.name)), ..Endpoint::new(xds) }
+}
+
 /// Settings of the two halves; the proxy's xDS address is not known yet.
 fn bootstraps(args: Args) -> (ServerBootstrap, ProxyBootstrap) {
     let server = ServerBootstrap {
         state_dir: args.state_dir.join("server"),
         xds: XdsPort { address: args.xds, tls: None },
         admin: Admin::new(args.server_admin),
+        authentication: Authentication { anonymous: args.anonymous, ..Authentication::default() },
         unassigned: args.unassigned.into(),
         ..ServerBootstrap::new(args.dir)
     };

@@ -166,13 +166,16 @@ fn a_restarted_server_sends_a_client_only_what_it_does_not_have() {
 }
 
 #[test]
-fn the_xds_port_is_loopback_only_and_says_why() {
+fn an_open_port_is_loopback_only_and_says_why() {
     let site = Site::new();
     let file = site.path("open.yaml");
-    let text = format!("source: {{directory: {}}}\nxds: {{address: \"0.0.0.0:0\"}}\n", site.manifests().display());
+    let text = format!(
+        "source: {{directory: {}}}\nxds: {{address: \"0.0.0.0:0\"}}\nauthentication: {{anonymous: true}}\n",
+        site.manifests().display()
+    );
     std::fs::write(&file, text).unwrap();
     let output = weir().arg("server").arg("--config").arg(&file).output().unwrap();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(!output.status.success(), "{said}");
-    assert!(said.contains("xds.address") && said.contains("loopback"), "{said}");
+    assert!(said.contains("authentication.anonymous") && said.contains("loopback"), "{said}");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::envoy::Envoy;
 use super::process::Process;
@@ -49,7 +49,11 @@ impl System {
 
     /// Starts the server (at `Up`: everything) and waits until its xDS port is open.
     pub fn start_server(&mut self, site: &Site) {
-        let mut process = if self.plane == Plane::Up { up(site) } else { server(site) };
+        let mut process = match self.plane {
+            Plane::Up => up(site),
+            Plane::Weir => authenticated_server(site),
+            Plane::Envoy => server(site),
+        };
         wait::until("the xDS port", || {
             process.assert_alive();
             TcpStream::connect((site.ip(), XDS)).ok()
@@ -98,7 +102,7 @@ impl System {
     pub fn start_proxy(&mut self, site: &Site) {
         self.proxy = match self.plane {
             Plane::Envoy => Some(Proxy::Envoy(Envoy::start(site, &envoy_bootstrap(site)))),
-            Plane::Weir => Some(Proxy::Weir(proxy(site))),
+            Plane::Weir => Some(Proxy::Weir(authenticated_proxy(site))),
             Plane::Up => None,
         };
     }
@@ -140,23 +144,45 @@ pub fn wait_for_port(site: &Site, port: u16) {
     });
 }
 
-/// Starts `weir server`.
+/// Starts `weir server`, which lets in whoever connects.
 pub fn server(site: &Site) -> Process {
+    start_server(site, json!({"anonymous": true}))
+}
+
+/// Starts `weir server` as it is by itself: with an issuer of its own.
+pub fn authenticated_server(site: &Site) -> Process {
+    start_server(site, json!({}))
+}
+
+fn start_server(site: &Site, authentication: Value) -> Process {
     let bootstrap = json!({
         "source": {"directory": site.manifests()},
         "stateDir": site.path("server-state"),
         "xds": {"address": format!("{}:{XDS}", site.ip())},
         "admin": {"address": format!("{}:{SERVER_ADMIN}", site.ip())},
+        "authentication": authentication,
     });
     let file = site.path("server.yaml");
     fs::write(&file, bootstrap.to_string()).unwrap();
     site.process("weir-server", weir().arg("server").arg("--config").arg(&file))
 }
 
-/// Starts `weir proxy` with two workers.
+/// Starts `weir proxy` with two workers, towards whatever serves the site's xDS port in the clear.
 pub fn proxy(site: &Site) -> Process {
+    start_proxy(site, json!({"address": format!("{}:{XDS}", site.ip())}))
+}
+
+/// Starts `weir proxy`, which proves itself by what [`authenticated_server`] gives to local proxies.
+pub fn authenticated_proxy(site: &Site) -> Process {
+    let identity = site.path("server-state").join("identity");
+    let tls = json!({"caFile": identity.join("ca.crt"), "serverName": "weir-server"});
+    let token = identity.join("tokens/edge.token");
+    start_proxy(site, json!({"address": format!("{}:{XDS}", site.ip()), "tls": tls, "tokenFile": token}))
+}
+
+fn start_proxy(site: &Site, xds: Value) -> Process {
     let bootstrap = json!({
-        "xds": {"address": format!("{}:{XDS}", site.ip())},
+        "xds": xds,
         "admin": {"address": format!("{}:{PROXY_ADMIN}", site.ip())},
         "stateDir": site.path("proxy-state"),
         "secretsDir": site.path("proxy-secrets"),
@@ -170,7 +196,7 @@ pub fn proxy(site: &Site) -> Process {
 }
 
 /// What `weir bootstrap envoy` prints.
-fn envoy_bootstrap(site: &Site) -> serde_json::Value {
+fn envoy_bootstrap(site: &Site) -> Value {
     let address = |port: u16| format!("{}:{port}", site.ip());
     let output =
         weir().args(["bootstrap", "envoy", "--xds", &address(XDS), "--admin", &address(PROXY_ADMIN)]).output().unwrap();

@@ -14,9 +14,27 @@ pub fn delay(failures: u32, jitter: f64) -> Duration {
     ceiling.mul_f64(jitter.clamp(0.0, 1.0))
 }
 
+/// A stream that lived for so long has done some work.
+const LIVED: Duration = Duration::from_secs(1);
+
+/// Whether to connect again at once: the server ended a stream that lived for `lived` because what the proxy proved
+/// itself by has ended (`unauthenticated`), and its successor lies on disk. A server that ends each stream so is not
+/// asked again and again.
+pub fn at_once(unauthenticated: bool, lived: Option<Duration>) -> bool {
+    unauthenticated && lived.is_some_and(|lived| lived >= LIVED)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_lived_for_a_while_is_replaced_at_once() {
+        assert!(at_once(true, Some(LIVED)));
+        assert!(!at_once(false, Some(LIVED)), "another end waits");
+        assert!(!at_once(true, Some(LIVED / 2)), "no loop");
+        assert!(!at_once(true, None), "a refusal at the door waits");
+    }
 
     #[test]
     fn waits_double_up_to_a_bound_and_are_spread_down_to_zero() {

@@ -12,6 +12,8 @@ const FOREIGN: Duration = Duration::from_secs(300);
 pub enum End {
     /// The server stored something, and then the stream ended.
     Served,
+    /// The server ended it after a while, because what this proxy proved itself by has ended.
+    Expired,
     /// It ended, or was never there, and nothing was stored.
     Failed,
     /// The server does not know the service (UNIMPLEMENTED).
@@ -46,6 +48,7 @@ impl Retry {
                 let say = if was_foreign { Say::Nothing } else { Say::Foreign };
                 (FOREIGN.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0), say)
             }
+            End::Expired => (Duration::ZERO, Say::Nothing),
             End::Served | End::Failed => {
                 let say = if self.failures == 1 { Say::NoStream } else { Say::Nothing };
                 (backoff::delay(self.failures, jitter), say)
@@ -66,6 +69,13 @@ mod tests {
         assert_eq!(seen, [(ms(200), Say::NoStream), (ms(400), Say::Nothing), (ms(800), Say::Nothing)]);
         assert_eq!(retry.ended(End::Served, 1.0), (ms(200), Say::NoStream));
         assert_eq!(retry.ended(End::Failed, 1.0), (ms(400), Say::Nothing));
+    }
+
+    #[test]
+    fn a_token_that_ended_is_replaced_at_once_and_is_no_failure() {
+        let mut retry = Retry::default();
+        assert_eq!(retry.ended(End::Expired, 1.0), (Duration::ZERO, Say::Nothing));
+        assert_eq!(retry.ended(End::Failed, 1.0).0, Duration::from_millis(400), "but where that fails too, it waits");
     }
 
     #[test]

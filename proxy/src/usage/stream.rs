@@ -12,7 +12,7 @@ use weir_config::usage::v1::UsageBatch;
 
 use super::retry::{End, Retry, Say};
 use super::state::{Batches, Flight, WINDOW};
-use crate::connect;
+use crate::connect::{self, backoff};
 use crate::meter::{Key, Outbox};
 use client::usage_service_client::UsageServiceClient;
 
@@ -60,8 +60,9 @@ impl Reporter {
     pub async fn run(&self) -> Infallible {
         let mut retry = Retry::default();
         loop {
-            let ended = self.one_stream(Until::TheEnd).await;
-            tokio::time::sleep(self.ended(&mut retry, ended)).await;
+            let mut opened = None;
+            let ended = self.one_stream(Until::TheEnd, &mut opened).await;
+            tokio::time::sleep(self.ended(&mut retry, ended, opened)).await;
         }
     }
 
@@ -70,7 +71,7 @@ impl Reporter {
         if Outbox::next(&self.outbox, None).is_none() {
             return;
         }
-        match tokio::time::timeout(limit, self.one_stream(Until::NothingIsLeft)).await {
+        match tokio::time::timeout(limit, self.one_stream(Until::NothingIsLeft, &mut None)).await {
             Ok(Ok(())) => {}
             Ok(Err(status)) => {
                 let (code, problem) = (status.code(), status.message());
@@ -84,12 +85,15 @@ impl Reporter {
     }
 
     /// Says what is to be said about a stream that ended, and for how long to wait.
-    fn ended(&self, retry: &mut Retry, ended: Result<(), Status>) -> Duration {
+    fn ended(&self, retry: &mut Retry, ended: Result<(), Status>, opened: Option<Instant>) -> Duration {
         let mut flight = lock(&self.flight);
         flight.end();
         let status = ended.err().unwrap_or_else(|| Status::unavailable("the server ended the stream"));
         let end = match status.code() {
             Code::Unimplemented => End::Foreign,
+            code if backoff::at_once(code == Code::Unauthenticated, opened.map(|since| since.elapsed())) => {
+                End::Expired
+            }
             _ if flight.was_served() => End::Served,
             _ => End::Failed,
         };
@@ -106,8 +110,8 @@ impl Reporter {
         wait
     }
 
-    /// Connects and serves one stream to its end.
-    async fn one_stream(&self, until: Until) -> Result<(), Status> {
+    /// Connects and serves one stream to its end. `opened`: since when the server takes it.
+    async fn one_stream(&self, until: Until, opened: &mut Option<Instant>) -> Result<(), Status> {
         lock(&self.flight).begin();
         let mut client = UsageServiceClient::new(connect::channel(&self.server).await?);
         // As many as may be on their way, so there is always room.
@@ -117,6 +121,7 @@ impl Reporter {
             given_up = self.send(&out) => return Err(given_up),
         };
         lock(&self.flight).opened();
+        *opened = Some(Instant::now());
         tracing::info!(server = %self.server.address, "usage is reported");
         while until == Until::TheEnd || Outbox::next(&self.outbox, None).is_some() {
             let ack = tokio::select! {

@@ -8,6 +8,7 @@ use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Code;
 use weir_config::bootstrap::Endpoint;
 
 use super::pipeline::Pipeline;
@@ -38,19 +39,32 @@ pub async fn run(server: Endpoint, pipeline: Shared, mut shutdown: watch::Receiv
 async fn streams(server: &Endpoint, pipeline: &Shared) {
     let mut failures = 0;
     loop {
-        let mut answered = false;
-        if let Err(error) = one_stream(server, pipeline, &mut answered).await {
+        let mut seen = Seen::default();
+        let ended = one_stream(server, pipeline, &mut seen).await;
+        lock(pipeline).close();
+        let unauthenticated = ended.as_ref().is_err_and(|status| status.code() == Code::Unauthenticated);
+        if backoff::at_once(unauthenticated, seen.answered.map(|since| since.elapsed())) {
+            tracing::info!(server = %server.address, "what this proxy proved itself by has ended; it proves itself anew");
+            continue;
+        }
+        if let Err(error) = ended {
             let problem = error.message();
             tracing::warn!(server = %server.address, code = ?error.code(), problem, "no stream to the control server");
         }
-        lock(pipeline).close();
-        failures = if answered { 1 } else { failures + 1 };
+        failures = if seen.answered.is_some() { 1 } else { failures + 1 };
         let again = tokio::time::Instant::now() + backoff::delay(failures, rand::random());
         tokio::select! {
             never = timers(pipeline) => match never {},
             () = tokio::time::sleep_until(again) => {}
         }
     }
+}
+
+/// What one stream has seen.
+#[derive(Default)]
+struct Seen {
+    /// When the first response came.
+    answered: Option<Instant>,
 }
 
 /// Does what is due, for ever.
@@ -70,8 +84,8 @@ async fn due(pipeline: &Shared) {
     }
 }
 
-/// Connects and serves one stream to its end. `answered` turns true at the first response.
-async fn one_stream(server: &Endpoint, pipeline: &Shared, answered: &mut bool) -> Result<(), tonic::Status> {
+/// Connects and serves one stream to its end.
+async fn one_stream(server: &Endpoint, pipeline: &Shared, seen: &mut Seen) -> Result<(), tonic::Status> {
     let (out, requests) = mpsc::unbounded_channel::<DeltaDiscoveryRequest>();
     let opening = async {
         let channel = connect::channel(server).await?;
@@ -96,7 +110,7 @@ async fn one_stream(server: &Endpoint, pipeline: &Shared, answered: &mut bool) -
             }
         };
         let Some(response) = message else { return Ok(()) };
-        *answered = true;
+        seen.answered.get_or_insert_with(Instant::now);
         // One reply or few follow each response, so the channel holds no more than was asked for.
         for reply in lock(pipeline).receive(response, Instant::now(), SystemTime::now()) {
             let _ = out.send(reply);

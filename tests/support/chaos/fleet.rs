@@ -189,6 +189,7 @@ fn start_server(site: &Site, database: Option<&str>, (xds, admin, name): Ports) 
         "stateDir": site.path(name),
         "xds": {"address": address(xds)},
         "admin": {"address": address(admin)},
+        "authentication": {"anonymous": true},
         "usage": database.map_or(json!({}), |url| json!({"database": url})),
     });
     let file = site.path(&format!("{name}.yaml"));
@@ -219,7 +220,7 @@ fn begin_proxy(site: &Site) -> Process {
         "secretsDir": site.path("proxy-secrets"),
         "workers": 2,
         "drainTimeout": "10s",
-        "usage": {"window": WINDOW, "server": address(RELAY)},
+        "usage": {"window": WINDOW, "server": {"address": address(RELAY)}},
     });
     let file = site.path("proxy.yaml");
     fs::write(&file, bootstrap.to_string()).unwrap();

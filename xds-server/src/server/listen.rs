@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::Address;
+
+use super::accept::Accepted;
 
 /// An open port.
 pub(super) struct Bound {
@@ -15,13 +16,30 @@ pub(super) struct Bound {
     socket: Socket,
 }
 
-enum Socket {
+/// What was bound.
+pub(super) enum Socket {
+    /// TCP.
     Tcp(TcpListener),
+    /// A Unix socket.
     Unix(UnixListener, SocketFile),
 }
 
 /// The file of a Unix socket, which goes with the listener.
-struct SocketFile(PathBuf);
+pub(super) struct SocketFile(PathBuf);
+
+impl Socket {
+    /// The next connection.
+    pub(super) async fn accept(&self) -> std::io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Accepted::Tcp(stream, address))
+            }
+            Self::Unix(listener, _file) => Ok(Accepted::Unix(listener.accept().await?.0)),
+        }
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
@@ -50,21 +68,9 @@ impl Bound {
         &self.address
     }
 
-    pub(super) async fn serve_grpc(
-        self,
-        server: tonic::transport::server::Router,
-        stop: CancellationToken,
-    ) -> anyhow::Result<()> {
-        let stop = stop.cancelled_owned();
-        match self.socket {
-            Socket::Tcp(listener) => {
-                server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop).await?
-            }
-            Socket::Unix(listener, _file) => {
-                server.serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop).await?;
-            }
-        }
-        Ok(())
+    /// The socket itself.
+    pub(super) fn into_socket(self) -> Socket {
+        self.socket
     }
 
     pub(super) async fn serve_http(self, router: axum::Router, stop: CancellationToken) -> anyhow::Result<()> {

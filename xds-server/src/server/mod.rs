@@ -1,6 +1,8 @@
 //! The server as a whole: source, world, store, xDS port and admin endpoint.
 
+mod accept;
 mod listen;
+mod tls;
 mod usage;
 
 use std::future::Future;
@@ -13,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::{Address, ServerBootstrap, Unassigned};
 
 use crate::ads::DeltaService;
+use crate::auth::door::{Door, clock};
+use crate::auth::gate::Gate;
+use crate::auth::issuer::OwnIssuer;
 use crate::state::State;
 use crate::translate::{Classes, Settings};
 use crate::usage::als::AccessLogs;
@@ -23,9 +28,13 @@ use crate::usage::store::Store;
 use crate::watch::Batch;
 use crate::watch::directory::DirectorySource;
 use listen::Bound;
+use tls::Certificate;
 
 /// How often an idle xDS connection is asked whether it is alive, and how long it may take to say so.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+
+/// Bytes of a request's headers: the longest token that is read, and what else clients send.
+const MAX_HEADERS: u32 = 48 << 10;
 
 /// How long an ending server waits for the usage database.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -79,7 +88,7 @@ pub async fn run_with(
     shutdown: CancellationToken,
     bound: oneshot::Sender<Addresses>,
 ) -> anyhow::Result<()> {
-    refuse_remote(&bootstrap.xds.address)?;
+    refuse_open(bootstrap)?;
     let store = Store::open(&bootstrap.usage, &bootstrap.state_dir).context("cannot use the usage database")?;
     let xds = Bound::bind(&bootstrap.xds.address).await.context("cannot open the xDS port")?;
     let admin = Bound::bind(&bootstrap.admin.address).await.context("cannot open the admin endpoint")?;
@@ -89,8 +98,9 @@ pub async fn run_with(
     };
     let metrics = open.as_ref().map(|open| open.address().clone());
     let addresses = Addresses { xds: xds.address().clone(), admin: admin.address().clone(), metrics };
-    tracing::info!(xds = %addresses.xds, admin = %addresses.admin, "the server listens");
-    // Whoever started the server may not care.
+    let access = Access::new(bootstrap, &addresses.xds)?;
+    tracing::info!(xds = %addresses.xds, admin = %addresses.admin, tls = access.certificate.is_some(), "the server listens");
+    // Whoever started the server may not care. What local proxies prove themselves by is there now.
     let _ = bound.send(addresses);
 
     let stats = Arc::new(Stats::new(bootstrap.usage.prometheus_tenants));
@@ -108,7 +118,7 @@ pub async fn run_with(
     let usage = Usage::new(intake.clone(), Arc::clone(state.metrics()), stop.clone());
     let access_logs = AccessLogs::new(intake, Arc::clone(state.metrics()), stop.clone());
     let services = (usage, access_logs.clone());
-    let result = serve_xds(xds, &state, services, stop.clone()).await.context("the xDS port failed");
+    let result = serve_xds(xds, access, &state, services, stop.clone()).await.context("the xDS port failed");
     drop(guard);
     // What Envoys reported comes from nobody again; it has a deadline of its own.
     access_logs.drained().await;
@@ -136,6 +146,7 @@ async fn serve_open(bound: Option<Bound>, state: Arc<State>, stop: CancellationT
 
 async fn serve_xds(
     bound: Bound,
+    access: Access,
     state: &Arc<State>,
     (usage, access_logs): (Usage, AccessLogs),
     stop: CancellationToken,
@@ -148,14 +159,53 @@ async fn serve_xds(
         state.watch_ready(),
         stop.clone(),
     );
+    let (gate, tls) = access.start(&stop)?;
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .tcp_nodelay(true)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .layer(gate)
         .add_service(service.into_server())
         .add_service(usage.into_server())
         .add_service(access_logs.into_server());
-    bound.serve_grpc(server, stop).await
+    let connections = accept::incoming(bound.into_socket(), tls, stop.clone());
+    server.serve_with_incoming_shutdown(connections, stop.cancelled_owned()).await?;
+    Ok(())
+}
+
+/// How callers of the xDS port get in: what is checked, and by which certificate the server proves itself.
+struct Access {
+    door: Arc<Door>,
+    issuer: Option<OwnIssuer>,
+    certificate: Option<Arc<Certificate>>,
+}
+
+impl Access {
+    fn new(bootstrap: &ServerBootstrap, xds: &Address) -> anyhow::Result<Self> {
+        let own = bootstrap.has_own_issuer();
+        let issuer = own.then(|| OwnIssuer::open(bootstrap, xds, clock()())).transpose()?;
+        let certificate = match (&bootstrap.xds.tls, &issuer) {
+            (Some(tls), _) => Some(Certificate::open(&tls.certificate_file, &tls.key_file)?),
+            (None, Some(issuer)) => Some(Certificate::open(&issuer.places().certificate(), &issuer.places().key())?),
+            (None, None) => None,
+        };
+        let door = Arc::new(Door::new(bootstrap, issuer.as_ref(), None, clock())?);
+        Ok(Self { door, issuer, certificate })
+    }
+
+    /// Starts what keeps all of it up to date until `stop`; gives what a connection has to pass.
+    fn start(self, stop: &CancellationToken) -> anyhow::Result<(Gate, Option<Arc<rustls::ServerConfig>>)> {
+        let asks = self.door.authorities().is_some();
+        let tls = self.certificate.as_ref().map(|certificate| certificate.config(asks)).transpose()?;
+        tokio::spawn(Arc::clone(&self.door).keep(stop.clone()));
+        if let Some(issuer) = self.issuer {
+            tokio::spawn(issuer.keep(clock(), stop.clone()));
+        }
+        if let Some(certificate) = self.certificate {
+            tokio::spawn(certificate.keep(stop.clone()));
+        }
+        Ok((Gate::new(self.door), tls))
+    }
 }
 
 /// Takes batches in, one after the other.
@@ -185,13 +235,19 @@ fn settings(bootstrap: &ServerBootstrap) -> Settings {
     }
 }
 
-/// Until proxies prove who they are, whoever can connect sees every tenant's keys.
-fn refuse_remote(address: &Address) -> anyhow::Result<()> {
+/// An open door is for this machine alone, whoever made the bootstrap.
+fn refuse_open(bootstrap: &ServerBootstrap) -> anyhow::Result<()> {
+    let address = &bootstrap.xds.address;
     anyhow::ensure!(
-        address.is_local(),
-        "the xDS port would be open to others at {address}, and proxies do not prove who they are yet: anybody \
-         there could read every tenant's configuration and keys; use a loopback address, such as 127.0.0.1:18000, \
-         or a Unix socket, such as unix:/run/weir/xds.sock"
+        address.is_local() || !bootstrap.authentication.anonymous,
+        "the xDS port would be open to others at {address}, and callers need not prove who they are: anybody there \
+         could read every tenant's configuration and keys; use a loopback address, such as 127.0.0.1:18000, or a \
+         Unix socket, such as unix:/run/weir/xds.sock, or have callers authenticated"
+    );
+    anyhow::ensure!(
+        address.is_local() || bootstrap.xds.tls.is_some() || bootstrap.has_own_issuer(),
+        "tokens and keys would cross the network in the clear at {address}: give a certificate (xds.tls), or use a \
+         loopback address or a Unix socket"
     );
     Ok(())
 }

@@ -31,6 +31,7 @@ fn local(folder: &Path) -> ServerBootstrap {
     bootstrap.state_dir = folder.to_owned();
     bootstrap.xds.address = any.clone();
     bootstrap.admin = Admin::new(any);
+    bootstrap.authentication.anonymous = true;
     bootstrap
 }
 

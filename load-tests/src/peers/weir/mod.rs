@@ -47,6 +47,7 @@ stateDir: {dir}/server
 xds: {{address: '{xds}'}}
 admin: {{address: '127.0.0.1:0'}}
 edge: {{accessLog: {log}}}
+authentication: {{anonymous: true}}
 "
     )
 }
