@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::{Address, ServerBootstrap, Unassigned};
 
 use crate::ads::DeltaService;
+use crate::apiserver::ApiServer;
 use crate::auth::door::{Door, clock};
 use crate::auth::gate::Gate;
 use crate::auth::issuer::OwnIssuer;
+use crate::auth::review::{Reviewer, TokenReviews};
 use crate::state::State;
 use crate::translate::{Classes, Settings};
 use crate::usage::als::AccessLogs;
@@ -98,7 +100,7 @@ pub async fn run_with(
     };
     let metrics = open.as_ref().map(|open| open.address().clone());
     let addresses = Addresses { xds: xds.address().clone(), admin: admin.address().clone(), metrics };
-    let access = Access::new(bootstrap, &addresses.xds)?;
+    let access = Access::new(bootstrap, &addresses.xds).await?;
     tracing::info!(xds = %addresses.xds, admin = %addresses.admin, tls = access.certificate.is_some(), "the server listens");
     // Whoever started the server may not care. What local proxies prove themselves by is there now.
     let _ = bound.send(addresses);
@@ -181,7 +183,7 @@ struct Access {
 }
 
 impl Access {
-    fn new(bootstrap: &ServerBootstrap, xds: &Address) -> anyhow::Result<Self> {
+    async fn new(bootstrap: &ServerBootstrap, xds: &Address) -> anyhow::Result<Self> {
         let own = bootstrap.has_own_issuer();
         let issuer = own.then(|| OwnIssuer::open(bootstrap, xds, clock()())).transpose()?;
         let certificate = match (&bootstrap.xds.tls, &issuer) {
@@ -189,7 +191,14 @@ impl Access {
             (None, Some(issuer)) => Some(Certificate::open(&issuer.places().certificate(), &issuer.places().key())?),
             (None, None) => None,
         };
-        let door = Arc::new(Door::new(bootstrap, issuer.as_ref(), None, clock())?);
+        // A client of its own: a caller does not wait behind the lists of a start.
+        let reviewer: Option<Arc<dyn Reviewer>> = match &bootstrap.source.kubernetes {
+            Some(kubernetes) if bootstrap.reviews_tokens() => {
+                Some(Arc::new(TokenReviews::new(ApiServer::open(kubernetes).await?)))
+            }
+            _ => None,
+        };
+        let door = Arc::new(Door::new(bootstrap, issuer.as_ref(), reviewer, clock())?);
         Ok(Self { door, issuer, certificate })
     }
 
