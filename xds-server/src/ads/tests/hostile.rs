@@ -1,5 +1,5 @@
 //! A client that means no good, or is broken: nonsense in any order ends the stream or is borne,
-//! and what the stream keeps stays within bounds.
+//! what the stream keeps stays within bounds, and nothing outside its scope is ever sent.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use rand::{Rng, SeedableRng};
 use weir_config::model::ResourceType;
 use weir_config::testing::soak;
 
-use super::world::World;
-use crate::ads::subscription::{Excess, MAX_BYTES, MAX_NAME, MAX_NAMES, Request, Subscriptions};
+use super::world::{World, visible};
+use crate::ads::subscription::{Excess, Item, MAX_BYTES, MAX_NAME, MAX_NAMES, Request, Subscriptions};
 use crate::ads::{Form, Resources, Store, View};
 use crate::scope::Scope;
 
@@ -20,13 +20,13 @@ fn name(rng: &mut StdRng) -> String {
         1 => String::new(),
         2 => "x".repeat(rng.random_range(0..=MAX_NAME)),
         3 => "/".repeat(rng.random_range(1..4)),
-        4 => format!("rc{}/", rng.random_range(0..3)),
-        5 => format!("rc{}/h{}/h0", rng.random_range(0..3), rng.random_range(0..4)),
-        6 => format!("rc{}/h{}", rng.random_range(0..3), rng.random_range(0..4)),
-        7 => format!("rc{}", rng.random_range(0..3)),
-        8 => format!("c{}", rng.random_range(0..8)),
+        4 => format!("x{}/rc/", rng.random_range(0..3)),
+        5 => format!("x{}/rc/h{}/h0", rng.random_range(0..3), rng.random_range(0..4)),
+        6 => format!("x{}/rc/h{}", rng.random_range(0..3), rng.random_range(0..4)),
+        7 => format!("x{}/rc", rng.random_range(0..3)),
+        8 => format!("t{}/c{}", rng.random_range(0..2), rng.random_range(0..8)),
         9 => format!("e{}", rng.random_range(0..4)),
-        10 => format!("l{}", rng.random_range(0..3)),
+        10 => format!("x{}/l", rng.random_range(0..3)),
         _ => format!("\u{0}é\n{}", rng.random_range(0..5)),
     }
 }
@@ -61,7 +61,8 @@ fn soak_nonsense_is_borne() {
         let rng = &mut StdRng::seed_from_u64(seed);
         let form = [Form::Vhds, Form::Inline, Form::Reporting][rng.random_range(0..3)];
         let store = std::sync::Arc::new(Store::new());
-        let interest = store.enter(form, Scope::Everything);
+        let scopes = [Scope::Everything, Scope::Edge("x0".into()), Scope::Tenant("t0".into()), Scope::Nothing];
+        let interest = store.enter(form, scopes[rng.random_range(0..scopes.len())].clone());
         let (mut world, mut published) = (World::new(), Default::default());
         let mut now = Instant::now();
         let mut stream = Subscriptions::new(now);
@@ -84,6 +85,11 @@ fn soak_nonsense_is_borne() {
             for _ in 0..rng.random_range(0..4) {
                 let Some(response) = stream.poll(&view, now) else { break };
                 assert!(response.items.len() + response.removed.len() <= 20_000);
+                for item in &response.items {
+                    let Item::Present(resource) = item else { continue };
+                    let key = (resource.kind, resource.name.to_string());
+                    assert!(visible(&published, interest.scope()).contains(&key), "{key:?} is outside the scope");
+                }
                 last = response.nonce;
             }
             assert!(stream.deadline(now).is_none_or(|at| at > now), "it would spin");

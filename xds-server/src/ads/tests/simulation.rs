@@ -1,4 +1,4 @@
-//! Random schedules of one stream between a store and a model client.
+//! Random schedules of one stream between a store and a model client, whatever the stream may see.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use weir_config::model::ResourceType;
 use weir_config::testing::soak;
 
 use super::client::Client;
-use super::world::{Key, World};
+use super::world::{Key, World, visible};
 use crate::ads::subscription::{Item, Request, Response, Subscriptions};
 use crate::ads::{Encoded, Form, Interest, Store};
 use crate::scope::Scope;
@@ -35,7 +35,10 @@ struct Simulation {
     inbox: VecDeque<Response>,
     now: Instant,
     bad: bool,
-    interest: Interest,
+    scope: Scope,
+    interest: Option<Interest>,
+    /// Streams that see something else.
+    _others: Vec<Interest>,
 }
 
 impl Simulation {
@@ -51,7 +54,17 @@ impl Simulation {
         let bad = rng.random_bool(0.3);
         let store = Arc::new(Store::new());
         let now = Instant::now();
-        let interest = store.enter(form, Scope::Everything);
+        let scopes = [
+            Scope::Everything,
+            Scope::Edge("x0".into()),
+            Scope::Edge("x1".into()),
+            Scope::Tenant("t0".into()),
+            Scope::Tenant("t1".into()),
+            Scope::Nothing,
+        ];
+        let scope = scopes[if rng.random_bool(0.4) { 0 } else { rng.random_range(0..scopes.len()) }].clone();
+        let others = scopes.into_iter().filter(|other| rng.random_bool(0.3) && *other != scope);
+        let others = others.map(|other| store.enter(form, other)).collect();
         let mut simulation = Self {
             world: World::new(),
             published: BTreeMap::new(),
@@ -64,7 +77,9 @@ impl Simulation {
             now,
             bad,
             rng,
-            interest,
+            interest: None,
+            scope,
+            _others: others,
         };
         simulation.publish();
         simulation.connect();
@@ -79,6 +94,11 @@ impl Simulation {
 
     /// The stream is lost with all that was under way, and there is another.
     fn connect(&mut self) {
+        // What the scope holds is kept on, or made anew.
+        if self.rng.random_bool(0.5) {
+            self.interest = None;
+        }
+        self.interest.get_or_insert_with(|| self.store.enter(self.client.form, self.scope.clone()));
         self.server = Subscriptions::new(self.now);
         self.asked.clear();
         self.inbox.clear();
@@ -107,7 +127,7 @@ impl Simulation {
 
     fn server_sends(&mut self) {
         let resources = self.store.read();
-        let view = self.interest.view(&resources);
+        let view = self.interest.as_ref().unwrap().view(&resources);
         // Sometimes a stream is so late that the log of changes does not help.
         match view.changes_since(self.seen).filter(|_| !self.rng.random_bool(0.05)) {
             Some(changes) => changes.iter().for_each(|changes| self.server.changed(changes, &view, self.now)),
@@ -115,6 +135,13 @@ impl Simulation {
         }
         self.seen = view.sequence();
         if let Some(response) = self.server.poll(&view, self.now) {
+            let seen = visible(&self.published, &self.scope);
+            for item in &response.items {
+                if let Item::Present(resource) = item {
+                    let key = (resource.kind, resource.name.to_string());
+                    assert!(seen.contains(&key), "{key:?} is outside {:?}", self.scope);
+                }
+            }
             let asked = self.asked.entry(response.kind).or_default();
             assert!(asked.in_flight.replace(response.nonce.clone()).is_none(), "two responses of a type under way");
             let items = response.items.iter().map(|item| match item {
@@ -147,7 +174,8 @@ impl Simulation {
         let Some(request) = self.client.kind(kind).outbox.pop_front() else { return };
         self.note(&request);
         let resources = self.store.read();
-        self.server.request(&request, &self.interest.view(&resources), self.now).unwrap();
+        let view = self.interest.as_ref().unwrap().view(&resources);
+        self.server.request(&request, &view, self.now).unwrap();
     }
 
     fn note(&mut self, request: &Request) {
@@ -178,10 +206,11 @@ impl Simulation {
     /// The client has what the store has of what it asked for, and no more.
     fn check_settled(&self) {
         let resources = self.store.read();
-        let view = self.interest.view(&resources);
+        let seen = visible(&self.published, &self.scope);
         for (kind, state) in &self.client.kinds {
-            let wanted = view.of(*kind).filter(|resource| state.covers(&resource.name));
-            let wanted: BTreeMap<_, _> = wanted.map(|r| (r.name.to_string(), r.version)).collect();
+            let wanted = seen.iter().filter(|(of, name)| of == kind && state.covers(name));
+            let get = |name: &str| resources.get(*kind, self.client.form, name).unwrap().version;
+            let wanted: BTreeMap<_, _> = wanted.map(|(_, name)| (name.clone(), get(name))).collect();
             let held: BTreeMap<_, _> = state.held.iter().map(|(name, r)| (name.clone(), r.version)).collect();
             assert_eq!(held, wanted, "{kind:?}");
             assert!(state.asked_again.is_empty(), "asked again and not answered: {:?}", state.asked_again);
@@ -208,14 +237,15 @@ impl Simulation {
         if let Some(host) = self.world.touch_host() {
             self.publish();
             self.settle();
-            assert_eq!(self.client.heard, 1, "one edited host ({host}) sends one resource");
+            let mine = visible(&self.published, &self.scope).contains(&(ResourceType::VirtualHost, host.clone()));
+            assert_eq!(self.client.heard, usize::from(mine), "one edited host ({host}) sends one resource");
         }
         self.check_settled();
     }
 }
 
 #[test]
-fn soak_a_client_always_converges_and_never_has_a_route_without_its_cluster() {
+fn soak_a_client_always_converges_to_its_scope_and_never_has_a_route_without_its_cluster() {
     soak::seeds(|seed| {
         let mut simulation = Simulation::new(seed);
         let steps = simulation.rng.random_range(20..300);

@@ -1,4 +1,5 @@
-//! A small consistent world: listeners, routes, hosts, clusters that share endpoints; and edits.
+//! A small consistent world: listeners, routes, hosts, clusters that share endpoints; and edits. Each
+//! listener is of an edge of its own, and each cluster of one of two tenants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +7,7 @@ use rand::Rng;
 use weir_config::model::ResourceType;
 
 use crate::ads::{Encoded, Store};
+use crate::scope::Scope;
 
 const CLUSTERS: u8 = 6;
 const ENDPOINTS: u8 = 3;
@@ -20,9 +22,9 @@ struct Host {
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(super) struct World {
-    /// Listener `l<n>` with its RouteConfiguration and secret, by number.
+    /// Listener `x<n>/l` with its RouteConfiguration and secret, by number.
     listeners: BTreeSet<u8>,
-    /// Host `rc<listener>/h<n>`.
+    /// Host `x<listener>/rc/h<n>`.
     hosts: BTreeMap<(u8, u8), Host>,
     clusters: [u32; CLUSTERS as usize],
     bad_clusters: BTreeSet<u8>,
@@ -32,6 +34,36 @@ pub(super) struct World {
 
 /// Type and name.
 pub(super) type Key = (ResourceType, String);
+
+fn cluster_name(number: u8) -> String {
+    format!("t{}/c{number}", number % 2)
+}
+
+/// What a scope may hold of these, worked out in the most naive way.
+pub(super) fn visible(all: &BTreeMap<Key, Encoded>, scope: &Scope) -> BTreeSet<Key> {
+    use ResourceType::{Cluster, FilterConfig, Listener, LoadAssignment, RouteConfiguration, Secret, VirtualHost};
+    let (first, roots, others): (_, &[_], &[_]) = match scope {
+        Scope::Everything => return all.keys().cloned().collect(),
+        Scope::Nothing => return BTreeSet::new(),
+        Scope::Edge(edge) => {
+            let others = &[Cluster, LoadAssignment, Secret, FilterConfig];
+            (edge, &[Listener, RouteConfiguration, VirtualHost], others)
+        }
+        Scope::Tenant(tenant) => (tenant, &[Cluster], &[LoadAssignment]),
+    };
+    let is_root = |(kind, name): &&Key| roots.contains(kind) && name.starts_with(&format!("{first}/"));
+    let mut found: BTreeSet<Key> = all.keys().filter(is_root).cloned().collect();
+    loop {
+        let references = found.iter().flat_map(|key| all[key].references.iter());
+        let wanted = references.map(|(kind, name)| (*kind, name.to_string()));
+        let more: BTreeSet<Key> =
+            wanted.filter(|key| others.contains(&key.0) && all.contains_key(key) && !found.contains(key)).collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
 
 impl World {
     pub(super) fn new() -> Self {
@@ -71,7 +103,7 @@ impl World {
         let ((listener, number), host) =
             self.hosts.iter_mut().find(|((listener, _), _)| listeners.contains(listener))?;
         host.revision += 1000;
-        Some(format!("rc{listener}/h{number}"))
+        Some(format!("x{listener}/rc/h{number}"))
     }
 
     /// Nothing is bad any more.
@@ -87,13 +119,14 @@ impl World {
         let mut all = Vec::new();
         let mut clusters: BTreeSet<u8> = BTreeSet::new();
         for listener in &self.listeners {
-            let (name, routes) = (format!("l{listener}"), format!("rc{listener}"));
-            let references = [(ResourceType::RouteConfiguration, routes.as_str()), (ResourceType::Secret, "s")];
+            let (name, routes) = (format!("x{listener}/l"), format!("x{listener}/rc"));
+            let secret = format!("s{listener}");
+            let references = [(ResourceType::RouteConfiguration, routes.as_str()), (ResourceType::Secret, &secret)];
             all.push(Encoded::fake(ResourceType::Listener, &name, b"", &references));
             all.push(Encoded::fake(ResourceType::RouteConfiguration, &routes, b"", &[]));
             for ((_, number), host) in self.hosts.range((*listener, 0)..(listener + 1, 0)) {
                 clusters.extend(&host.clusters);
-                let names: Vec<String> = host.clusters.iter().map(|cluster| format!("c{cluster}")).collect();
+                let names: Vec<String> = host.clusters.iter().map(|cluster| cluster_name(*cluster)).collect();
                 let references: Vec<_> = names.iter().map(|name| (ResourceType::Cluster, name.as_str())).collect();
                 let body = format!("{}{}{names:?}", if host.bad { "bad" } else { "" }, host.revision);
                 let name = format!("{routes}/h{number}");
@@ -105,14 +138,15 @@ impl World {
             let bad = if self.bad_clusters.contains(cluster) { "bad" } else { "" };
             let body = format!("{bad}{}", self.clusters[usize::from(*cluster)]);
             let references = [(ResourceType::LoadAssignment, endpoints.as_str())];
-            all.push(Encoded::fake(ResourceType::Cluster, &format!("c{cluster}"), body.as_bytes(), &references));
+            all.push(Encoded::fake(ResourceType::Cluster, &cluster_name(*cluster), body.as_bytes(), &references));
         }
         for endpoints in clusters.iter().map(|cluster| cluster % ENDPOINTS).collect::<BTreeSet<_>>() {
             let body = self.endpoints[usize::from(endpoints)].to_string();
             all.push(Encoded::fake(ResourceType::LoadAssignment, &format!("e{endpoints}"), body.as_bytes(), &[]));
         }
-        if !self.listeners.is_empty() {
-            all.push(Encoded::fake(ResourceType::Secret, "s", self.secret.to_string().as_bytes(), &[]));
+        for listener in &self.listeners {
+            let (name, body) = (format!("s{listener}"), self.secret.to_string());
+            all.push(Encoded::fake(ResourceType::Secret, &name, body.as_bytes(), &[]));
         }
         all.into_iter().map(|resource| ((resource.kind, resource.name.to_string()), resource)).collect()
     }
