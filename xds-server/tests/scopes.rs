@@ -20,13 +20,13 @@ use weir_xds_server::scope::Scope;
 use weir_xds_server::translate::{Classes, Settings, World};
 use weir_xds_server::watch::Event;
 
-const NAMESPACES: [&str; 5] = ["weir-system", "acme-a", "acme-edge", "globex-a", "roaming"];
-const TENANTS: [&str; 2] = ["acme", "globex"];
+const NAMESPACES: [&str; 5] = ["weir-system", "acme-a", "acme-edge", "acme2-a", "roaming"];
+const TENANTS: [&str; 2] = ["acme", "acme2"];
 /// Edges with what they list.
 const CLASSES: [(&str, &[&str]); 3] =
-    [("edge", &["*"]), ("acme", &["acme-edge/*"]), ("closed", &["weir-system/closed"])];
+    [("edge", &["*"]), ("acme", &["acme-edge/*"]), ("edge2", &["weir-system/closed"])];
 const GATEWAYS: [(&str, &str); 4] =
-    [("weir-system", "public"), ("weir-system", "closed"), ("acme-edge", "own"), ("globex-a", "own")];
+    [("weir-system", "public"), ("weir-system", "closed"), ("acme-edge", "own"), ("acme2-a", "own")];
 
 /// An object, by which piece it is and in which of its forms.
 #[derive(Clone, Debug)]
@@ -38,8 +38,8 @@ enum Piece {
     Gateway(usize, usize),
     Secret(usize),
     Service(usize),
-    /// By number: in which namespace, with which parents, to the Services of which namespaces.
-    Route(usize, usize, Vec<usize>, Vec<usize>),
+    /// By number: in which namespace, with which parents, to the Service of this namespace and of which other.
+    Route(usize, usize, Vec<usize>, Option<usize>),
     /// In a namespace, to all of another's routes and Gateways.
     Grant(usize, usize),
 }
@@ -53,26 +53,41 @@ struct Edit {
 
 fn piece() -> impl Strategy<Value = Piece> {
     let namespace = || 0..NAMESPACES.len();
-    let hostname = || select(vec!["shop.acme.com", "*.acme.com", "globex.example", "*.example", "*"]);
+    let hostname = || select(vec!["shop.acme.com", "*.acme.com", "acme2.example", "*.example", "*"]);
     prop_oneof![
         2 => (1..NAMESPACES.len(), 0usize..3).prop_map(|(namespace, tenant)| Piece::Namespace(namespace, tenant)),
         2 => (0..TENANTS.len(), prop::collection::vec(hostname(), 0..3)).prop_map(|(t, names)| Piece::Tenant(t, names)),
         2 => (0..GATEWAYS.len(), 0usize..3).prop_map(|(gateway, listeners)| Piece::Gateway(gateway, listeners)),
         1 => namespace().prop_map(Piece::Secret),
         2 => namespace().prop_map(Piece::Service),
-        5 => (
-            0usize..4,
-            namespace(),
-            prop::collection::vec(0..GATEWAYS.len(), 0..3),
-            prop::collection::vec(namespace(), 0..3),
-        ).prop_map(|(number, namespace, parents, backends)| Piece::Route(number, namespace, parents, backends)),
+        9 => (0usize..4, namespace(), prop::collection::vec(0..GATEWAYS.len(), 1..3), prop::option::of(namespace()))
+            .prop_map(|(number, namespace, parents, other)| Piece::Route(number, namespace, parents, other)),
         1 => (namespace(), namespace()).prop_map(|(namespace, other)| Piece::Grant(namespace, other)),
     ]
 }
 
+/// What is there from the beginning: tenants with namespaces and names, Gateways and Services, and no route.
+fn base() -> String {
+    let class = "kind: GatewayClass\nmetadata: {name: weir}\nspec: {controllerName: weir.dev/gateway-controller}";
+    let mut all = vec![class.to_owned(), "kind: Plan\nmetadata: {name: pro}\nspec: {}".to_owned()];
+    let pieces = [
+        Piece::Tenant(0, vec!["shop.acme.com", "*.acme.com"]),
+        Piece::Tenant(1, vec!["acme2.example"]),
+        Piece::Namespace(1, 0),
+        Piece::Namespace(2, 0),
+        Piece::Namespace(3, 1),
+        Piece::Namespace(4, 1),
+        Piece::Secret(0),
+    ];
+    all.extend(pieces.iter().map(Piece::manifest));
+    all.extend((0..GATEWAYS.len()).map(|place| Piece::Gateway(place, place % 3).manifest()));
+    all.extend((0..NAMESPACES.len()).map(|place| Piece::Service(place).manifest()));
+    all.join("\n---\n")
+}
+
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let edit = (piece(), prop::bool::weighted(0.8)).prop_map(|(piece, there)| Edit { piece, there });
-    prop::collection::vec(edit, 1..40)
+    prop::collection::vec(edit, 1..30)
 }
 
 impl Piece {
@@ -108,14 +123,14 @@ impl Piece {
                     "kind: Service\nmetadata: {{namespace: {namespace}, name: web}}\nspec: {{ports: [{{port: 80}}]}}"
                 )
             }
-            Self::Route(number, place, parents, backends) => {
+            Self::Route(number, place, parents, other) => {
                 let parent = |parent: &usize| {
                     let (namespace, name) = GATEWAYS[*parent];
                     format!("{{namespace: {namespace}, name: {name}}}")
                 };
                 let parents = parents.iter().map(parent).collect::<Vec<_>>().join(", ");
                 let backend = |place: &usize| format!("{{namespace: {}, name: web, port: 80}}", NAMESPACES[*place]);
-                let backends = backends.iter().map(backend).collect::<Vec<_>>().join(", ");
+                let backends = [place].into_iter().chain(other).map(backend).collect::<Vec<_>>().join(", ");
                 let namespace = NAMESPACES[*place];
                 format!(
                     "kind: HTTPRoute\nmetadata: {{namespace: {namespace}, name: r{number}}}\nspec: {{parentRefs: [{parents}], rules: [{{backendRefs: [{backends}]}}]}}"
@@ -208,7 +223,7 @@ fn tenants(objects: &Objects) -> BTreeMap<&str, &str> {
 fn edge_of(namespace: &str, gateway: &str) -> &'static str {
     match (namespace, gateway) {
         ("acme-edge", _) => "acme",
-        ("weir-system", "closed") => "closed",
+        ("weir-system", "closed") => "edge2",
         _ => "edge",
     }
 }
@@ -319,8 +334,7 @@ fn run(edits: &[Edit], late: Index) {
     let mut interests: Vec<_> = scopes.iter().map(|scope| store.enter(Form::Vhds, scope.clone())).collect();
     // What each scope has, by its changes alone.
     let mut told: Vec<BTreeSet<Key>> = vec![BTreeSet::new(); scopes.len()];
-    let base = "kind: GatewayClass\nmetadata: {name: weir}\nspec: {controllerName: weir.dev/gateway-controller}\n---\nkind: Plan\nmetadata: {name: pro}\nspec: {}\n";
-    let begin = support::applied(&support::objects(base));
+    let begin = support::applied(&support::objects(&base()));
     let edits = edits.iter().map(|edit| {
         let of_piece = support::objects(&edit.piece.manifest());
         if edit.there { support::applied(&of_piece) } else { of_piece.iter().map(|o| Event::Delete(o.key())).collect() }
@@ -336,7 +350,7 @@ fn run(edits: &[Edit], late: Index) {
         let before = store.read().sequence();
         store.publish(&world.apply(&events));
         // A scope that is left and entered again is made anew, and not kept as changes come.
-        if late.index(41) == step {
+        if late.index(31) == step {
             interests.clear();
             interests.extend(scopes.iter().map(|scope| store.enter(Form::Vhds, scope.clone())));
         }
@@ -355,7 +369,7 @@ fn run(edits: &[Edit], late: Index) {
                     told.remove(&key)
                 };
             }
-            if late.index(41) != step {
+            if late.index(31) != step {
                 assert_eq!(*told, held, "{scope:?} is not told of all at step {step}");
             }
             told.clone_from(&held);
