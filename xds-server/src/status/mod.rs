@@ -6,10 +6,13 @@
 pub mod features;
 pub mod render;
 pub mod report;
+pub mod serving;
 
 use serde::{Deserialize, Serialize};
 use weir_config::kinds::gateway::ParentReference;
 use weir_config::kinds::plan::PlanSpec;
+
+pub use crate::seen::ROUTE_PROGRAMMED;
 
 /// Status of one object, in the Gateway API's shapes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

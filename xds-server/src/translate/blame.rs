@@ -1,0 +1,154 @@
+//! From a resource that a proxy refuses back to the objects that it comes of.
+
+use std::collections::BTreeSet;
+
+use weir_config::kinds::{Kind, ObjectKey};
+use weir_config::model::name::split_virtual_host;
+use weir_config::model::{Resource, ResourceType};
+
+use super::World;
+use super::tenant::namespaces;
+use super::unit::Group;
+
+/// An object, and of a Gateway the listener.
+pub type Blamed = (ObjectKey, Option<String>);
+
+impl World {
+    /// The objects that a resource comes of, as closely as its name and what the proxy said of it tell: `text` may
+    /// name a field (`routes[3].match`) or a filter chain. Nothing where no one object is to blame.
+    pub fn blame(&self, kind: ResourceType, name: &str, text: &str) -> BTreeSet<Blamed> {
+        match kind {
+            ResourceType::Listener => self.blame_listener(name, text),
+            ResourceType::RouteConfiguration => self.blame_routes(name),
+            ResourceType::VirtualHost => self.blame_host(name, text),
+            ResourceType::Cluster => self.blame_cluster(name),
+            ResourceType::LoadAssignment => parts(name).map(|(namespace, service, _)| object(Kind::Service, namespace, service)).into_iter().collect(),
+            ResourceType::Secret => self.blame_secret(name),
+            ResourceType::FilterConfig => BTreeSet::new(),
+        }
+    }
+
+    fn blame_listener(&self, name: &str, text: &str) -> BTreeSet<Blamed> {
+        let mut all = BTreeSet::new();
+        let mut named = BTreeSet::new();
+        for fact in self.ports().0.values().flat_map(|plan| plan.gateways.values()).flatten() {
+            for routes in fact.binds.iter().filter(|bind| bind.listener == name).filter_map(|bind| bind.routes.as_ref()) {
+                let (namespace, gateway) = &fact.id.gateway;
+                let blamed = (ObjectKey::new(Kind::Gateway, namespace, gateway), Some(fact.id.listener.clone()));
+                if text.contains(routes.as_str()) {
+                    named.insert(blamed.clone());
+                }
+                all.insert(blamed);
+            }
+        }
+        if named.is_empty() { all } else { named }
+    }
+
+    fn blame_routes(&self, name: &str) -> BTreeSet<Blamed> {
+        let facts = self.ports().0.values().flat_map(|plan| plan.gateways.values()).flatten();
+        let has = facts.filter(|fact| fact.binds.iter().any(|bind| bind.routes.as_deref() == Some(name)));
+        has.map(|fact| {
+            let (namespace, gateway) = &fact.id.gateway;
+            (ObjectKey::new(Kind::Gateway, namespace, gateway), Some(fact.id.listener.clone()))
+        })
+        .collect()
+    }
+
+    fn blame_host(&self, name: &str, text: &str) -> BTreeSet<Blamed> {
+        let Some(Resource::VirtualHost(host)) = self.snapshot().get(ResourceType::VirtualHost, name) else {
+            return BTreeSet::new();
+        };
+        let one = index(text, "routes[").and_then(|index| host.routes.get(index));
+        let routes: BTreeSet<Blamed> = match one {
+            Some(route) => route_of(&route.name).into_iter().collect(),
+            None => host.routes.iter().filter_map(|route| route_of(&route.name)).collect(),
+        };
+        match split_virtual_host(name) {
+            // A border, or the answer of a tenant that is not served: nobody's route.
+            Some((parent, _)) if routes.is_empty() => self.blame_routes(parent),
+            _ => routes,
+        }
+    }
+
+    /// The routes of the cluster's tenant that send to its Service.
+    fn blame_cluster(&self, name: &str) -> BTreeSet<Blamed> {
+        let Some((tenant, rest)) = name.split_once('/') else { return BTreeSet::new() };
+        let Some((namespace, service, port)) = parts(rest) else { return BTreeSet::new() };
+        let facts = self.facts();
+        let group = if tenant == weir_config::kinds::SYSTEM_TENANT { Group::System } else { Group::Tenant(tenant.into()) };
+        let mut blamed = BTreeSet::new();
+        for own in namespaces(facts, &group) {
+            for route in facts.objects.routes(&own) {
+                let rules = route.spec.rules.iter().flatten();
+                let mut backends = rules.flat_map(|rule| &rule.backend_refs).map(|backend| &backend.backend);
+                if backends.any(|backend| {
+                    backend.name == service
+                        && backend.port == Some(port)
+                        && backend.namespace.as_deref().unwrap_or(&own) == namespace
+                }) {
+                    blamed.insert(object(Kind::HTTPRoute, &own, route.metadata.name.as_deref().unwrap_or_default()));
+                }
+            }
+        }
+        blamed
+    }
+
+    /// The Gateways' listeners that present the certificate.
+    fn blame_secret(&self, name: &str) -> BTreeSet<Blamed> {
+        let mut blamed = BTreeSet::new();
+        let facts = self.ports().0.values().flat_map(|plan| plan.gateways.values()).flatten();
+        for fact in facts {
+            let (namespace, gateway) = &fact.id.gateway;
+            let Some(object) = self.facts().own_gateway(namespace, gateway) else { continue };
+            let listener = object.spec.listeners.get(fact.index);
+            let mut refs = listener.iter().filter_map(|l| l.tls.as_ref()).flat_map(|tls| &tls.certificate_refs);
+            if refs.any(|secret| {
+                let owner = secret.namespace.as_deref().unwrap_or(namespace);
+                name.split_once('/') == Some((owner, secret.name.as_str()))
+            }) {
+                blamed.insert((ObjectKey::new(Kind::Gateway, namespace, gateway), Some(fact.id.listener.clone())));
+            }
+        }
+        blamed
+    }
+}
+
+/// `namespace/service/port`.
+fn parts(name: &str) -> Option<(&str, &str, u16)> {
+    let mut parts = name.split('/');
+    let (namespace, service, port) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((namespace, service, port.parse().ok()?))
+}
+
+/// The HTTPRoute of a route called `namespace/name/rule/match`.
+fn route_of(name: &str) -> Option<Blamed> {
+    let mut parts = name.split('/');
+    let (namespace, route) = (parts.next()?, parts.next()?);
+    parts.next()?;
+    Some(object(Kind::HTTPRoute, namespace, route))
+}
+
+fn object(kind: Kind, namespace: &str, name: &str) -> Blamed {
+    (ObjectKey::new(kind, namespace, name), None)
+}
+
+/// The number in brackets after `field`, where it stands first.
+fn index(text: &str, field: &str) -> Option<usize> {
+    let rest = &text[text.find(field)? + field.len()..];
+    rest.split(']').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{index, parts, route_of};
+
+    #[test]
+    fn names_and_fields_are_read() {
+        assert_eq!(index("edge/x/a.example: routes[3].match.headers[0]: no", "routes["), Some(3));
+        assert_eq!(index("nothing", "routes["), None);
+        assert_eq!(index("routes[x]", "routes["), None);
+        assert_eq!(parts("shop/web/80"), Some(("shop", "web", 80)));
+        assert_eq!(route_of("shop/web/0/1").unwrap().0.to_string(), "HTTPRoute shop/web");
+        assert_eq!(route_of("suspended"), None);
+    }
+}
