@@ -22,6 +22,7 @@ pub struct Metrics {
     sent: Vec<Counter>,
     responses: Vec<Counter>,
     refused: Vec<Counter>,
+    statuses: Vec<Counter>,
     streams: Gauge,
     findings: Gauge,
     access_logs: Gauge,
@@ -58,6 +59,10 @@ impl Metrics {
                     .map(|kind| gauge!("weir_xds_resources", "type" => kind.message()))
                     .collect(),
                 sent: by_type("weir_xds_resources_sent_total"),
+                statuses: Kind::ALL
+                    .iter()
+                    .map(|kind| counter!("weir_statuses_written_total", "kind" => kind.name()))
+                    .collect(),
                 responses: by_type("weir_xds_responses_total"),
                 refused: by_type("weir_xds_refusals_total"),
                 streams: gauge!("weir_xds_streams"),
@@ -88,6 +93,11 @@ impl Metrics {
     pub(crate) fn sent(&self, kind: ResourceType, resources: usize) {
         self.responses[kind as usize].increment(1);
         self.sent[kind as usize].increment(resources as u64);
+    }
+
+    /// A status was written to an object.
+    pub(crate) fn status_written(&self, kind: Kind) {
+        self.statuses[kind as usize].increment(1);
     }
 
     /// A NACK came.

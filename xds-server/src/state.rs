@@ -1,5 +1,7 @@
 //! What the server's parts share: the world, its resources, and what is to be told of them.
 
+mod said;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
@@ -19,6 +21,9 @@ use crate::translate::Settings;
 use crate::usage::metrics::Stats;
 use crate::watch::{Batch, Event, Finding};
 
+use said::Said;
+pub use said::Wanted;
+
 /// The server's state.
 #[derive(Debug)]
 pub struct State {
@@ -31,6 +36,7 @@ pub struct State {
     ready: watch::Sender<bool>,
     usage: Arc<Stats>,
     news: News,
+    said: Said,
 }
 
 impl State {
@@ -49,6 +55,7 @@ impl State {
             ready: watch::Sender::new(false),
             usage,
             news: News::default(),
+            said: Said::default(),
         })
     }
 
@@ -164,10 +171,7 @@ impl State {
 
     /// Everything there is to tell.
     pub fn status(&self) -> StatusReport {
-        let objects = {
-            let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
-            world.world().statuses().iter().map(|(key, status)| ObjectReport::new(key, status)).collect()
-        };
+        let objects = self.shown().iter().map(|(key, status)| ObjectReport::new(key, status)).collect();
         let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         StatusReport {
             ready: self.is_ready(),

@@ -63,6 +63,11 @@ impl Steady {
         moved.into_iter().map(with_tenant).collect()
     }
 
+    /// An object.
+    pub(crate) fn object(&self, key: &ObjectKey) -> Option<&Object> {
+        self.objects[key.kind as usize].get(key).map(|object| &**object)
+    }
+
     /// Objects whose statuses changed with the last change that was taken in.
     pub(crate) fn changed(&self) -> &BTreeSet<ObjectKey> {
         &self.changed

@@ -105,10 +105,12 @@ impl Acknowledged {
         let same = |old: &&mut Refused| {
             (&old.type_name, &old.name, &old.version) == (&refused.type_name, &refused.name, &refused.version)
         };
-        match self.refused.iter_mut().find(same) {
-            Some(old) => old.proxies = old.proxies.saturating_add(refused.proxies),
-            None if self.refused.len() < MAX_REFUSED => self.refused.push(refused),
-            None => self.cut = true,
+        if let Some(old) = self.refused.iter_mut().find(same) {
+            old.proxies = old.proxies.saturating_add(refused.proxies);
+        } else if self.refused.len() < MAX_REFUSED {
+            self.refused.push(refused);
+        } else {
+            self.cut = true;
         }
     }
 }

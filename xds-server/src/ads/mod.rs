@@ -4,6 +4,7 @@
 //! see of them; [`subscription`] is that stream as a state machine without I/O; [`service`] moves
 //! messages between the two and the wire; [`registry`] remembers what each proxy acknowledged.
 
+mod acknowledged;
 pub mod encoded;
 mod form;
 mod held;
@@ -17,6 +18,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use acknowledged::{Acknowledged, Refused};
 pub use encoded::{Encoded, Reference, Version};
 pub use form::Form;
 pub use registry::{ProxyReport, Registry, Rejection, TypeReport};

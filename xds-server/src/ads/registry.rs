@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 /// A stream of a proxy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProxyReport {
     /// `node.id`: what the proxy calls itself, which is no proof.
@@ -26,7 +26,7 @@ pub struct ProxyReport {
 }
 
 /// A type of resources on a stream. Changes are counted from the server's start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TypeReport {
     /// `Cluster`, `Listener`, ...
@@ -44,6 +44,9 @@ pub struct TypeReport {
     pub sent: u64,
     /// The same of the last response that it accepted whole.
     pub acknowledged: u64,
+    /// Of Listeners: the versions that it accepted last, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, String>,
     /// What it refused and was not replaced since.
     pub rejections: Vec<Rejection>,
 }

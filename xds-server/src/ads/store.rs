@@ -3,6 +3,7 @@
 //! One writer at a time encodes without holding the readers' lock; readers hold it for as long as
 //! it takes to look up the names that changed.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -103,6 +104,18 @@ impl Store {
     /// Tells the number of the newest change.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
+    }
+
+    /// Versions of each resource of a type, of every form that it has, by name.
+    pub fn versions(&self, kind: ResourceType) -> BTreeMap<String, Vec<String>> {
+        let resources = self.read();
+        let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for form in [Form::Vhds, Form::Reporting] {
+            for resource in resources.of(kind, form) {
+                versions.entry(resource.name.to_string()).or_default().push(resource.version.to_string());
+            }
+        }
+        versions
     }
 
     /// Number of resources of a type.

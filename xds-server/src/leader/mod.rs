@@ -121,11 +121,8 @@ impl Candidate {
             renew_time: Some(now),
             ..LeaseSpec::default()
         };
-        let metadata = ObjectMeta {
-            name: Some(LEASE.into()),
-            resource_version: claim.version.clone(),
-            ..ObjectMeta::default()
-        };
+        let metadata =
+            ObjectMeta { name: Some(LEASE.into()), resource_version: claim.version.clone(), ..ObjectMeta::default() };
         let lease = Lease { metadata, spec: Some(spec) };
         let post = PostParams::default();
         match claim.version {

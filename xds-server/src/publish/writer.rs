@@ -126,4 +126,3 @@ fn objects(client: Client, key: &ObjectKey) -> Api<DynamicObject> {
         Api::namespaced_with(client, &key.namespace, &resource)
     }
 }
-

@@ -110,6 +110,7 @@ pub async fn run_with(
     // One task that ends, for whatever reason, ends the others.
     let stop = shutdown.child_token();
     let guard = stop.clone().drop_guard();
+    let publish = publish(bootstrap, &state, &store, stop.clone()).await?;
     let feed = tokio::spawn(feed(source, Arc::clone(&state), stop.clone()));
     let page = tokio::spawn(admin.serve_http(crate::admin::router(Arc::clone(&state), store.clone()), stop.clone()));
     let open = tokio::spawn(serve_open(open, Arc::clone(&state), stop.clone()));
@@ -126,6 +127,8 @@ pub async fn run_with(
     access_logs.drained().await;
     drop(access_logs);
     let (fed, paged, opened) = tokio::join!(feed, page, open);
+    // The Lease is let go of, so that another replica leads at once.
+    let _ = tokio::time::timeout(LAST_WORDS, publish).await;
     // A database that hangs shall not keep the server from ending: what was not acknowledged comes again.
     let stored = async {
         let _ = tokio::join!(applier, keep, export);
@@ -136,6 +139,21 @@ pub async fn run_with(
         .and(fed.context("reading objects failed")?)
         .and(paged.context("the admin endpoint failed")?)
         .and(opened.context("admin.metricsAddress failed")?)
+}
+
+/// Writes statuses to the cluster that the objects come from, where it is to.
+async fn publish(
+    bootstrap: &ServerBootstrap,
+    state: &Arc<State>,
+    store: &Store,
+    stop: CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let Some(settings) = bootstrap.source.kubernetes.clone().filter(|settings| settings.status) else {
+        return Ok(tokio::spawn(async {}));
+    };
+    let api = ApiServer::open(&settings).await.context("cannot use the API server")?;
+    state.news().keep();
+    Ok(tokio::spawn(crate::publish::run(api, settings, Arc::clone(state), store.clone(), stop)))
 }
 
 /// Answers probes and Prometheus, where there is an address for them.

@@ -33,8 +33,11 @@ pub fn serving(listener: &str, heard: &Acknowledged, current: &Current) -> Servi
     if versions.iter().any(|version| have(version).is_some_and(|count| *count > 0)) {
         return Serving::Served;
     }
-    if let Some(refused) = heard.refused.iter().find(|refused| refused.name == listener && refused.type_name == "Listener") {
-        let others = if refused.proxies == 1 { "a proxy refuses".into() } else { format!("{} proxies refuse", refused.proxies) };
+    if let Some(refused) =
+        heard.refused.iter().find(|refused| refused.name == listener && refused.type_name == "Listener")
+    {
+        let others =
+            if refused.proxies == 1 { "a proxy refuses".into() } else { format!("{} proxies refuse", refused.proxies) };
         return Serving::Refused(format!("{others} it: {}", refused.message));
     }
     Serving::Pending(match heard.proxies {

@@ -7,6 +7,7 @@ use weir_config::model::name::split_virtual_host;
 use weir_config::model::{Resource, ResourceType};
 
 use super::World;
+use super::port_plan::ListenerFact;
 use super::tenant::namespaces;
 use super::unit::Group;
 
@@ -22,17 +23,25 @@ impl World {
             ResourceType::RouteConfiguration => self.blame_routes(name),
             ResourceType::VirtualHost => self.blame_host(name, text),
             ResourceType::Cluster => self.blame_cluster(name),
-            ResourceType::LoadAssignment => parts(name).map(|(namespace, service, _)| object(Kind::Service, namespace, service)).into_iter().collect(),
+            ResourceType::LoadAssignment => parts(name)
+                .map(|(namespace, service, _)| object(Kind::Service, namespace, service))
+                .into_iter()
+                .collect(),
             ResourceType::Secret => self.blame_secret(name),
             ResourceType::FilterConfig => BTreeSet::new(),
         }
     }
 
+    fn listener_facts(&self) -> impl Iterator<Item = &ListenerFact> {
+        self.ports().all().flat_map(|(_, plan)| plan.gateways.values()).flatten()
+    }
+
     fn blame_listener(&self, name: &str, text: &str) -> BTreeSet<Blamed> {
         let mut all = BTreeSet::new();
         let mut named = BTreeSet::new();
-        for fact in self.ports().0.values().flat_map(|plan| plan.gateways.values()).flatten() {
-            for routes in fact.binds.iter().filter(|bind| bind.listener == name).filter_map(|bind| bind.routes.as_ref()) {
+        for fact in self.listener_facts() {
+            for routes in fact.binds.iter().filter(|bind| bind.listener == name).filter_map(|bind| bind.routes.as_ref())
+            {
                 let (namespace, gateway) = &fact.id.gateway;
                 let blamed = (ObjectKey::new(Kind::Gateway, namespace, gateway), Some(fact.id.listener.clone()));
                 if text.contains(routes.as_str()) {
@@ -45,7 +54,7 @@ impl World {
     }
 
     fn blame_routes(&self, name: &str) -> BTreeSet<Blamed> {
-        let facts = self.ports().0.values().flat_map(|plan| plan.gateways.values()).flatten();
+        let facts = self.listener_facts();
         let has = facts.filter(|fact| fact.binds.iter().any(|bind| bind.routes.as_deref() == Some(name)));
         has.map(|fact| {
             let (namespace, gateway) = &fact.id.gateway;
@@ -75,12 +84,13 @@ impl World {
         let Some((tenant, rest)) = name.split_once('/') else { return BTreeSet::new() };
         let Some((namespace, service, port)) = parts(rest) else { return BTreeSet::new() };
         let facts = self.facts();
-        let group = if tenant == weir_config::kinds::SYSTEM_TENANT { Group::System } else { Group::Tenant(tenant.into()) };
+        let group =
+            if tenant == weir_config::kinds::SYSTEM_TENANT { Group::System } else { Group::Tenant(tenant.into()) };
         let mut blamed = BTreeSet::new();
         for own in namespaces(facts, &group) {
             for route in facts.objects.routes(&own) {
                 let rules = route.spec.rules.iter().flatten();
-                let mut backends = rules.flat_map(|rule| &rule.backend_refs).map(|backend| &backend.backend);
+                let mut backends = rules.flat_map(|rule| &rule.backend_refs).map(|backend| &backend.target);
                 if backends.any(|backend| {
                     backend.name == service
                         && backend.port == Some(port)
@@ -96,7 +106,7 @@ impl World {
     /// The Gateways' listeners that present the certificate.
     fn blame_secret(&self, name: &str) -> BTreeSet<Blamed> {
         let mut blamed = BTreeSet::new();
-        let facts = self.ports().0.values().flat_map(|plan| plan.gateways.values()).flatten();
+        let facts = self.listener_facts();
         for fact in facts {
             let (namespace, gateway) = &fact.id.gateway;
             let Some(object) = self.facts().own_gateway(namespace, gateway) else { continue };

@@ -15,6 +15,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod backends;
+mod blame;
 mod carve;
 mod classes;
 mod dirty;
@@ -39,6 +40,7 @@ mod tenant_status;
 pub(crate) mod unit;
 mod world;
 
+pub use blame::Blamed;
 pub use classes::{Classes, EdgeId};
 pub use precedence::Step;
 pub use world::{Work, World};

@@ -30,7 +30,7 @@ pub use requests::Answer;
 use super::registry::{Rejection, TypeReport};
 use super::resources::Change;
 use super::view::View;
-use kind::{Kind, Uses};
+use kind::{Held, Kind, Standing, Uses};
 
 /// How long a resource waits for what should stand before it.
 pub const HOLD: Duration = Duration::from_secs(5);
@@ -101,7 +101,11 @@ impl Kind {
             version: refusal.version.to_string(),
             message: refusal.text.to_string(),
         });
+        let accepted = |held: &Held| held.told.filter(|_| held.standing == Standing::Accepted);
+        let versions = self.held.iter().filter(|_| kind == ResourceType::Listener);
+        let versions = versions.filter_map(|(name, held)| Some((name.to_string(), accepted(held)?.to_string())));
         TypeReport {
+            versions: versions.collect(),
             type_name: kind.message().to_owned(),
             wildcard: self.wildcard,
             subscribed: self.names.len(),
