@@ -24,6 +24,9 @@ fn finish(crd: &CustomResourceDefinition) -> Value {
     crd["spec"]["versions"][0]["additionalPrinterColumns"] = columns(&kind);
     let root = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     integers(root);
+    let status = &mut root["properties"]["status"]["properties"];
+    status["conditions"]["x-kubernetes-list-type"] = json!("map");
+    status["conditions"]["x-kubernetes-list-map-keys"] = json!(["type"]);
     if kind == "Tenant" {
         root["x-kubernetes-validations"] = json!([
             {
@@ -33,6 +36,9 @@ fn finish(crd: &CustomResourceDefinition) -> Value {
             { "rule": "self.metadata.name != 'system'", "message": "`system` is the platform's own tenant" },
         ]);
         root["properties"]["spec"]["properties"]["hostnames"]["x-kubernetes-list-type"] = json!("set");
+        for list in ["namespaces", "hostnames", "lostHostnames"] {
+            root["properties"]["status"]["properties"][list]["x-kubernetes-list-type"] = json!("atomic");
+        }
     }
     crd
 }
@@ -40,10 +46,15 @@ fn finish(crd: &CustomResourceDefinition) -> Value {
 /// What `kubectl get` shows beside the name.
 fn columns(kind: &str) -> Value {
     let own = match kind {
-        "Tenant" => [("Plan", "string", ".spec.plan"), ("State", "string", ".spec.state")],
+        "Tenant" => [
+            ("Plan", "string", ".spec.plan"),
+            ("State", "string", ".spec.state"),
+            ("Requests", "integer", ".status.usage.requests"),
+        ],
         _ => [
             ("Requests", "integer", ".spec.requests.perSecond"),
             ("Bandwidth", "string", ".spec.bandwidth.bytesPerSecond"),
+            ("Tenants", "integer", ".status.tenants"),
         ],
     };
     let all = [
@@ -59,6 +70,9 @@ fn integers(schema: &mut Value) {
     if schema["format"] == "uint32" {
         schema["format"] = json!("int64");
         schema["maximum"] = json!(u32::MAX);
+    }
+    if schema["format"] == "uint64" {
+        schema["format"] = json!("int64");
     }
     // Ranges are written as floats by the schema generator.
     for bound in ["minimum", "maximum"] {

@@ -12,7 +12,7 @@ use super::quantity::Quantity;
     group = "weir.dev",
     version = "v1alpha1",
     kind = "Plan",
-    status = "PolicyStatus",
+    status = "PlanStatus",
     derive = "PartialEq",
     doc = "What a tier of customers may use.",
     category = "weir",
@@ -67,10 +67,13 @@ pub struct Bandwidth {
     pub bytes_per_second: Quantity,
 }
 
-/// Conditions of a Plan or a Tenant.
+/// What Weir says of a Plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PolicyStatus {
+pub struct PlanStatus {
+    /// Tenants that have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<u64>,
     /// Kubernetes conditions: `Accepted` and what else applies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,

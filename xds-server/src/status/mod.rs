@@ -11,6 +11,7 @@ pub mod serving;
 use serde::{Deserialize, Serialize};
 use weir_config::kinds::gateway::ParentReference;
 use weir_config::kinds::plan::PlanSpec;
+pub use weir_config::kinds::tenant::{LostHostname, MonthUsage};
 
 pub use crate::seen::ROUTE_PROGRAMMED;
 
@@ -147,27 +148,6 @@ pub struct TenantStatus {
     /// What it used in this month.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<MonthUsage>,
-}
-
-/// A name that a Tenant claims and another owns.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LostHostname {
-    /// The name.
-    pub hostname: String,
-    /// The Tenant that owns it.
-    pub owner: String,
-}
-
-/// Usage of a calendar month (UTC), rounded down to three digits, so that a status changes now and then and not
-/// with every request.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MonthUsage {
-    /// The month, as `2026-11`.
-    pub month: String,
-    /// Requests.
-    pub requests: u64,
-    /// Bytes, both ways.
-    pub bytes: u64,
 }
 
 /// Who uses a Plan.
