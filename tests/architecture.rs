@@ -36,6 +36,8 @@ const RACE: &str = "what a race found is judged and shown by functions of it, so
 const ALS: &str = "what an Envoy's report adds is tested without an Envoy, in any order and at any time";
 const H1: &str = "parsing and framing are tested over every split of the bytes";
 
+const CLUSTER: &str = "a simulation of a cluster drives it: what a list or an event does is a function";
+
 const AUDIT: &str = "what is a gap is decided on plain values";
 
 /// Pure places, and why they are.
@@ -59,6 +61,11 @@ const PURE: &[(&str, &str)] = &[
     ("xds-server/src/usage/batch", "what a proxy may send is checked alike by every reader"),
     ("xds-server/src/usage/book", "what is new, and to which hour it belongs, is decided again at every retry"),
     ("xds-server/src/usage/scope", "whose rows a sender may report does not depend on how they came"),
+    ("xds-server/src/watch/kubernetes/gather", CLUSTER),
+    ("xds-server/src/watch/kubernetes/known", CLUSTER),
+    ("xds-server/src/watch/kubernetes/target", CLUSTER),
+    ("xds-server/src/watch/kubernetes/trim", CLUSTER),
+    ("xds-server/src/watch/kubernetes/wire", CLUSTER),
     ("proxy/src/request", "a decision is a function of tables and a request's head"),
     ("proxy/src/serve/h1/body", H1),
     ("proxy/src/serve/h1/classify", H1),

@@ -29,6 +29,7 @@ use crate::usage::service::Usage;
 use crate::usage::store::Store;
 use crate::watch::Batch;
 use crate::watch::directory::DirectorySource;
+use crate::watch::kubernetes::KubernetesSource;
 use listen::Bound;
 use tls::Certificate;
 
@@ -54,6 +55,12 @@ impl Source for DirectorySource {
     }
 }
 
+impl Source for KubernetesSource {
+    async fn next(&mut self) -> Option<Batch> {
+        KubernetesSource::next(self).await
+    }
+}
+
 /// Addresses that were bound, with the ports that the system chose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
@@ -65,15 +72,20 @@ pub struct Addresses {
     pub metrics: Option<Address>,
 }
 
-/// Runs a server on the directory that its bootstrap names until `shutdown`.
+/// Runs a server on the directory or the cluster that its bootstrap names until `shutdown`.
 ///
 /// # Errors
-/// A directory that cannot be watched, or as [`run_with`].
+/// A directory that cannot be watched, a cluster that nothing says how to reach, or as [`run_with`].
 pub async fn run(
     bootstrap: &ServerBootstrap,
     shutdown: CancellationToken,
     bound: oneshot::Sender<Addresses>,
 ) -> anyhow::Result<()> {
+    if let Some(kubernetes) = &bootstrap.source.kubernetes {
+        let api = ApiServer::open(kubernetes).await?;
+        let source = KubernetesSource::open(&api, kubernetes);
+        return run_with(source, bootstrap, shutdown, bound).await;
+    }
     let directory = bootstrap.source.directory.clone().context("source.directory is missing")?;
     let source = DirectorySource::open(directory, Some(bootstrap.state_dir.clone()))?;
     run_with(source, bootstrap, shutdown, bound).await

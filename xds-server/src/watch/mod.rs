@@ -1,6 +1,7 @@
 //! Sources of objects. A source yields [`Batch`]es: first one with everything there is, then changes.
 
 pub mod directory;
+pub mod kubernetes;
 
 use std::collections::BTreeSet;
 use std::fmt;

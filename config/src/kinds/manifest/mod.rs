@@ -9,6 +9,7 @@ mod identify;
 mod locate;
 mod parse;
 mod path;
+mod served;
 mod split;
 mod unknown;
 
@@ -17,6 +18,8 @@ use std::sync::Arc;
 
 use super::{Object, ObjectKey};
 use crate::FieldError;
+
+pub use served::{Served, served};
 
 /// A document of a file, or an item of a `List` in it.
 #[derive(Clone)]

@@ -97,7 +97,7 @@ fn list(raw: Raw<'_>, items: Vec<Value>) -> Vec<Document> {
 }
 
 /// Absent and null are the same, as in Kubernetes.
-fn drop_nulls(value: &mut Value) {
+pub(super) fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|_, field| !field.is_null());
@@ -198,7 +198,7 @@ fn key(kind: Kind, value: &Value) -> Option<ObjectKey> {
     Some(ObjectKey::new(kind, namespace, name))
 }
 
-fn typed(kind: Kind, value: Value) -> Result<Object, FieldError> {
+pub(super) fn typed(kind: Kind, value: Value) -> Result<Object, FieldError> {
     fn read<T: DeserializeOwned + Into<Object>>(kind: Kind, value: Value) -> Result<Object, FieldError> {
         serde_path_to_error::deserialize::<_, T>(value)
             .map(Into::into)
@@ -219,7 +219,7 @@ fn typed(kind: Kind, value: Value) -> Result<Object, FieldError> {
 }
 
 /// What kubectl and the API server fill in.
-fn complete(object: &mut Object) {
+pub(super) fn complete(object: &mut Object) {
     let namespaced = object.kind().namespaced();
     let namespace = &mut object.metadata_mut().namespace;
     if !namespaced {

@@ -1,0 +1,79 @@
+//! What is never read of an object does not stay in memory, and does not make an object another: where only
+//! that differs, nothing has changed.
+//!
+//! Kept of metadata: name and namespace; of Namespaces the labels; of EndpointSlices the label that names the
+//! Service; of the kinds whose age decides, or that get a status, creationTimestamp, generation and uid.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use weir_config::kinds::Object;
+
+/// Label by which an EndpointSlice belongs to a Service.
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+/// Fields of a TLS Secret.
+const TLS: [&str; 2] = ["tls.crt", "tls.key"];
+
+/// Takes out of an object what is never read of it.
+pub(super) fn trim(object: &mut Object) {
+    let metadata = std::mem::take(object.metadata_mut());
+    let ObjectMeta { name, namespace, labels, creation_timestamp, generation, uid, .. } = metadata;
+    let kept = ObjectMeta { name, namespace, ..ObjectMeta::default() };
+    *object.metadata_mut() = match object {
+        Object::Service(_) | Object::Secret(_) => kept,
+        Object::Namespace(_) => ObjectMeta { labels, ..kept },
+        Object::EndpointSlice(_) => {
+            let service = labels.and_then(|mut labels| labels.remove(SERVICE_LABEL));
+            let labels = service.map(|service| BTreeMap::from([(SERVICE_LABEL.to_owned(), service)]));
+            ObjectMeta { labels, ..kept }
+        }
+        Object::GatewayClass(_)
+        | Object::Gateway(_)
+        | Object::HTTPRoute(_)
+        | Object::ReferenceGrant(_)
+        | Object::Plan(_)
+        | Object::Tenant(_) => ObjectMeta { creation_timestamp, generation, uid, ..kept },
+    };
+    match object {
+        Object::Namespace(namespace) => (namespace.spec, namespace.status) = (None, None),
+        Object::Service(one) => service(one),
+        Object::Secret(one) => secret(one),
+        Object::EndpointSlice(one) => slice(one),
+        _ => {}
+    }
+}
+
+fn service(service: &mut Service) {
+    service.status = None;
+    let Some(spec) = service.spec.take() else { return };
+    let mut ports = spec.ports.unwrap_or_default();
+    for port in &mut ports {
+        (port.target_port, port.node_port, port.app_protocol) = (None, None, None);
+    }
+    ports.shrink_to_fit();
+    let kept = k8s_openapi::api::core::v1::ServiceSpec { ports: Some(ports), type_: spec.type_, ..Default::default() };
+    service.spec = Some(kept);
+}
+
+fn secret(secret: &mut Secret) {
+    secret.immutable = None;
+    if let Some(data) = &mut secret.data {
+        data.retain(|field, _| TLS.contains(&field.as_str()));
+    }
+}
+
+fn slice(slice: &mut EndpointSlice) {
+    for endpoint in slice.endpoints.iter_mut().flatten() {
+        (endpoint.node_name, endpoint.target_ref, endpoint.hostname) = (None, None, None);
+        (endpoint.hints, endpoint.deprecated_topology) = (None, None);
+        endpoint.addresses.shrink_to_fit();
+    }
+    if let Some(endpoints) = &mut slice.endpoints {
+        endpoints.shrink_to_fit();
+    }
+    for port in slice.ports.iter_mut().flatten() {
+        port.app_protocol = None;
+    }
+}
