@@ -14,6 +14,7 @@ use super::known::Known;
 use super::target::Target;
 use super::wire::Item;
 use crate::apiserver::{Cause, Failure};
+use crate::seen::Digest;
 use crate::watch::{Batch, Event, Finding, SecretsRead};
 
 /// Findings of objects that are told; above it, their number.
@@ -64,6 +65,7 @@ enum Standing {
 pub(super) struct Gather {
     watches: Vec<Watch>,
     events: Vec<Event>,
+    statuses: Vec<(ObjectKey, Digest)>,
     secrets: SecretsRead,
     ready: bool,
     /// What findings were told; none before the first batch.
@@ -77,7 +79,15 @@ impl Gather {
     pub(super) fn new(targets: Vec<Target>) -> Self {
         let watch = |target| Watch { target, known: Known::default(), standing: Standing::Unknown, trouble: None };
         let watches = targets.into_iter().map(watch).collect();
-        Self { watches, events: Vec::new(), secrets: SecretsRead::All, ready: false, told: None, doubt: true }
+        Self {
+            watches,
+            events: Vec::new(),
+            statuses: Vec::new(),
+            secrets: SecretsRead::All,
+            ready: false,
+            told: None,
+            doubt: true,
+        }
     }
 
     /// Takes a report of the watch `index` in.
@@ -85,13 +95,17 @@ impl Gather {
         let Some(watch) = self.watches.get_mut(index) else { return };
         match report {
             Report::Listed(items, version) => {
+                self.statuses.extend(items.iter().filter_map(status));
                 self.events.extend(watch.known.list(items, &version));
                 watch.become_(Standing::Listed, None);
                 self.doubt = true;
             }
             Report::Changed(item) => {
                 self.doubt |= !item.problems.is_empty() || watch.known.problems().next().is_some();
-                self.events.extend(watch.known.changed(item));
+                let status = status(&item);
+                let event = watch.known.changed(item);
+                self.statuses.extend(status.filter(|_| event.is_some()));
+                self.events.extend(event);
             }
             Report::Gone(key, version) => {
                 self.doubt |= watch.known.problems().next().is_some();
@@ -136,7 +150,7 @@ impl Gather {
                 return None;
             }
             self.told = Some(findings.clone());
-            return Some(Batch { events: Vec::new(), findings, waiting: true });
+            return Some(Batch { events: Vec::new(), findings, waiting: true, statuses: Vec::new() });
         }
         let read = self.secrets_read();
         if read != self.secrets {
@@ -147,7 +161,8 @@ impl Gather {
             return None;
         }
         self.told = Some(findings.clone());
-        Some(Batch { events: mem::take(&mut self.events), findings, waiting: false })
+        let (events, statuses) = (mem::take(&mut self.events), mem::take(&mut self.statuses));
+        Some(Batch { events, findings, waiting: false, statuses })
     }
 
     fn secrets_read(&self) -> SecretsRead {
@@ -209,6 +224,12 @@ impl Watch {
             _ => FieldError::new("", format!("{what} cannot be read: {failure}")).hint(consequence(ready)),
         })
     }
+}
+
+/// What an object that is used has for a status.
+fn status(item: &Item) -> Option<(ObjectKey, Digest)> {
+    item.object.as_ref()?;
+    Some((item.key.clone(), item.status?))
 }
 
 fn consequence(ready: bool) -> &'static str {

@@ -8,6 +8,7 @@ use super::gather::{Gather, Report};
 use super::target::{Target, targets};
 use super::wire::{Item, page};
 use crate::apiserver::Failure;
+use crate::seen::digest_of;
 use crate::watch::{Batch, Event, SecretsRead};
 
 /// All watches of a server with these settings.
@@ -185,4 +186,22 @@ fn what_an_api_server_adds_to_an_object_makes_no_other() {
     let managed = json!({"status": {"parents": [{"parentRef": {"name": "web"}}]}});
     assert_eq!(route("1", json!({})), route("2", managed));
     assert_eq!(route("1", json!({})).metadata().generation, Some(1));
+}
+
+#[test]
+fn of_a_status_it_is_told_what_it_was() {
+    let status = json!({"conditions": [{"type": "Accepted", "status": "True"}]});
+    let plan = |version: &str, status: &serde_json::Value| {
+        let metadata = json!({"name": "pro", "resourceVersion": version});
+        items(Kind::Plan, &[json!({"metadata": metadata, "spec": {}, "status": status})]).remove(0)
+    };
+    let mut watches = Watches::new(&Kubernetes::default());
+    watches.nothing_but(&[Kind::Plan]);
+    watches.report(Kind::Plan, None, Report::Listed(vec![plan("5", &serde_json::Value::Null)], "9".into()));
+    let key = ObjectKey::new(Kind::Plan, "", "pro");
+    assert_eq!(watches.batch().statuses, [(key.clone(), digest_of(Kind::Plan, &serde_json::Value::Null))]);
+    watches.report(Kind::Plan, None, Report::Changed(plan("10", &status)));
+    assert_eq!(watches.batch().statuses, [(key, digest_of(Kind::Plan, &status))]);
+    watches.report(Kind::Plan, None, Report::Changed(plan("7", &serde_json::Value::Null)));
+    assert!(watches.gather.batch().is_none(), "a repetition says nothing of a status either");
 }

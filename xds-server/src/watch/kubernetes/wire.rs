@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kube::core::Status;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use weir_config::FieldError;
 use weir_config::kinds::manifest::served;
@@ -11,6 +11,7 @@ use weir_config::kinds::{Kind, Object, ObjectKey};
 
 use super::trim::trim;
 use crate::apiserver::Failure;
+use crate::seen::{Digest, digest_of, has_status};
 
 /// A page of a list.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(super) struct Item {
     pub(super) version: String,
     /// Without what is never read of it; none: it cannot be used.
     pub(super) object: Option<Arc<Object>>,
+    /// What its status is, of a kind that has one of Weir's.
+    pub(super) status: Option<Digest>,
     /// What is wrong with it.
     pub(super) problems: Vec<FieldError>,
 }
@@ -69,6 +72,12 @@ struct Line<'a> {
     type_: String,
     #[serde(borrow)]
     object: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    status: Value,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +118,7 @@ pub(super) fn line(kind: Kind, bytes: &[u8]) -> Result<Told, Failure> {
             Ok(Told::Bookmark(head.metadata.resource_version.unwrap_or_default()))
         }
         "ERROR" => {
-            let status: Status = parse(object.get().as_bytes())?;
+            let status: kube::core::Status = parse(object.get().as_bytes())?;
             Ok(Told::Failed(Failure::answered(&status)))
         }
         _ => Ok(Told::Unknown),
@@ -123,7 +132,11 @@ fn item(kind: Kind, raw: &RawValue) -> Result<Item, Failure> {
         trim(&mut object);
         Arc::new(object)
     });
-    Ok(Item { key, version, object, problems: read.problems })
+    let status = match has_status(kind) {
+        true => Some(digest_of(kind, &parse::<Status>(raw.get().as_bytes())?.status)),
+        false => None,
+    };
+    Ok(Item { key, version, object, status, problems: read.problems })
 }
 
 fn identity(kind: Kind, raw: &RawValue) -> Result<(ObjectKey, String), Failure> {
