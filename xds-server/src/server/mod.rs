@@ -292,4 +292,6 @@ fn refuse_open(bootstrap: &ServerBootstrap) -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
+mod cluster_simulation;
+#[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ const FINDINGS: usize = 1000;
 
 /// What one watch reports.
 #[derive(Clone, Debug)]
-pub(super) enum Report {
+pub(crate) enum Report {
     /// Everything that there is, at this version.
     Listed(Vec<Item>, String),
     /// An object is new or different.
@@ -62,7 +62,7 @@ enum Standing {
 
 /// All watches.
 #[derive(Debug)]
-pub(super) struct Gather {
+pub(crate) struct Gather {
     watches: Vec<Watch>,
     events: Vec<Event>,
     statuses: Vec<(ObjectKey, Digest)>,
@@ -76,7 +76,7 @@ pub(super) struct Gather {
 
 impl Gather {
     /// Watches of which nothing is known.
-    pub(super) fn new(targets: Vec<Target>) -> Self {
+    pub(crate) fn new(targets: Vec<Target>) -> Self {
         let watch = |target| Watch { target, known: Known::default(), standing: Standing::Unknown, trouble: None };
         let watches = targets.into_iter().map(watch).collect();
         Self {
@@ -91,7 +91,7 @@ impl Gather {
     }
 
     /// Takes a report of the watch `index` in.
-    pub(super) fn take(&mut self, index: usize, report: Report) {
+    pub(crate) fn take(&mut self, index: usize, report: Report) {
         let Some(watch) = self.watches.get_mut(index) else { return };
         match report {
             Report::Listed(items, version) => {
@@ -132,12 +132,12 @@ impl Gather {
     }
 
     /// Events that wait for the next batch.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.events.len()
     }
 
     /// What is new since the last batch; none: nothing is.
-    pub(super) fn batch(&mut self) -> Option<Batch> {
+    pub(crate) fn batch(&mut self) -> Option<Batch> {
         if !mem::take(&mut self.doubt) && self.events.is_empty() {
             return None;
         }

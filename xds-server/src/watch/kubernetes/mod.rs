@@ -9,12 +9,12 @@
 //! objects, one of which saw them before, must serve the same.
 
 mod backoff;
-mod gather;
+pub(crate) mod gather;
 mod known;
-mod target;
+pub(crate) mod target;
 mod trim;
 mod watcher;
-mod wire;
+pub(crate) mod wire;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -70,7 +70,5 @@ impl KubernetesSource {
 
 #[cfg(test)]
 mod fuzz;
-#[cfg(test)]
-mod simulation;
 #[cfg(test)]
 mod tests;

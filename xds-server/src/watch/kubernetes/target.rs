@@ -11,13 +11,13 @@ const PAGE: u32 = 500;
 
 /// One watch: a kind, of the whole cluster or of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) kind: Kind,
-    pub(super) namespace: Option<String>,
+pub(crate) struct Target {
+    pub(crate) kind: Kind,
+    pub(crate) namespace: Option<String>,
 }
 
 /// Every watch that the settings ask for.
-pub(super) fn targets(settings: &Kubernetes) -> Vec<Target> {
+pub(crate) fn targets(settings: &Kubernetes) -> Vec<Target> {
     let one = |kind| vec![Target { kind, namespace: None }];
     let of = |kind: &Kind| match (kind, &settings.secret_namespaces) {
         (Kind::Secret, Some(namespaces)) => {
@@ -31,7 +31,7 @@ pub(super) fn targets(settings: &Kubernetes) -> Vec<Target> {
 
 impl Target {
     /// Path and query of a page of the list. `whole`: all in one page, for a server that loses its place between.
-    pub(super) fn list(&self, version: &str, next: Option<&str>, whole: bool) -> String {
+    pub(crate) fn list(&self, version: &str, next: Option<&str>, whole: bool) -> String {
         let mut target = format!("{}?{}", self.path(version), self.selector());
         if !whole {
             let _ = write!(target, "limit={PAGE}");
@@ -43,14 +43,14 @@ impl Target {
     }
 
     /// Path and query of a watch from `since`, which the API server is asked to end after `seconds`.
-    pub(super) fn watch(&self, version: &str, since: &str, seconds: u32) -> String {
+    pub(crate) fn watch(&self, version: &str, since: &str, seconds: u32) -> String {
         let (path, selector) = (self.path(version), self.selector());
         let since = encoded(since);
         format!("{path}?{selector}watch=true&allowWatchBookmarks=true&resourceVersion={since}&timeoutSeconds={seconds}")
     }
 
     /// What is accepted as an answer to a list (`list`) or a watch. Of Namespaces only metadata is read.
-    pub(super) fn accept(&self, list: bool) -> &'static str {
+    pub(crate) fn accept(&self, list: bool) -> &'static str {
         match (self.kind, list) {
             (Kind::Namespace, true) => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
             (Kind::Namespace, false) => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",

@@ -15,17 +15,17 @@ use crate::seen::{Digest, digest_of, has_status};
 
 /// A page of a list.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) items: Vec<Item>,
+pub(crate) struct Page {
+    pub(crate) items: Vec<Item>,
     /// The version of the whole list.
-    pub(super) version: String,
+    pub(crate) version: String,
     /// Where the next page begins; none: this is the last.
-    pub(super) next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 /// A line of a watch.
 #[derive(Clone, Debug)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// An object is new or different.
     Put(Item),
     /// An object is gone, as of this version.
@@ -40,15 +40,15 @@ pub(super) enum Told {
 
 /// An object and its version.
 #[derive(Clone, Debug)]
-pub(super) struct Item {
-    pub(super) key: ObjectKey,
-    pub(super) version: String,
+pub(crate) struct Item {
+    pub(crate) key: ObjectKey,
+    pub(crate) version: String,
     /// Without what is never read of it; none: it cannot be used.
-    pub(super) object: Option<Arc<Object>>,
+    pub(crate) object: Option<Arc<Object>>,
     /// What its status is, of a kind that has one of Weir's.
-    pub(super) status: Option<Digest>,
+    pub(crate) status: Option<Digest>,
     /// What is wrong with it.
-    pub(super) problems: Vec<FieldError>,
+    pub(crate) problems: Vec<FieldError>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +97,7 @@ struct Metadata {
 ///
 /// # Errors
 /// What is no such page. Nothing of it is quoted.
-pub(super) fn page(kind: Kind, bytes: &[u8]) -> Result<Page, Failure> {
+pub(crate) fn page(kind: Kind, bytes: &[u8]) -> Result<Page, Failure> {
     let List { metadata, items } = parse(bytes)?;
     let items = items.unwrap_or_default().into_iter().map(|raw| item(kind, raw)).collect::<Result<_, _>>()?;
     let version = metadata.resource_version.unwrap_or_default();
@@ -108,7 +108,7 @@ pub(super) fn page(kind: Kind, bytes: &[u8]) -> Result<Page, Failure> {
 ///
 /// # Errors
 /// What is no such line. Nothing of it is quoted.
-pub(super) fn line(kind: Kind, bytes: &[u8]) -> Result<Told, Failure> {
+pub(crate) fn line(kind: Kind, bytes: &[u8]) -> Result<Told, Failure> {
     let Line { type_, object } = parse(bytes)?;
     match type_.as_str() {
         "ADDED" | "MODIFIED" => item(kind, object).map(Told::Put),

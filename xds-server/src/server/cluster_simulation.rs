@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use weir_config::kinds::Kind;
 use weir_config::testing::soak;
 
-use super::gather::{Gather, Report};
-use super::target::{Target, targets};
-use super::wire::{Told, line, page};
 use crate::translate::{Settings, World};
+use crate::watch::kubernetes::gather::{Gather, Report};
+use crate::watch::kubernetes::target::{Target, targets};
+use crate::watch::kubernetes::wire::{Told, line, page};
 use crate::watch::{Batch, Event};
 
 /// Something that happens.
