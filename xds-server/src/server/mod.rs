@@ -84,7 +84,7 @@ pub async fn run(
     if let Some(kubernetes) = &bootstrap.source.kubernetes {
         let api = ApiServer::open(kubernetes).await?;
         let source = KubernetesSource::open(&api, kubernetes);
-        return run_with(source, bootstrap, shutdown, bound).await;
+        return serve(source, Some(api), bootstrap, shutdown, bound).await;
     }
     let directory = bootstrap.source.directory.clone().context("source.directory is missing")?;
     let source = DirectorySource::open(directory, Some(bootstrap.state_dir.clone()))?;
@@ -102,6 +102,21 @@ pub async fn run_with(
     shutdown: CancellationToken,
     bound: oneshot::Sender<Addresses>,
 ) -> anyhow::Result<()> {
+    let api = match &bootstrap.source.kubernetes {
+        Some(kubernetes) => Some(ApiServer::open(kubernetes).await?),
+        None => None,
+    };
+    serve(source, api, bootstrap, shutdown, bound).await
+}
+
+/// Serves what `source` says; `api` is the cluster's, where there is one.
+async fn serve(
+    source: impl Source,
+    api: Option<ApiServer>,
+    bootstrap: &ServerBootstrap,
+    shutdown: CancellationToken,
+    bound: oneshot::Sender<Addresses>,
+) -> anyhow::Result<()> {
     refuse_open(bootstrap)?;
     let store = Store::open(&bootstrap.usage, &bootstrap.state_dir).context("cannot use the usage database")?;
     let xds = Bound::bind(&bootstrap.xds.address).await.context("cannot open the xDS port")?;
@@ -112,7 +127,7 @@ pub async fn run_with(
     };
     let metrics = open.as_ref().map(|open| open.address().clone());
     let addresses = Addresses { xds: xds.address().clone(), admin: admin.address().clone(), metrics };
-    let access = Access::new(bootstrap, &addresses.xds).await?;
+    let access = Access::new(bootstrap, api.as_ref(), &addresses.xds)?;
     tracing::info!(xds = %addresses.xds, admin = %addresses.admin, tls = access.certificate.is_some(), "the server listens");
     // Whoever started the server may not care. What local proxies prove themselves by is there now.
     let _ = bound.send(addresses);
@@ -122,7 +137,7 @@ pub async fn run_with(
     // One task that ends, for whatever reason, ends the others.
     let stop = shutdown.child_token();
     let guard = stop.clone().drop_guard();
-    let publish = publish(bootstrap, &state, &store, stop.clone()).await?;
+    let publish = publish(bootstrap, api, &state, &store, stop.clone());
     let feed = tokio::spawn(feed(source, Arc::clone(&state), stop.clone()));
     let page = tokio::spawn(admin.serve_http(crate::admin::router(Arc::clone(&state), store.clone()), stop.clone()));
     let open = tokio::spawn(serve_open(open, Arc::clone(&state), stop.clone()));
@@ -154,18 +169,19 @@ pub async fn run_with(
 }
 
 /// Writes statuses to the cluster that the objects come from, where it is to.
-async fn publish(
+fn publish(
     bootstrap: &ServerBootstrap,
+    api: Option<ApiServer>,
     state: &Arc<State>,
     store: &Store,
     stop: CancellationToken,
-) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let Some(settings) = bootstrap.source.kubernetes.clone().filter(|settings| settings.status) else {
-        return Ok(tokio::spawn(async {}));
+) -> tokio::task::JoinHandle<()> {
+    let settings = bootstrap.source.kubernetes.clone().filter(|settings| settings.status);
+    let (Some(api), Some(settings)) = (api, settings) else {
+        return tokio::spawn(async {});
     };
-    let api = ApiServer::open(&settings).await.context("cannot use the API server")?;
     state.news().keep();
-    Ok(tokio::spawn(crate::publish::run(api, settings, Arc::clone(state), store.clone(), stop)))
+    tokio::spawn(crate::publish::run(api, settings, Arc::clone(state), store.clone(), stop))
 }
 
 /// Answers probes and Prometheus, where there is an address for them.
@@ -213,7 +229,7 @@ struct Access {
 }
 
 impl Access {
-    async fn new(bootstrap: &ServerBootstrap, xds: &Address) -> anyhow::Result<Self> {
+    fn new(bootstrap: &ServerBootstrap, api: Option<&ApiServer>, xds: &Address) -> anyhow::Result<Self> {
         let own = bootstrap.has_own_issuer();
         let issuer = own.then(|| OwnIssuer::open(bootstrap, xds, clock()())).transpose()?;
         let certificate = match (&bootstrap.xds.tls, &issuer) {
@@ -221,13 +237,9 @@ impl Access {
             (None, Some(issuer)) => Some(Certificate::open(&issuer.places().certificate(), &issuer.places().key())?),
             (None, None) => None,
         };
-        // A client of its own: a caller does not wait behind the lists of a start.
-        let reviewer: Option<Arc<dyn Reviewer>> = match &bootstrap.source.kubernetes {
-            Some(kubernetes) if bootstrap.reviews_tokens() => {
-                Some(Arc::new(TokenReviews::new(ApiServer::open(kubernetes).await?)))
-            }
-            _ => None,
-        };
+        // It waits for nobody: each request that is under way has a connection of its own.
+        let asked = api.filter(|_| bootstrap.reviews_tokens());
+        let reviewer = asked.map(|api| Arc::new(TokenReviews::new(api.clone())) as Arc<dyn Reviewer>);
         let door = Arc::new(Door::new(bootstrap, issuer.as_ref(), reviewer, clock())?);
         Ok(Self { door, issuer, certificate })
     }
