@@ -18,7 +18,7 @@ fn workplace(site: &Site) {
     let script = format!(
         "#!/bin/sh\ncase \"$1\" in\n\
          up) exec {weir} \"$@\" --xds {xds} --server-admin {server} --proxy-admin {proxy};;\n\
-         status) exec {weir} \"$@\" --server http://{server};;\n\
+         status|explain) case \"$*\" in *--dir*) exec {weir} \"$@\";; *) exec {weir} \"$@\" --server http://{server};; esac;;\n\
          usage) case \"$*\" in *--state-dir*) exec {weir} \"$@\";; *) exec {weir} \"$@\" --server http://{server};; esac;;\n\
          *) exec {weir} \"$@\";;\nesac\n",
         weir = env!("CARGO_BIN_EXE_weir"),
@@ -88,6 +88,17 @@ fn wait_until_ready(site: &Site) {
         let url = format!("curl -fs http://{}:{PROXY_ADMIN}/ready", site.ip());
         shell(site, &url).output().is_ok_and(|o| o.status.success()).then_some(())
     });
+}
+
+/// What README shows of `weir explain` is what it says.
+#[test]
+fn the_output_in_the_readme_is_real() {
+    let text = fs::read_to_string(repository("README.md")).unwrap();
+    let shown = text.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let url = "http://shop.acme.test:8080/api/orders";
+    let dir = repository("config/examples/quickstart");
+    let output = weir().args(["explain", url, "--dir"]).arg(dir).env("NO_COLOR", "1").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), shown);
 }
 
 /// The demo without its build. Each line that it prints to try is run, and must show what it says.

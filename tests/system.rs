@@ -9,6 +9,7 @@ mod chaos;
 mod counting;
 mod drain;
 mod envoy_metering;
+mod explain;
 mod foreign;
 mod kubernetes;
 mod no_failed_request;

@@ -59,8 +59,13 @@ pub(super) fn of(scene: &Scene, tables: &Tables, decided: &Decided, model: Optio
 pub(super) fn result(scene: &Scene, tables: &Tables, decided: &Decided, model: &Route) -> ResultPart {
     let backends = of(scene, tables, decided, Some(model));
     let unresolved = || {
-        let candidate = scene.candidates.iter().find(|c| c.matches.iter().any(|place| place.name == model.name));
-        let problems = candidate.map(|candidate| candidate.unresolved.as_slice()).unwrap_or_default();
+        let found = scene.candidates.iter().find_map(|candidate| {
+            Some((candidate, candidate.matches.iter().find(|place| place.name == model.name)?.rule))
+        });
+        let problems = found.into_iter().flat_map(|(candidate, rule)| {
+            candidate.unresolved.iter().filter(move |problem| problem.rule == rule).map(|p| p.message.as_str())
+        });
+        let problems: Vec<&str> = problems.collect();
         if problems.is_empty() { String::new() } else { format!(": {}", problems.join("; ")) }
     };
     if let RouteAction::Direct { status } = &model.action {

@@ -59,7 +59,11 @@ fn at(
         route: model.map(|route| route.name.as_str()).filter(|_| unserved.is_none()),
         unserved: unserved.as_deref(),
     };
-    let (candidates, why) = lost::lost(scene, asked, &winner);
+    let (candidates, why) = match outcome {
+        // It is refused before any route is asked.
+        Outcome::Malformed { .. } => Default::default(),
+        Outcome::NoChain | Outcome::Decided(_) => lost::lost(scene, asked, &winner),
+    };
     let why = why.unwrap_or_else(|| "no other match of this hostname takes the request".to_owned());
     let route = decided.zip(model).map(|(decided, model)| route(scene, asked, decided, model, why));
     let backends = decided.map(|decided| backends::of(scene, tables, decided, model)).unwrap_or_default();

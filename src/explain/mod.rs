@@ -9,6 +9,8 @@ mod notes;
 mod request;
 mod show;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

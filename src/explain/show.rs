@@ -83,8 +83,10 @@ fn tenant(out: &mut String, answer: &Answer) {
             Some(rate) => {
                 let whose = if rate.of_tenant { "its own" } else { "of its plan" };
                 format!(
-                    "{} requests a second, burst {} ({whose}; all its names together, in each proxy)",
-                    rate.per_second, rate.burst
+                    "{} request{} a second, burst {} ({whose}; all its names together, in each proxy)",
+                    rate.per_second,
+                    if rate.per_second == 1 { "" } else { "s" },
+                    rate.burst
                 )
             }
             None => "no limit of requests".to_owned(),

@@ -1,6 +1,6 @@
 //! Routes that name the host, or take any, and what became of each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use weir_config::kinds::gateway::{HTTPRoute, ParentReference};
@@ -8,7 +8,7 @@ use weir_config::kinds::{Kind, Object};
 use weir_config::model::{self, Resource, RouteMatch, VirtualHost};
 use weir_config::xds;
 
-use super::scene::{Candidate, MatchPlace, NearName, Owner, Parent, Place};
+use super::scene::{Candidate, MatchPlace, NearName, Owner, Parent, Place, Unresolved};
 use super::{Question, Scene, Step};
 use crate::index::{Age, Pattern};
 use crate::translate::attach::{Attachment, attach};
@@ -42,7 +42,7 @@ pub(super) fn find(world: &World, question: &Question, scene: &mut Scene) {
     if scene.candidates.iter().any(|candidate| candidate.parents.iter().any(|parent| parent.served)) {
         return;
     }
-    let mut near = BTreeSet::new();
+    let mut near: BTreeMap<String, NearName> = BTreeMap::new();
     let mut served = BTreeSet::new();
     let tenant = scene.owner.as_ref().map(|owner| owner.tenant.as_str());
     for route in routes_of(facts) {
@@ -50,13 +50,14 @@ pub(super) fn find(world: &World, question: &Question, scene: &mut Scene) {
         for hostname in route.spec.hostnames.iter().filter(|hostname| !question.is_in(hostname)) {
             if let Some(distance) = distance(&question.host, hostname) {
                 let route = format!("{}/{}", namespace(route), name(route));
-                near.insert(NearName { distance, hostname: hostname.clone(), route });
+                near.entry(hostname.clone()).or_insert(NearName { distance, hostname: hostname.clone(), route });
             }
             if tenant.is_some() && group.names() == tenant {
                 served.insert(hostname.clone());
             }
         }
     }
+    let near: BTreeSet<NearName> = near.into_values().collect();
     scene.near = near.into_iter().take(MOST_NEAR).collect();
     scene.served = served.into_iter().take(MOST_SERVED).collect();
 }
@@ -98,8 +99,6 @@ fn judge(world: &World, question: &Question, route: &HTTPRoute) -> Candidate {
     let hostnames: Vec<String> =
         route.spec.hostnames.iter().filter(|hostname| question.is_in(hostname)).cloned().collect();
     let parents = route.spec.parent_refs.iter();
-    let mut unresolved: Vec<String> = rules.unresolved.iter().map(|problem| problem.message.clone()).collect();
-    unresolved.dedup();
     Candidate {
         namespace: namespace.to_owned(),
         name: name(route).to_owned(),
@@ -110,10 +109,22 @@ fn judge(world: &World, question: &Question, route: &HTTPRoute) -> Candidate {
             .collect(),
         hostnames,
         dropped: rules.dropped.iter().map(ToString::to_string).collect(),
-        unresolved,
+        unresolved: unresolved(facts, &owner, route),
         matches: places(route, &rules),
         routes: shown(question, rules),
     }
+}
+
+/// Backends that are not there, of each rule by itself.
+fn unresolved(facts: &Facts, owner: &model::Owner, route: &HTTPRoute) -> Vec<Unresolved> {
+    let mut found = Vec::new();
+    for (rule, alone) in route.spec.rules.iter().flatten().enumerate() {
+        let mut route = route.clone();
+        route.spec.rules = Some(vec![alone.clone()]);
+        let rules = routes::translate(facts, owner, &route, &mut Backends::default());
+        found.extend(rules.unresolved.into_iter().map(|problem| Unresolved { rule, message: problem.message }));
+    }
+    found
 }
 
 fn judge_parent(

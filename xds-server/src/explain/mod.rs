@@ -17,7 +17,7 @@ pub use candidates::{Tried, is_before, step};
 pub use question::Question;
 pub use scene::{
     Candidate, Certificate, Chain, GatewayListener, LeftOff, ListenerScene, MatchPlace, NearName, Owner, Parent, Place,
-    PortScene, Rate, Scene, TenantScene, Trouble,
+    PortScene, Rate, Scene, TenantScene, Trouble, Unresolved,
 };
 
 pub use crate::translate::Step;

@@ -185,11 +185,21 @@ pub struct Candidate {
     /// Rules that were dropped, and why.
     pub dropped: Vec<String>,
     /// Backends that are not there, and why.
-    pub unresolved: Vec<String>,
+    pub unresolved: Vec<Unresolved>,
     /// Its matches, as they stand.
     pub matches: Vec<MatchPlace>,
     /// Its routes as a VirtualHost (JSON), one for each of `matches`, whether it is served or not.
     pub routes: Value,
+}
+
+/// A backend that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unresolved {
+    /// Place of the rule, from 0.
+    pub rule: usize,
+    /// What is wrong.
+    pub message: String,
 }
 
 /// A match of a rule.
