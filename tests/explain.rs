@@ -175,7 +175,11 @@ fn run(name: &str, backends: &[(&str, u16)]) {
         fs::write(repository(&case.file), said).unwrap();
     } else {
         let different = said.lines().zip(case.expected.lines()).find(|(now, before)| now != before);
-        assert!(said == case.expected, "{} says another thing; WEIR_REGENERATE=1 writes it anew: {different:?}", case.file);
+        assert!(
+            said == case.expected,
+            "{} says another thing; WEIR_REGENERATE=1 writes it anew: {different:?}",
+            case.file
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! Over worlds and requests of chance: what is explained, from one host's share of the resources, is what
 //! the proxy's decision is over all of them; and each reason that is given is true.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -33,6 +34,11 @@ fn hostname() -> impl Strategy<Value = String> {
 /// What a Tenant may claim: `*` too.
 fn entry() -> impl Strategy<Value = String> {
     prop_oneof![8 => hostname(), 1 => Just("*".to_owned())]
+}
+
+/// Fewer than `most`, each once, as the API wants it.
+fn several(of: impl Strategy<Value = String>, most: usize) -> impl Strategy<Value = Vec<String>> {
+    prop::collection::btree_set(of, 0..most).prop_map(|set| set.into_iter().collect())
 }
 
 fn matches() -> impl Strategy<Value = String> {
@@ -81,7 +87,7 @@ fn arrangement() -> impl Strategy<Value = Arrangement> {
     let rule = (prop::collection::vec(matches(), 0..3), 0usize..5);
     let route = (
         0usize..5,
-        prop::collection::vec(hostname(), 0..3),
+        several(hostname(), 3),
         prop::option::of(0usize..3),
         prop::collection::vec(rule, 1..4),
         prop::option::of(1u8..4),
@@ -100,7 +106,7 @@ fn arrangement() -> impl Strategy<Value = Arrangement> {
         prop::sample::subsequence(vec!["x-a: 1", "x-b: 2", "x-b: 4"], 0..=3),
     );
     (
-        prop::collection::vec((prop::collection::vec(entry(), 0..4), 0u8..6), 3),
+        prop::collection::vec((several(entry(), 4), 0u8..6), 3),
         prop::collection::vec((prop::option::of(hostname()), prop::bool::weighted(0.8)), 1..4),
         prop::option::of(prop::option::of(hostname())),
         prop::collection::vec(route, 1..7),
@@ -150,8 +156,10 @@ fn manifests(arrangement: &Arrangement) -> String {
         let from = if all { "All" } else { "Same" };
         format!("{{name: l{place}, port: 80, {hostname}{kind}, allowedRoutes: {{namespaces: {{from: {from}}}}}}}")
     };
-    let listeners: Vec<String> =
-        arrangement.listeners.iter().enumerate().map(|(n, (hostname, all))| listener(n, hostname, *all)).collect();
+    // Two of a Gateway with one hostname are refused by the API.
+    let mut hostnames = BTreeSet::new();
+    let different = arrangement.listeners.iter().enumerate().filter(|(_, (hostname, _))| hostnames.insert(hostname));
+    let listeners: Vec<String> = different.map(|(n, (hostname, all))| listener(n, hostname, *all)).collect();
     write!(text, "\n---\n{gateway}kind: Gateway\nmetadata: {{namespace: weir-system, name: public}}\nspec: {{gatewayClassName: weir, listeners: [{}]}}\n", listeners.join(", ")).unwrap();
     text += "\n---\napiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {namespace: weir-system, name: g}\nspec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: acme}], to: [{group: '', kind: Secret}]}\n";
     if let Some(hostname) = &arrangement.own {

@@ -10,12 +10,13 @@ use tokio::sync::watch;
 use weir_config::FieldError;
 use weir_config::model::ResourceType;
 
-use crate::ads::{Registry, Store};
+use crate::ads::{ProxyReport, Registry, Store};
 use crate::explain::{self, Question, Scene};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
 use crate::seen::News;
-use crate::status::report::{FindingReport, ObjectReport, StatusReport};
+use crate::status::report::{FindingReport, StatusReport};
+use crate::status::select::Selection;
 use crate::steady::Steady;
 use crate::translate::Settings;
 use crate::usage::metrics::Stats;
@@ -169,9 +170,19 @@ impl State {
         explain::scene(world.world(), question)
     }
 
-    /// Everything there is to tell.
-    pub fn status(&self) -> StatusReport {
-        let objects = self.shown().iter().map(|(key, status)| ObjectReport::new(key, status)).collect();
+    /// What there is to tell of what is asked for.
+    pub fn status(&self, selection: &Selection) -> StatusReport {
+        let all = self.shown();
+        let (objects, counts) = {
+            let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
+            let statuses = all.iter().map(|(key, status)| (key, status));
+            selection.select(statuses, |key| world.world().tenant_of_object(key))
+        };
+        let mut proxies = self.registry.proxies();
+        let proxy_count = proxies.len();
+        let refused = |proxy: &ProxyReport| proxy.types.iter().any(|t| !t.rejections.is_empty());
+        proxies.sort_by_key(|proxy| !refused(proxy));
+        proxies.truncate(selection.limit());
         let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         StatusReport {
             ready: self.is_ready(),
@@ -182,7 +193,9 @@ impl State {
                 .collect(),
             objects,
             findings: findings.iter().map(FindingReport::from).collect(),
-            proxies: self.registry.proxies(),
+            proxies,
+            proxy_count,
+            counts,
         }
     }
 }

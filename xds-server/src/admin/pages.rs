@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::State as Shared;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -13,6 +14,7 @@ use weir_config::model::ResourceType;
 
 use crate::ads::Form;
 use crate::state::State;
+use crate::status::select::Selection;
 use crate::usage::intake::now_ms;
 use crate::usage::page;
 use crate::usage::store::Store;
@@ -72,8 +74,12 @@ async fn config_dump(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 /// The report copies every object's status: it is made off the threads that serve streams.
-async fn status(Shared(state): Shared<Arc<State>>) -> Response {
-    match tokio::task::spawn_blocking(move || state.status()).await {
+async fn status(Shared(state): Shared<Arc<State>>, query: Result<Query<Selection>, QueryRejection>) -> Response {
+    let selection = match query {
+        Ok(Query(selection)) => selection,
+        Err(rejection) => return (StatusCode::BAD_REQUEST, rejection.body_text() + "\n").into_response(),
+    };
+    match tokio::task::spawn_blocking(move || state.status(&selection)).await {
         Ok(report) => Json(report).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

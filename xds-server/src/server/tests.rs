@@ -12,6 +12,8 @@ use weir_config::kinds::plan::{Plan, PlanSpec};
 use weir_config::model::ResourceType;
 use weir_config::xds::FEATURE_VHDS;
 
+#[path = "admin_tests.rs"]
+mod admin_tests;
 #[path = "usage_tests.rs"]
 mod usage_tests;
 
@@ -131,7 +133,7 @@ async fn the_address_for_others_tells_health_and_metrics_and_nothing_else() {
     server.batches.send(batch()).await.unwrap();
     while !ask(&open, "/ready").await.starts_with("HTTP/1.1 200") {}
     assert!(ask(&open, "/stats/prometheus").await.contains("weir_findings 1"));
-    for path in ["/", "/config_dump", "/v1/status", "/v1/usage", "/v1/usage/audit"] {
+    for path in ["/", "/config_dump", "/v1/status", "/v1/explain?host=a", "/v1/usage", "/v1/usage/audit"] {
         assert!(ask(&open, path).await.starts_with("HTTP/1.1 404"), "{path}");
     }
     server.finish().await;

@@ -6,6 +6,7 @@
 pub mod features;
 pub mod render;
 pub mod report;
+pub mod select;
 pub mod serving;
 
 use serde::{Deserialize, Serialize};

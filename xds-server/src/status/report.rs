@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use weir_config::kinds::ObjectKey;
 
 use super::ObjectStatus;
+use super::select::Count;
 use crate::ads::ProxyReport;
 use crate::watch::Finding;
 
@@ -19,12 +20,18 @@ pub struct StatusReport {
     pub sequence: u64,
     /// Resources by type.
     pub resources: BTreeMap<String, usize>,
-    /// Objects that have a status, by kind, namespace and name.
+    /// How many objects have a status, by kind.
+    #[serde(default)]
+    pub counts: BTreeMap<String, Count>,
+    /// Objects that have a status, by kind, namespace and name: as many as were asked for.
     pub objects: Vec<ObjectReport>,
     /// Documents that cannot be used.
     pub findings: Vec<FindingReport>,
-    /// Streams that are open.
+    /// Streams that are open: as many as were asked for, those first that refused something.
     pub proxies: Vec<ProxyReport>,
+    /// How many there are.
+    #[serde(default)]
+    pub proxy_count: usize,
 }
 
 /// An object and its status.

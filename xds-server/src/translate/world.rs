@@ -110,6 +110,15 @@ impl World {
         &self.statuses
     }
 
+    /// Whose an object is: a Tenant's own name, or that of its namespace's tenant (`system`: the platform's).
+    pub fn tenant_of_object(&self, key: &ObjectKey) -> Option<String> {
+        if key.kind == Kind::Tenant {
+            return Some(key.name.clone());
+        }
+        let group = (!key.namespace.is_empty()).then(|| Group::of(&self.facts.tenancy, &key.namespace))?;
+        group.tenant().map(str::to_owned)
+    }
+
     /// What the objects say.
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
