@@ -12,7 +12,7 @@ use xds_api::pb::envoy::config::accesslog::v3::AccessLog;
 use xds_api::pb::envoy::config::accesslog::v3::access_log::ConfigType;
 
 use super::read::{At, Problems, fields};
-use super::{Usage, scalar, usage_log, wire};
+use super::{scalar, usage_log, wire};
 
 /// What a stock Envoy writes of each request.
 const FIELDS: [(&str, &str); 14] = [
@@ -36,15 +36,13 @@ const FIELDS: [(&str, &str); 14] = [
 const KNOWN: [&str; 3] = ["stream.v3.StdoutAccessLog", "stream.v3.StderrAccessLog", "file.v3.FileAccessLog"];
 
 /// The loggers of a connection manager: the log for people where it is wanted, and the report to the server.
-pub(super) fn write(lines: bool, usage: Usage) -> Vec<AccessLog> {
+pub(super) fn write(lines: bool, reporting: bool) -> Vec<AccessLog> {
     let lines = lines.then(write_lines);
-    match usage {
-        Usage::Counted => lines.into_iter().collect(),
-        Usage::Reported => {
-            let lines = lines.map(|log| AccessLog { filter: Some(usage_log::only_ends()), ..log });
-            lines.into_iter().chain([usage_log::write()]).collect()
-        }
+    if !reporting {
+        return lines.into_iter().collect();
     }
+    let lines = lines.map(|log| AccessLog { filter: Some(usage_log::only_ends()), ..log });
+    lines.into_iter().chain([usage_log::write()]).collect()
 }
 
 fn write_lines() -> AccessLog {

@@ -8,15 +8,16 @@ use xds_api::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use xds_api::pb::envoy::r#type::v3::Percent;
 
 use super::read::{At, Problems, fields};
+use super::style::Style;
 use super::{endpoint, scalar};
 use crate::model::{Cluster, EndpointSource};
 
-pub(super) fn write(value: &Cluster) -> ProtoCluster {
+pub(super) fn write(value: &Cluster, style: Style) -> ProtoCluster {
     let (kind, eds_cluster_config, load_assignment) = match &value.endpoints {
         EndpointSource::Eds(service_name) => (
             DiscoveryType::Eds,
             Some(EdsClusterConfig {
-                eds_config: Some(scalar::ads()),
+                eds_config: Some(style.source()),
                 // Absent, it is the cluster's own name.
                 service_name: if *service_name == value.name { String::new() } else { service_name.clone() },
             }),

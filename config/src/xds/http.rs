@@ -13,7 +13,8 @@ use xds_api::pb::envoy::extensions::filters::network::http_connection_manager::v
 use xds_api::pb::google::protobuf::Any;
 
 use super::read::{At, Problems, fields};
-use super::{Usage, access_log, http_filter, route, scalar, usage_log, wire};
+use super::style::Style;
+use super::{access_log, http_filter, route, scalar, usage_log, wire};
 use crate::model::{HttpOptions, RouteSource};
 
 /// The one upgrade that is let through.
@@ -21,16 +22,16 @@ const WEBSOCKET: &str = "websocket";
 /// Envoy's own bound of `max_request_headers_kb`.
 const MOST_HEADERS_KB: u32 = 8192;
 
-pub(super) fn write(value: &HttpOptions, usage: Usage) -> Any {
+pub(super) fn write(value: &HttpOptions, style: Style) -> Any {
     let message = HttpConnectionManager {
         stat_prefix: value.stat_prefix.clone(),
         route_specifier: Some(match &value.routes {
             RouteSource::Rds(name) => {
-                RouteSpecifier::Rds(Rds { config_source: Some(scalar::ads()), route_config_name: name.clone() })
+                RouteSpecifier::Rds(Rds { config_source: Some(style.source()), route_config_name: name.clone() })
             }
-            RouteSource::Inline(routes) => RouteSpecifier::RouteConfig(route::write(routes)),
+            RouteSource::Inline(routes) => RouteSpecifier::RouteConfig(route::write(routes, style)),
         }),
-        http_filters: value.filters.iter().map(http_filter::write).chain([http_filter::router()]).collect(),
+        http_filters: http_filter::write_all(&value.filters, style),
         common_http_protocol_options: value
             .idle_timeout
             .map(|timeout| HttpProtocolOptions { idle_timeout: Some(scalar::duration(timeout)), ..Default::default() }),
@@ -38,8 +39,8 @@ pub(super) fn write(value: &HttpOptions, usage: Usage) -> Any {
         stream_idle_timeout: value.stream_idle_timeout.map(scalar::duration),
         max_request_headers_kb: value.max_request_headers_kb.map(scalar::uint32),
         use_remote_address: value.use_remote_address.then(|| scalar::boolean(true)),
-        access_log: access_log::write(value.access_log, usage),
-        access_log_options: (usage == Usage::Reported).then(usage_log::options),
+        access_log: access_log::write(value.access_log, style.reporting),
+        access_log_options: style.reporting.then(usage_log::options),
         normalize_path: Some(scalar::boolean(true)),
         path_with_escaped_slashes_action: PathWithEscapedSlashesAction::KeepUnchanged as i32,
         // What a backend says of itself, and nothing of the proxy's, reaches the client.

@@ -7,19 +7,26 @@ use xds_api::pb::envoy::extensions::filters::network::http_connection_manager::v
 use xds_api::pb::google::protobuf::Any;
 
 use super::read::{At, Problems, fields};
+use super::style::Style;
 use super::{local_rate_limit, scalar};
 use crate::model::HttpFilter;
 
 /// What the last filter's type URL ends with.
 const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 
-pub(super) fn write(value: &HttpFilter) -> ProtoFilter {
+/// All filters of a connection manager. A virtual host that is fetched stands before any filter asks for it.
+pub(super) fn write_all(filters: &[HttpFilter], style: Style) -> Vec<ProtoFilter> {
+    let own = filters.iter().map(|filter| write(filter, style));
+    style.on_demand().into_iter().chain(own).chain([router()]).collect()
+}
+
+fn write(value: &HttpFilter, style: Style) -> ProtoFilter {
     let (name, config) = match value {
         HttpFilter::Discovered(name) => (
             name,
             // Without a default Envoy waits for the resource before the listener serves.
             ConfigType::ConfigDiscovery(ExtensionConfigSource {
-                config_source: Some(scalar::ads()),
+                config_source: Some(style.source()),
                 type_urls: vec![local_rate_limit::type_url()],
                 ..Default::default()
             }),
@@ -30,7 +37,7 @@ pub(super) fn write(value: &HttpFilter) -> ProtoFilter {
 }
 
 /// The filter that ends every chain. Backends get no `x-envoy-*` header.
-pub(super) fn router() -> ProtoFilter {
+fn router() -> ProtoFilter {
     let router = Router { suppress_envoy_headers: true, ..Default::default() };
     ProtoFilter {
         name: "envoy.filters.http.router".to_owned(),

@@ -7,16 +7,17 @@ use xds_api::pb::envoy::config::listener::v3::{
 };
 
 use super::read::{At, Problems, fields};
-use super::{Usage, http, scalar, tls};
+use super::style::Style;
+use super::{http, scalar, tls};
 use crate::model::{FilterChain, Listener, ServerName};
 
-pub(super) fn write(value: &Listener, usage: Usage) -> ProtoListener {
+pub(super) fn write(value: &Listener, style: Style) -> ProtoListener {
     // Envoy needs it to see the name that a client asks for.
     let inspector = value.chains.iter().any(|chain| chain.tls.is_some() || !chain.server_names.is_empty());
     ProtoListener {
         name: value.name.clone(),
         address: Some(scalar::socket_address(value.address)),
-        filter_chains: value.chains.iter().map(|chain| write_chain(chain, usage)).collect(),
+        filter_chains: value.chains.iter().map(|chain| write_chain(chain, style)).collect(),
         listener_filters: if inspector { vec![tls_inspector()] } else { Vec::new() },
         ..Default::default()
     }
@@ -33,7 +34,7 @@ fn tls_inspector() -> ListenerFilter {
     }
 }
 
-fn write_chain(value: &FilterChain, usage: Usage) -> ProtoChain {
+fn write_chain(value: &FilterChain, style: Style) -> ProtoChain {
     let names = value.server_names.iter().map(|name| match name {
         ServerName::Exact(name) => name.clone(),
         ServerName::Suffix(suffix) => format!("*.{suffix}"),
@@ -42,10 +43,10 @@ fn write_chain(value: &FilterChain, usage: Usage) -> ProtoChain {
         name: value.name.clone(),
         filter_chain_match: (!value.server_names.is_empty())
             .then(|| FilterChainMatch { server_names: names.collect(), ..Default::default() }),
-        transport_socket: value.tls.as_ref().map(tls::write),
+        transport_socket: value.tls.as_ref().map(|tls| tls::write(tls, style)),
         filters: vec![Filter {
             name: "envoy.filters.network.http_connection_manager".to_owned(),
-            config_type: Some(filter::ConfigType::TypedConfig(http::write(&value.http, usage))),
+            config_type: Some(filter::ConfigType::TypedConfig(http::write(&value.http, style))),
         }],
         ..Default::default()
     }

@@ -23,6 +23,7 @@ mod route_match;
 mod scalar;
 mod secret;
 mod string_match;
+mod style;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -34,8 +35,9 @@ use bytes::Bytes;
 use prost13::{Message, Name};
 
 use crate::FieldError;
-use crate::model::{Listener, Resource, ResourceType};
+use crate::model::{Resource, ResourceType};
 use read::{At, Problems};
+pub use style::{FEATURE_SEPARATE_STREAMS, FEATURE_VHDS_ON_DEMAND, Sources, Style};
 pub use usage_log::{
     FEATURE_USAGE_ALS, SERVER_CLUSTER, TAG_CONNECTION, TAG_HOST_TENANT, TAG_MADE, TAG_TENANT, USAGE_INTERVAL, USAGE_LOG,
 };
@@ -49,31 +51,21 @@ pub const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// The message of a resource, as the `value` of the `Any` that carries it.
 pub fn encode(resource: &Resource) -> Bytes {
+    encode_in(resource, Style::default())
+}
+
+/// The same, written in another style. Only the default one is read by Weir's proxies.
+pub fn encode_in(resource: &Resource, style: Style) -> Bytes {
     let (message, shape) = match resource {
-        Resource::Cluster(value) => (cluster::write(value).encode_to_vec(), &scalar::NO_MAPS),
+        Resource::Cluster(value) => (cluster::write(value, style).encode_to_vec(), &scalar::NO_MAPS),
         Resource::LoadAssignment(value) => (endpoint::write(value).encode_to_vec(), &scalar::NO_MAPS),
         Resource::Secret(value) => (secret::write(value).encode_to_vec(), &scalar::NO_MAPS),
         Resource::FilterConfig(value) => (local_rate_limit::write_resource(value).encode_to_vec(), &scalar::NO_MAPS),
-        Resource::Listener(value) => (listener::write(value, Usage::Counted).encode_to_vec(), &scalar::NO_MAPS),
-        Resource::RouteConfiguration(value) => (route::write(value).encode_to_vec(), &wire::ROUTE_CONFIGURATION),
+        Resource::Listener(value) => (listener::write(value, style).encode_to_vec(), &scalar::NO_MAPS),
+        Resource::RouteConfiguration(value) => (route::write(value, style).encode_to_vec(), &wire::ROUTE_CONFIGURATION),
         Resource::VirtualHost(value) => (virtual_host::write(value).encode_to_vec(), &wire::VIRTUAL_HOST),
     };
     wire::canonical(message, shape).into()
-}
-
-/// The same of a Listener for an Envoy with [`FEATURE_USAGE_ALS`]: it reports each exchange to the access
-/// log service of [`SERVER_CLUSTER`]. No proxy of Weir's reads this form.
-pub fn encode_reporting(listener: &Listener) -> Bytes {
-    wire::canonical(listener::write(listener, Usage::Reported).encode_to_vec(), &scalar::NO_MAPS).into()
-}
-
-/// How a listener's exchanges are metered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Usage {
-    /// By the proxy, or not at all.
-    Counted,
-    /// By the server, from what an Envoy reports.
-    Reported,
 }
 
 /// Reads the `value` of an `Any` of type `kind`.

@@ -3,14 +3,15 @@
 use xds_api::pb::envoy::config::route::v3::{RouteConfiguration as ProtoRoutes, Vhds};
 
 use super::read::{At, Problems, fields, fitting};
+use super::style::Style;
 use super::{scalar, virtual_host};
 use crate::model::RouteConfiguration;
 
-pub(super) fn write(value: &RouteConfiguration) -> ProtoRoutes {
+pub(super) fn write(value: &RouteConfiguration, style: Style) -> ProtoRoutes {
     ProtoRoutes {
         name: value.name.clone(),
         virtual_hosts: value.virtual_hosts.iter().map(virtual_host::write).collect(),
-        vhds: value.vhds.then(|| Vhds { config_source: Some(scalar::ads()) }),
+        vhds: value.vhds.then(|| Vhds { config_source: Some(style.source_of_hosts()) }),
         // Hosts match without their port, and the Host header goes on as it came: stripping it in
         // the connection manager would change what backends see.
         ignore_port_in_host_matching: true,

@@ -9,7 +9,7 @@ use xds_api::pb::envoy::config::core::v3::address::Address as Kind;
 use xds_api::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use xds_api::pb::envoy::config::core::v3::socket_address::PortSpecifier;
 use xds_api::pb::envoy::config::core::v3::{
-    Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, TransportSocket, transport_socket,
+    Address, ConfigSource, SocketAddress, TransportSocket, transport_socket,
 };
 use xds_api::pb::google::protobuf::{Any, BoolValue, Duration as ProtoDuration, UInt32Value};
 
@@ -105,15 +105,6 @@ pub(super) fn read_socket_address(
         problems.add(&at.field("port_value"), "must be a port number");
     }
     Some(SocketAddr::new(ip.ok()?, port?))
-}
-
-/// "Over the stream that this came on."
-pub(super) fn ads() -> ConfigSource {
-    ConfigSource {
-        resource_api_version: ApiVersion::V3 as i32,
-        config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
-        ..Default::default()
-    }
 }
 
 /// Refuses every source but ADS.

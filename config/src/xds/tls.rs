@@ -1,25 +1,26 @@
 //! `DownstreamTlsContext`: what a filter chain needs to end TLS.
 
-use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
-use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource};
+use envoy_types::pb::envoy::config::core::v3::ConfigSource;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::downstream_tls_context::SessionTicketKeysType;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CommonTlsContext, DownstreamTlsContext, SdsSecretConfig,
 };
+use prost::Message;
 use xds_api::pb::envoy::config::core::v3::{TransportSocket, transport_socket};
 use xds_api::pb::google::protobuf::Any;
 
 use super::read::{At, Problems, fields};
 use super::scalar;
+use super::style::Style;
 use crate::model::DownstreamTls;
 
 /// Envoy's name of the transport socket.
 const NAME: &str = "envoy.transport_sockets.tls";
 
-pub(super) fn write(value: &DownstreamTls) -> TransportSocket {
+pub(super) fn write(value: &DownstreamTls, style: Style) -> TransportSocket {
     let context = DownstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
-            tls_certificate_sds_secret_configs: value.secrets.iter().map(|name| sds(name)).collect(),
+            tls_certificate_sds_secret_configs: value.secrets.iter().map(|name| sds(name, style)).collect(),
             alpn_protocols: value.alpn.clone(),
             ..Default::default()
         }),
@@ -31,15 +32,10 @@ pub(super) fn write(value: &DownstreamTls) -> TransportSocket {
     }
 }
 
-fn sds(name: &str) -> SdsSecretConfig {
-    SdsSecretConfig {
-        name: name.to_owned(),
-        sds_config: Some(ConfigSource {
-            resource_api_version: ApiVersion::V3 as i32,
-            config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
-            ..Default::default()
-        }),
-    }
+fn sds(name: &str, style: Style) -> SdsSecretConfig {
+    // The same message in both crates.
+    let source = ConfigSource::decode(prost13::Message::encode_to_vec(&style.source()).as_slice());
+    SdsSecretConfig { name: name.to_owned(), sds_config: source.ok() }
 }
 
 /// Reads a chain's TLS; `at` is the `Any`'s.

@@ -10,7 +10,7 @@ use crate::model::{
     Split, StringMatch,
 };
 use crate::xds::json::{from_json, to_json};
-use crate::xds::{decode, encode_reporting};
+use crate::xds::{Sources, Style, decode, encode_in};
 
 fn read(kind: ResourceType, mut json: Value) -> Result<Resource, Vec<String>> {
     json["@type"] = Value::from(kind.url());
@@ -307,9 +307,9 @@ fn a_log_that_goes_elsewhere_is_refused() {
 #[test]
 fn the_form_of_a_listener_that_reports_usage_is_for_envoys_alone() {
     let plain = read(ResourceType::Listener, listener(json!({"access_log": [stdout()]}), json!({}))).unwrap();
-    let Resource::Listener(listener) = plain else { panic!("not a listener") };
-    let bytes = encode_reporting(&listener);
-    assert_eq!(bytes, encode_reporting(&listener.clone()), "equal values are equal bytes");
+    let style = Style { reporting: true, ..Style::default() };
+    let bytes = encode_in(&plain, style);
+    assert_eq!(bytes, encode_in(&plain.clone(), style), "equal values are equal bytes");
     let errors = decode(ResourceType::Listener, &bytes).unwrap_err();
     assert!(errors.iter().all(|error| error.to_string().contains("access_log[")), "{errors:?}");
 
@@ -322,6 +322,41 @@ fn the_form_of_a_listener_that_reports_usage_is_for_envoys_alone() {
     assert_eq!(common["grpc_service"]["envoy_grpc"]["cluster_name"], "weir-xds");
     for tag in common["custom_tags"].as_array().unwrap() {
         assert!(!tag["value"].as_str().unwrap().contains("REQ("), "a client says what is in its headers: {tag}");
+    }
+}
+
+/// Every reference goes to the server's own cluster, as the client's stream does.
+#[test]
+fn separate_streams_are_named_in_every_reference() {
+    let ads = json!({"ads": {}});
+    let limit = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit";
+    let limit = json!({"name": "plan", "config_discovery": {"config_source": ads, "type_urls": [limit]}});
+    let router = manager(json!({}))["http_filters"][0].clone();
+    let routes = json!({"route_config_name": "rc", "config_source": ads});
+    let http = json!({"route_config": null, "rds": routes, "http_filters": [limit, router]});
+    let tls = json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": "s", "sds_config": ads}]},
+    });
+    let mut json = listener(http, json!({}));
+    json["filter_chains"][0]["transport_socket"] = json!({"name": "tls", "typed_config": tls});
+    let plain = read(ResourceType::Listener, json).unwrap();
+    for (sources, api_type) in [(Sources::Delta, "DELTA_GRPC"), (Sources::World, "GRPC")] {
+        let style = Style { sources, on_demand: true, ..Style::default() };
+        let json = to_json(ResourceType::Listener, &encode_in(&plain, style)).unwrap();
+        let chain = &json["filter_chains"][0];
+        let manager = &chain["filters"][0]["typed_config"];
+        let tls = &chain["transport_socket"]["typed_config"]["common_tls_context"];
+        assert_eq!(manager["http_filters"][0]["name"], "envoy.filters.http.on_demand");
+        let sources = [
+            &manager["rds"]["config_source"],
+            &manager["http_filters"][1]["config_discovery"]["config_source"],
+            &tls["tls_certificate_sds_secret_configs"][0]["sds_config"],
+        ];
+        for source in sources.map(|source| &source["api_config_source"]) {
+            assert_eq!(source["api_type"], api_type, "{json}");
+            assert_eq!(source["grpc_services"][0]["envoy_grpc"]["cluster_name"], "weir-xds");
+        }
     }
 }
 
