@@ -6,6 +6,7 @@
 
 mod envoy;
 mod identity;
+mod load;
 mod proxy;
 mod read;
 mod server;
@@ -14,8 +15,9 @@ mod value;
 
 pub use envoy::envoy_bootstrap;
 pub use identity::{Authentication, ClientTls, Issuer, ProxyClass, ServerTls, ServiceAccount};
+pub use load::Load;
 pub use proxy::{Node, ProxyBootstrap};
-pub use server::{Edge, Kubernetes, Load, ServerBootstrap, Source, Unassigned, XdsPort};
+pub use server::{Edge, Kubernetes, ServerBootstrap, Source, Unassigned, XdsPort};
 pub use usage::{Events, ProxyUsage, Retention, ServerUsage};
 pub use value::{Address, Admin, Endpoint, Period, Target};
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Authentication, ProxyClass, ServerTls, ServiceAccount};
+use super::load::Load;
 use super::read;
 use super::usage::ServerUsage;
 use super::value::{Address, Admin, local};
@@ -104,19 +105,6 @@ pub struct XdsPort {
     pub tls: Option<ServerTls>,
 }
 
-/// Bounds on what proxies ask of a server together. What is above them is refused with RESOURCE_EXHAUSTED or
-/// UNAVAILABLE, and comes again later or goes to another replica.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct Load {
-    /// Streams that are open at one time. Default: 10000.
-    pub streams: u32,
-    /// Streams of one identity at one time. Default: 5000.
-    pub streams_per_identity: u32,
-    /// Streams that are opened in a second, beyond a burst of as many. Default: 200.
-    pub streams_per_second: u32,
-}
-
 /// The edge that a server serves.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -171,6 +159,7 @@ impl ServerBootstrap {
         }
         settings.check_access(&mut errors);
         settings.check_classes(&mut errors);
+        settings.load.check(&mut errors);
         settings.usage.check(&mut errors);
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
@@ -284,12 +273,6 @@ impl Default for Kubernetes {
 impl Default for XdsPort {
     fn default() -> Self {
         Self { address: local(18000), tls: None }
-    }
-}
-
-impl Default for Load {
-    fn default() -> Self {
-        Self { streams: 10_000, streams_per_identity: 5_000, streams_per_second: 200 }
     }
 }
 
