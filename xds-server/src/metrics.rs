@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use weir_config::kinds::Kind;
 use weir_config::model::ResourceType;
 
+use crate::ads::admission::Refusal;
 pub(crate) use usage::UsageMetrics;
 
 /// Upper bounds of the histograms of times, in seconds.
@@ -24,6 +25,8 @@ pub struct Metrics {
     refused: Vec<Counter>,
     statuses: Vec<Counter>,
     streams: Gauge,
+    streams_refused: Vec<Counter>,
+    streams_aged: Counter,
     findings: Gauge,
     access_logs: Gauge,
     access_log_entries: Counter,
@@ -66,6 +69,11 @@ impl Metrics {
                 responses: by_type("weir_xds_responses_total"),
                 refused: by_type("weir_xds_refusals_total"),
                 streams: gauge!("weir_xds_streams"),
+                streams_refused: Refusal::BOUNDS
+                    .iter()
+                    .map(|bound| counter!("weir_xds_streams_refused_total", "bound" => *bound))
+                    .collect(),
+                streams_aged: counter!("weir_xds_streams_aged_total"),
                 findings: gauge!("weir_findings"),
                 access_logs: gauge!("weir_access_log_streams"),
                 access_log_entries: counter!("weir_access_log_entries_total"),
@@ -87,6 +95,16 @@ impl Metrics {
 
     pub(crate) fn stream_closed(&self) {
         self.streams.decrement(1.0);
+    }
+
+    /// A stream was not let in.
+    pub(crate) fn stream_refused(&self, refusal: Refusal) {
+        self.streams_refused[refusal.bound()].increment(1);
+    }
+
+    /// A stream ended because of its age.
+    pub(crate) fn stream_aged(&self) {
+        self.streams_aged.increment(1);
     }
 
     /// A response with so many resources and removals went out.

@@ -109,7 +109,7 @@ impl Steady {
             return None;
         };
         for kind in ResourceType::ALL {
-            let gone = published.of(*kind, Form::Vhds).filter(|old| fresh.snapshot().get(*kind, &old.name).is_none());
+            let gone = published.of(*kind, Form::STORED).filter(|old| fresh.snapshot().get(*kind, &old.name).is_none());
             delta.removals.extend(gone.map(|old| (*kind, old.name.to_string())));
         }
         self.moved.extend(fresh.moved().cloned());

@@ -61,7 +61,7 @@ impl ClientStatuses {
     fn proxies(&self, request: &ClientStatusRequest) -> Result<Vec<Arc<Proxy>>, Status> {
         let matchers = Matchers::new(&request.node_matchers).map_err(Status::invalid_argument)?;
         let all = self.registry.open();
-        Ok(all.into_iter().filter(|proxy| matchers.accept(&proxy.report().node)).collect())
+        Ok(all.into_iter().filter(|proxy| matchers.accept(&proxy.about().node)).collect())
     }
 
     async fn answer(
@@ -177,7 +177,7 @@ impl Iterator for Parts<'_> {
         loop {
             if self.waiting.is_empty() {
                 let after = self.after.as_ref().map(|(kind, name)| (*kind, &**name));
-                let next = self.proxy.statuses(&[], after, STEP);
+                let next = self.proxy.live().statuses(&[], after, STEP);
                 let Some(last) = next.last() else { break };
                 self.after = Some((last.kind, Arc::clone(&last.name)));
                 self.waiting = next.iter().rev().map(|status| config(status, self.contents)).collect();
@@ -194,18 +194,19 @@ impl Iterator for Parts<'_> {
         (first || !configs.is_empty()).then(|| ClientConfig {
             node: Some(node(self.proxy)),
             generic_xds_configs: configs,
-            client_scope: self.proxy.label(),
+            // One node may have several streams.
+            client_scope: format!("{}#{}", self.proxy.about().protocol, self.proxy.id()),
             ..ClientConfig::default()
         })
     }
 }
 
 fn node(proxy: &Proxy) -> Node {
-    let report = proxy.report();
+    let about = proxy.about();
     Node {
-        id: report.node.clone(),
-        cluster: report.cluster.clone(),
-        user_agent_name: report.agent.clone(),
+        id: about.node.clone(),
+        cluster: about.cluster.clone(),
+        user_agent_name: about.agent.clone(),
         ..Node::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint};
@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use weir_config::model::{
     EndpointSource, HttpFilter, Listener, Resource, ResourceType, Route, RouteAction, RouteSource, VirtualHost,
 };
+use weir_config::xds::{Sources, Style};
 
-use super::form::Form;
 
 /// Version of a resource: the first half of the SHA-256 of its bytes, so that every replica and
 /// every restart gives equal resources equal versions.
@@ -62,8 +62,8 @@ pub struct Encoded {
     /// Of a RouteConfiguration with VHDS: the message without `vhds`, to which virtual hosts are
     /// appended for a client that has no VHDS.
     inline_head: Option<Bytes>,
-    /// Of a Listener: itself, for an Envoy that reports usage.
-    reporting: Option<Arc<Encoded>>,
+    /// Itself in other styles, each made when a client first wants it.
+    styled: OnceLock<Box<[OnceLock<Arc<Encoded>>; STYLES]>>,
 }
 
 /// Without its bytes, which may hold a key.
@@ -95,26 +95,31 @@ impl Encoded {
         let mut references = BTreeSet::new();
         collect(resource, &mut references);
         let body = weir_config::xds::encode(resource);
-        let whole = Self::assemble(resource.kind(), resource.name().into(), body, references, inline_head);
-        let reporting = match resource {
-            Resource::Listener(listener) => {
-                Some(Arc::new(whole.with_body(weir_config::xds::encode_reporting(listener))))
-            }
-            _ => None,
-        };
-        Self { reporting, ..whole }
+        Self::assemble(resource.kind(), resource.name().into(), body, references, inline_head)
     }
 
-    /// The resource as a client of `form` gets it. Which form a RouteConfiguration has is [`Encoded::inline`]'s.
-    pub(super) fn in_form(self: &Arc<Self>, form: Form) -> &Arc<Self> {
-        match form {
-            Form::Reporting => self.reporting.as_ref().unwrap_or(self),
-            Form::Inline | Form::Vhds => self,
+    /// The resource as it is written for a client that wants this style.
+    pub(super) fn in_style(self: &Arc<Self>, style: Style) -> &Arc<Self> {
+        let Some(place) = place(self.kind, style) else { return self };
+        let styled = self.styled.get_or_init(Default::default);
+        styled[place].get_or_init(|| Arc::new(self.written(style)))
+    }
+
+    /// What the body says is written anew: no client that wants another style is so common that each resource
+    /// should be kept as a value for it.
+    fn written(&self, style: Style) -> Self {
+        match weir_config::xds::decode(self.kind, &self.body) {
+            Ok(resource) => self.with_body(weir_config::xds::encode_in(&resource, style)),
+            Err(errors) => {
+                let (kind, name, error) = (self.kind.message(), &*self.name, errors.first().map(ToString::to_string));
+                tracing::error!(r#type = kind, name, error, "a resource of this server's own does not read back");
+                self.clone()
+            }
         }
     }
 
     fn with_body(&self, body: Bytes) -> Self {
-        Self { version: Version::of(&body), body, reporting: None, ..self.clone() }
+        Self { version: Version::of(&body), body, styled: OnceLock::new(), ..self.clone() }
     }
 
     /// The inline form of a RouteConfiguration: itself with `hosts` inside and without `vhds`.
@@ -142,8 +147,29 @@ impl Encoded {
         inline_head: Option<Bytes>,
     ) -> Self {
         let version = Version::of(&body);
-        Self { kind, name, version, body, references: references.into_iter().collect(), inline_head, reporting: None }
+        Self { kind, name, version, body, references: references.into_iter().collect(), inline_head, styled: OnceLock::new() }
     }
+}
+
+/// Styles of a Listener, which has the most.
+const STYLES: usize = 12;
+
+/// The place of a style of a type; none for the one that is stored, where the type has no other.
+fn place(kind: ResourceType, style: Style) -> Option<usize> {
+    let sources = match style.sources {
+        Sources::Ads => 0,
+        Sources::Delta => 1,
+        Sources::World => 2,
+    };
+    let place = match kind {
+        ResourceType::Listener => usize::from(style.reporting) + 2 * usize::from(style.on_demand) + 4 * sources,
+        ResourceType::Cluster | ResourceType::RouteConfiguration => sources,
+        ResourceType::LoadAssignment
+        | ResourceType::Secret
+        | ResourceType::FilterConfig
+        | ResourceType::VirtualHost => 0,
+    };
+    (place > 0).then_some(place)
 }
 
 fn collect(resource: &Resource, into: &mut BTreeSet<Reference>) {
@@ -193,8 +219,11 @@ impl Encoded {
         let references = references.iter().map(|(kind, name)| (*kind, Arc::from(*name))).collect();
         let inline_head = (kind == ResourceType::RouteConfiguration).then(|| Bytes::copy_from_slice(body));
         let whole = Self::assemble(kind, name.into(), Bytes::copy_from_slice(body), references, inline_head);
-        let reporting =
-            (kind == ResourceType::Listener).then(|| Arc::new(whole.with_body([body, b"reporting"].concat().into())));
-        Self { reporting, ..whole }
+        let reporting = place(kind, Style { reporting: true, ..Style::default() });
+        if let Some(reporting) = reporting {
+            let styled = Arc::new(whole.with_body([body, b"reporting"].concat().into()));
+            whole.styled.get_or_init(Default::default)[reporting].get_or_init(|| styled);
+        }
+        whole
     }
 }

@@ -179,7 +179,7 @@ impl Scopes {
         let mut shift = |kept: &mut Kept| {
             let mut note = |(kind, name): &Reference| {
                 let scope = Some(kept.scope.clone());
-                changes.push(Change { kind: *kind, name: Arc::clone(name), form: None, scope });
+                changes.push(Change { kind: *kind, name: Arc::clone(name), inline: None, scope });
             };
             for came in new.iter().filter(|reference| old.binary_search(reference).is_err()) {
                 kept.held.retain(clusters, came, &mut note);

@@ -1,13 +1,17 @@
-//! Aggregated discovery service (delta xDS v3).
+//! Discovery services (xDS v3): delta and state of the world, all types on one stream or a stream each.
 //!
 //! [`store`] holds every resource encoded once and tells what changed; [`View`] is what one stream may
 //! see of them; [`subscription`] is that stream as a state machine without I/O; [`service`] moves
-//! messages between the two and the wire; [`registry`] remembers what each proxy acknowledged.
+//! messages between the two and the wire; [`registry`] knows the open streams, and [`csds`] tells of them.
 
 mod acknowledged;
+pub mod admission;
+pub mod csds;
 pub mod encoded;
 mod form;
 mod held;
+mod live;
+mod matching;
 pub mod registry;
 pub mod resources;
 pub mod service;
@@ -20,9 +24,12 @@ mod tests;
 
 pub use acknowledged::{Acknowledged, Refused};
 pub use encoded::{Encoded, Reference, Version};
-pub use form::Form;
-pub use registry::{ProxyReport, Registry, Rejection, TypeReport};
+pub use admission::Admission;
+pub use csds::ClientStatuses;
+pub use form::{Form, Hosts};
+pub use live::Live;
+pub use registry::{Proxy, ProxyReport, Registry, Rejection, TypeReport};
 pub use resources::{Change, Resources};
-pub use service::DeltaService;
+pub use service::Discovery;
 pub use store::{Interest, Store};
 pub use view::View;

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::live::Live;
+
 /// A stream of a proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,6 +23,12 @@ pub struct ProxyReport {
     pub since: String,
     /// Whether virtual hosts travel one by one (VHDS).
     pub vhds: bool,
+    /// Variant of the protocol and sort of stream: `delta` or `sotw`, with the type that it has alone.
+    #[serde(default)]
+    pub protocol: String,
+    /// What the caller proved to be: `namespace/name` of its service account, or `anonymous`.
+    #[serde(default)]
+    pub identity: String,
     /// Types that it asked for, in sending order.
     pub types: Vec<TypeReport>,
 }
@@ -72,7 +80,38 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Streams {
     next: u64,
-    open: BTreeMap<u64, ProxyReport>,
+    open: BTreeMap<u64, Arc<Proxy>>,
+}
+
+/// An open stream of a proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    id: u64,
+    /// Without types.
+    about: ProxyReport,
+    live: Arc<Live>,
+}
+
+impl Proxy {
+    /// What it said of itself when it came.
+    pub fn about(&self) -> &ProxyReport {
+        &self.about
+    }
+
+    /// Number of the stream, unique among those of this server.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The stream's state.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// What it has now.
+    pub fn report(&self) -> ProxyReport {
+        ProxyReport { types: self.live.report(), ..self.about.clone() }
+    }
 }
 
 impl Registry {
@@ -82,8 +121,13 @@ impl Registry {
     }
 
     /// Every open stream, oldest first.
-    pub fn proxies(&self) -> Vec<ProxyReport> {
+    pub fn open(&self) -> Vec<Arc<Proxy>> {
         self.lock().open.values().cloned().collect()
+    }
+
+    /// What every open stream has, oldest first.
+    pub fn proxies(&self) -> Vec<ProxyReport> {
+        self.open().iter().map(|proxy| proxy.report()).collect()
     }
 
     /// Number of open streams.
@@ -97,11 +141,11 @@ impl Registry {
     }
 
     /// Enters a stream, for as long as the answer lives.
-    pub fn enter(self: &Arc<Self>, report: ProxyReport) -> Entry {
+    pub fn enter(self: &Arc<Self>, about: ProxyReport, live: Arc<Live>) -> Entry {
         let mut streams = self.lock();
         let id = streams.next;
         streams.next += 1;
-        streams.open.insert(id, report);
+        streams.open.insert(id, Arc::new(Proxy { id, about, live }));
         Entry { registry: Arc::clone(self), id }
     }
 
@@ -115,15 +159,6 @@ impl Registry {
 pub struct Entry {
     registry: Arc<Registry>,
     id: u64,
-}
-
-impl Entry {
-    /// Notes what the stream has now.
-    pub fn update(&self, types: Vec<TypeReport>) {
-        if let Some(report) = self.registry.lock().open.get_mut(&self.id) {
-            report.types = types;
-        }
-    }
 }
 
 impl Drop for Entry {

@@ -20,8 +20,9 @@ pub struct Change {
     pub kind: ResourceType,
     /// Name.
     pub name: Arc<str>,
-    /// How virtual hosts travel to those for whom it changed; none: it changed for all.
-    pub form: Option<Form>,
+    /// Whether it changed for those who get virtual hosts inside their RouteConfiguration, or for the others; none:
+    /// for all.
+    pub inline: Option<bool>,
     /// The scope that came to hold it, or holds it no longer; none: the resource itself changed.
     pub scope: Option<Scope>,
 }
@@ -79,20 +80,20 @@ impl Resources {
     }
 
     pub(super) fn map(&self, kind: ResourceType, form: Form) -> &ByName {
-        match (kind, form) {
-            (ResourceType::RouteConfiguration, Form::Inline | Form::Reporting) => &self.inline,
+        match kind {
+            ResourceType::RouteConfiguration if form.is_inline() => &self.inline,
             _ => &self.by_kind[kind as usize],
         }
     }
 
     /// The resource of that name.
     pub fn get(&self, kind: ResourceType, form: Form, name: &str) -> Option<&Arc<Encoded>> {
-        self.map(kind, form).get(name).map(|resource| resource.in_form(form))
+        self.map(kind, form).get(name).map(|resource| resource.in_style(form.style))
     }
 
     /// All of a type, by name.
     pub fn of(&self, kind: ResourceType, form: Form) -> impl ExactSizeIterator<Item = &Arc<Encoded>> {
-        self.map(kind, form).values().map(move |resource| resource.in_form(form))
+        self.map(kind, form).values().map(move |resource| resource.in_style(form.style))
     }
 
     /// VirtualHosts of one RouteConfiguration, by name.
@@ -138,7 +139,7 @@ impl Resources {
     }
 
     fn inline_under(&self, name: Arc<str>, overlay: Overlay<'_>) -> (Arc<str>, Option<Arc<Encoded>>) {
-        let old = self.get(ResourceType::RouteConfiguration, Form::Vhds, &name);
+        let old = self.get(ResourceType::RouteConfiguration, Form::STORED, &name);
         let Some(own) = overlay.own.unwrap_or(old) else { return (name, None) };
         let mut hosts: BTreeMap<&str, Option<&Arc<Encoded>>> =
             self.hosts(&name).map(|host| (&*host.name, Some(host))).collect();
@@ -149,7 +150,7 @@ impl Resources {
 
     /// Inline forms that are wanted and not there.
     pub(super) fn missing_inline(&self, wanted: impl Fn(&str) -> bool) -> Vec<(Arc<str>, Option<Arc<Encoded>>)> {
-        let routes = self.of(ResourceType::RouteConfiguration, Form::Vhds);
+        let routes = self.of(ResourceType::RouteConfiguration, Form::STORED);
         let missing = routes.filter(|own| wanted(&own.name) && !self.inline.contains_key(&own.name));
         missing.map(|own| (Arc::clone(&own.name), Some(Arc::new(own.inline(self.hosts(&own.name)))))).collect()
     }
@@ -186,7 +187,7 @@ impl Resources {
                 None => return,
             },
         };
-        changes.push(Change { kind, form: own_form(kind), name: Arc::clone(name), scope: None });
+        changes.push(Change { kind, inline: own_form(kind), name: Arc::clone(name), scope: None });
         let old_references = old.map(|old| Arc::clone(&old.references)).unwrap_or_default();
         let clusters = &self.by_kind[ResourceType::Cluster as usize];
         self.scopes.moved(clusters, (kind, name), (&old_references, &new_references), changes);
@@ -208,8 +209,8 @@ impl Resources {
                 None => self.inline.remove(&name).is_some(),
             };
             if changed {
-                let (kind, form) = (ResourceType::RouteConfiguration, Some(Form::Inline));
-                changes.push(Change { kind, form, name, scope: None });
+                let kind = ResourceType::RouteConfiguration;
+                changes.push(Change { kind, inline: Some(true), name, scope: None });
             }
         }
         if changes.is_empty() {
@@ -226,10 +227,10 @@ impl Resources {
     }
 }
 
-/// Only a RouteConfiguration changes in one form alone (a Listener's forms are made of one value, and change
-/// together); a change to the one as held is a change of the VHDS form.
-fn own_form(kind: ResourceType) -> Option<Form> {
-    (kind == ResourceType::RouteConfiguration).then_some(Form::Vhds)
+/// Only a RouteConfiguration changes in one form alone (styles are made of one value, and change together); a
+/// change to the one as stored is a change for those who get its hosts by themselves.
+fn own_form(kind: ResourceType) -> Option<bool> {
+    (kind == ResourceType::RouteConfiguration).then_some(false)
 }
 
 fn put(map: &mut ByName, resource: Arc<Encoded>) -> bool {

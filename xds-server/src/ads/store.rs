@@ -120,7 +120,7 @@ impl Store {
 
     /// Number of resources of a type.
     pub fn count(&self, kind: ResourceType) -> usize {
-        self.read().of(kind, Form::Vhds).len()
+        self.read().of(kind, Form::STORED).len()
     }
 
     /// Keeps what a stream of that form and scope needs for as long as the answer lives: what the scope holds,
@@ -132,7 +132,7 @@ impl Store {
             let held = self.read().held_by(&scope);
             self.write().keep_scope(&scope, held);
         }
-        if form != Form::Vhds && enter(&mut writer.inline, &scope) {
+        if form.is_inline() && enter(&mut writer.inline, &scope) {
             let inline = self.read().missing_inline(|name| writer.wants_inline(name));
             self.put(&writer, Edit { inline, ..Edit::default() });
         }
@@ -142,7 +142,7 @@ impl Store {
 
     fn leave(&self, form: Form, scope: &Scope) {
         let mut writer = self.writer();
-        if form != Form::Vhds && leave(&mut writer.inline, scope) {
+        if form.is_inline() && leave(&mut writer.inline, scope) {
             self.write().forget_inline(|name| writer.wants_inline(name));
         }
         let last = leave(&mut writer.scopes, scope);

@@ -51,7 +51,7 @@ impl<'a> View<'a> {
         match self.scope {
             Scope::Everything => Box::new(resources.of(kind, form)),
             Scope::Edge(first) | Scope::Tenant(first) if is_root(self.scope, kind) => {
-                Box::new(below(resources.map(kind, form), first).map(move |resource| resource.in_form(form)))
+                Box::new(below(resources.map(kind, form), first).map(move |resource| resource.in_style(form.style)))
             }
             Scope::Edge(_) | Scope::Tenant(_) => {
                 let names = self.held.into_iter().flat_map(move |held| held.names(kind));
@@ -90,7 +90,7 @@ impl<'a> View<'a> {
 impl Change {
     /// Whether it is one for this view: of its form, and of its scope or of whatever scope.
     pub fn concerns(&self, view: &View<'_>) -> bool {
-        self.form.is_none_or(|form| form == view.form.of_hosts())
+        self.inline.is_none_or(|inline| inline == view.form.is_inline())
             && self.scope.as_ref().is_none_or(|scope| scope == view.scope)
     }
 }

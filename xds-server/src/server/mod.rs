@@ -2,6 +2,7 @@
 
 mod accept;
 mod listen;
+mod streams;
 mod tls;
 mod usage;
 
@@ -14,7 +15,6 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::{Address, ServerBootstrap, Unassigned};
 
-use crate::ads::DeltaService;
 use crate::apiserver::ApiServer;
 use crate::auth::door::{Door, clock};
 use crate::auth::gate::Gate;
@@ -31,6 +31,7 @@ use crate::watch::Batch;
 use crate::watch::directory::DirectorySource;
 use crate::watch::kubernetes::KubernetesSource;
 use listen::Bound;
+use streams::Streams;
 use tls::Certificate;
 
 /// How often an idle xDS connection is asked whether it is alive, and how long it may take to say so.
@@ -147,8 +148,8 @@ async fn serve(
     let export = tokio::spawn(usage::export(store.clone(), bootstrap.clone(), stats, stop.clone()));
     let usage = Usage::new(intake.clone(), Arc::clone(state.metrics()), stop.clone());
     let access_logs = AccessLogs::new(intake, Arc::clone(state.metrics()), stop.clone());
-    let services = (usage, access_logs.clone());
-    let result = serve_xds(xds, access, &state, services, stop.clone()).await.context("the xDS port failed");
+    let services = (Streams::new(&bootstrap.load, &state, &stop), usage, access_logs.clone());
+    let result = serve_xds(xds, access, services, stop.clone()).await.context("the xDS port failed");
     drop(guard);
     // What Envoys reported comes from nobody again; it has a deadline of its own.
     access_logs.drained().await;
@@ -195,29 +196,25 @@ async fn serve_open(bound: Option<Bound>, state: Arc<State>, stop: CancellationT
 async fn serve_xds(
     bound: Bound,
     access: Access,
-    state: &Arc<State>,
-    (usage, access_logs): (Usage, AccessLogs),
+    (streams, usage, access_logs): (Streams, Usage, AccessLogs),
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let service = DeltaService::new(
-        Arc::clone(state.store()),
-        Arc::clone(state.registry()),
-        Arc::clone(state.namespaces()),
-        Arc::clone(state.metrics()),
-        state.watch_ready(),
-        stop.clone(),
-    );
     let (gate, tls) = access.start(&stop)?;
-    let server = tonic::transport::Server::builder()
+    let server = streams
+        .bound(tonic::transport::Server::builder())
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .http2_max_header_list_size(MAX_HEADERS)
         .layer(gate)
-        .add_service(service.into_server())
+        .add_routes(streams.routes())
         .add_service(usage.into_server())
         .add_service(access_logs.into_server());
     let connections = accept::incoming(bound.into_socket(), tls, stop.clone());
-    server.serve_with_incoming_shutdown(connections, stop.cancelled_owned()).await?;
+    tokio::select! {
+        served = server.serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned()) => served?,
+        // A client that neither reads nor leaves holds nobody up.
+        () = streams::over(&stop) => {}
+    }
     Ok(())
 }
 

@@ -88,22 +88,29 @@ impl Messages for Delta {
 
     fn message(response: Response) -> DeltaDiscoveryResponse {
         let url = response.kind.url();
+        let mut aliases = response.aliases;
+        let mut asked = |name: &str| -> Vec<String> {
+            aliases.remove(name).unwrap_or_default().iter().map(ToString::to_string).collect()
+        };
         let resources = response.items.into_iter().map(|item| match item {
-            Item::Present { resource, aliases } => Resource {
+            Item::Present(resource) => Resource {
                 name: resource.name.to_string(),
                 version: resource.version.to_string(),
                 resource: Some(Any { type_url: url.to_owned(), value: resource.body.to_vec() }),
-                aliases: aliases.iter().map(ToString::to_string).collect(),
+                aliases: asked(&resource.name),
                 ..Resource::default()
             },
             // Envoy finds the request that waits for it by the alias.
             Item::Absent(name) => {
-                Resource { name: name.to_string(), aliases: vec![name.to_string()], ..Resource::default() }
+                let mut aliases = asked(&name);
+                aliases.push(name.to_string());
+                Resource { name: name.to_string(), aliases, ..Resource::default() }
             }
         });
+        let resources = resources.collect();
         DeltaDiscoveryResponse {
             system_version_info: response.sequence.to_string(),
-            resources: resources.collect(),
+            resources,
             type_url: url.to_owned(),
             removed_resources: response.removed.iter().map(ToString::to_string).collect(),
             nonce: response.nonce,
@@ -150,7 +157,7 @@ impl Messages for World {
     fn message(response: Response) -> DiscoveryResponse {
         let url = response.kind.url();
         let resources = response.items.into_iter().filter_map(|item| match item {
-            Item::Present { resource, .. } => {
+            Item::Present(resource) => {
                 Some(Any { type_url: url.to_owned(), value: resource.body.to_vec() })
             }
             Item::Absent(_) => None,

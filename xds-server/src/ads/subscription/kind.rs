@@ -7,8 +7,10 @@ use std::time::Instant;
 use weir_config::model::ResourceType;
 use weir_config::model::name::split_virtual_host;
 
+use super::on_demand::wider;
+use super::whole::Whole;
 use crate::ads::encoded::{Reference, Version};
-use crate::ads::form::Form;
+use crate::ads::form::{Form, Hosts};
 
 /// How often each resource is referred to by what the client holds or was sent.
 #[derive(Debug, Default)]
@@ -86,7 +88,10 @@ pub(super) struct Pending {
 pub(super) struct InFlight {
     pub(super) nonce: u64,
     pub(super) sequence: u64,
-    pub(super) names: Vec<Arc<str>>,
+    /// `version_info`, of a state-of-the-world response.
+    pub(super) version: Option<Version>,
+    /// What it tells of, each with the version that the client used before.
+    pub(super) names: Vec<(Arc<str>, Option<Version>)>,
 }
 
 /// A version that the client refused.
@@ -94,6 +99,8 @@ pub(super) struct InFlight {
 pub struct Refusal {
     /// Which.
     pub version: Version,
+    /// The one that it goes on using, where that is known.
+    pub in_use: Option<Version>,
     /// What the client said.
     pub text: Arc<str>,
 }
@@ -103,6 +110,8 @@ pub struct Refusal {
 pub(super) struct Kind {
     pub(super) asked: bool,
     pub(super) wildcard: bool,
+    /// It named something; of state-of-the-world streams only.
+    pub(super) named: bool,
     pub(super) names: BTreeSet<Arc<str>>,
     /// Bytes of `names`.
     pub(super) bytes: usize,
@@ -114,19 +123,61 @@ pub(super) struct Kind {
     pub(super) blind: BTreeSet<Arc<str>>,
     /// It asked for a set that may be empty, and waits for an answer even then.
     pub(super) owed: bool,
+    /// Where every response is the whole set: what it was.
+    pub(super) whole: Option<Whole>,
     pub(super) sent_sequence: u64,
     pub(super) accepted_sequence: u64,
 }
 
 impl Kind {
-    /// Whether the client asked for `name`. A VHDS client asks for all hosts of a
-    /// RouteConfiguration by its bare name.
+    /// Whether the client asked for `name`. A VHDS client asks for all hosts of a RouteConfiguration by its bare
+    /// name, and on demand for all that are narrower than one which it has.
     pub(super) fn covers(&self, kind: ResourceType, form: Form, name: &str) -> bool {
         self.wildcard
             || self.names.contains(name)
-            || (kind == ResourceType::VirtualHost
-                && form == Form::Vhds
-                && split_virtual_host(name).is_some_and(|(routes, _)| self.names.contains(routes)))
+            || (kind == ResourceType::VirtualHost && self.covers_host(form.hosts, name))
+    }
+
+    fn covers_host(&self, hosts: Hosts, name: &str) -> bool {
+        match hosts {
+            Hosts::Inline => false,
+            Hosts::Each => split_virtual_host(name).is_some_and(|(routes, _)| self.names.contains(routes)),
+            Hosts::OnDemand => wider(name).any(|wide| self.names.contains(&*wide)),
+        }
+    }
+
+    /// The version that the client uses of what it was told of, where that is known.
+    pub(super) fn before(&self, name: &Arc<str>) -> Option<Version> {
+        let response = self.in_flight.as_ref()?;
+        response.names.iter().find(|(told, _)| told == name).and_then(|(_, before)| *before)
+    }
+
+    /// The same, before it is told anything new.
+    pub(super) fn in_use(&self, name: &Arc<str>) -> Option<Version> {
+        let held = self.held.get(name)?;
+        match held.standing {
+            Standing::Accepted => held.told,
+            Standing::Rejected => self.refused.get(name).and_then(|refusal| refusal.in_use),
+            Standing::Waiting => None,
+        }
+    }
+
+    /// Notes that the client asks for `name`.
+    pub(super) fn want(&mut self, name: &str) -> Arc<str> {
+        if let Some(name) = self.names.get(name) {
+            return Arc::clone(name);
+        }
+        let name: Arc<str> = name.into();
+        self.bytes += name.len();
+        self.names.insert(Arc::clone(&name));
+        name
+    }
+
+    /// Notes that it does not any more.
+    pub(super) fn want_no_longer(&mut self, name: &str) {
+        if self.names.remove(name) {
+            self.bytes -= name.len();
+        }
     }
 
     /// Notes that the client must hear of `name`.
@@ -182,6 +233,9 @@ impl Kind {
         let Some(held) = self.held.get_mut(name).filter(|held| held.nonce == nonce) else { return };
         self.refused.remove(name);
         self.blind.remove(name);
+        if let Some(whole) = &mut self.whole {
+            whole.accept(name);
+        }
         let new = std::mem::take(&mut held.new);
         uses.release(&std::mem::replace(&mut held.old, new));
         (held.standing, held.in_use) = (Standing::Accepted, held.told.is_some());
@@ -191,11 +245,14 @@ impl Kind {
     }
 
     /// The client refused what response `nonce` told of `name`.
-    pub(super) fn refuse(&mut self, name: &Arc<str>, nonce: u64, text: &Arc<str>) {
+    pub(super) fn refuse(&mut self, (name, in_use): &(Arc<str>, Option<Version>), nonce: u64, text: &Arc<str>) {
         let Some(held) = self.held.get_mut(name).filter(|held| held.nonce == nonce) else { return };
         if let Some(version) = held.told {
             held.standing = Standing::Rejected;
-            self.refused.insert(Arc::clone(name), Refusal { version, text: Arc::clone(text) });
+            self.refused.insert(Arc::clone(name), Refusal { version, in_use: *in_use, text: Arc::clone(text) });
+            if let Some(whole) = &mut self.whole {
+                whole.refuse(name);
+            }
         }
     }
 
@@ -204,6 +261,9 @@ impl Kind {
         self.pending.remove(name);
         self.refused.remove(name);
         self.blind.remove(name);
+        if let Some(whole) = &mut self.whole {
+            whole.forget(name);
+        }
         if let Some(held) = self.held.remove(name) {
             release(&held, uses);
         }

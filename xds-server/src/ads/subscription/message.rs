@@ -1,10 +1,11 @@
 //! What a stream hears and says, without protobuf.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_config::model::ResourceType;
 
-use crate::ads::encoded::Encoded;
+use crate::ads::encoded::{Encoded, Version};
 
 /// `DeltaDiscoveryRequest`, as far as it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub enum Item {
     Absent(Arc<str>),
 }
 
-/// `DeltaDiscoveryResponse`.
+/// `DeltaDiscoveryResponse`, or `DiscoveryResponse`.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// `type_url`.
@@ -57,8 +58,12 @@ pub struct Response {
     pub sequence: u64,
     /// `resources`.
     pub items: Vec<Item>,
-    /// `removed_resources`.
+    /// `removed_resources`; none in a state-of-the-world response.
     pub removed: Vec<Arc<str>>,
+    /// `version_info` of a state-of-the-world response.
+    pub version: Option<Version>,
+    /// `aliases` of those of `items` that were asked for by other names than their own.
+    pub aliases: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 /// A client that asks for more than one stream may.

@@ -1,7 +1,7 @@
-//! One delta stream as a state machine: no I/O, no async, time passed in.
+//! One stream as a state machine: no I/O, no async, time passed in.
 //!
 //! Requests and changes go in, [`Subscriptions::poll`] says what to send next. The rules (xDS
-//! protocol, "Incremental xDS"; and how Envoy 1.40 behaves):
+//! protocol, both variants; and how Envoy 1.40 behaves):
 //!
 //! - One response of a type is under way at a time. Versions advance when they are sent, so a
 //!   refused version is not sent again until there is another, or the client asks anew.
@@ -11,11 +11,20 @@
 //!   it. Both waits end after [`HOLD`], for a client that never asks or never answers.
 //! - A cluster that is sent makes Envoy wait for its endpoints, which it does not ask for if it
 //!   has them under another cluster: they are sent again.
+//! - State of the world is the same, told otherwise: the client names all that it wants each time, and of
+//!   clusters and listeners every response holds the whole set ([`whole`]), so that what may not go yet
+//!   stays in it. Of the other types a response holds what is new; that one is gone cannot be said.
+//! - A stream of one type alone waits for no other: removals go [`HOLD`] after the change, so that streams
+//!   beside it are told first. Only listeners and virtual hosts, which nothing refers to, go at once.
 
 mod kind;
 mod message;
+mod on_demand;
 mod requests;
 mod sending;
+mod standing;
+mod whole;
+mod world;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +35,8 @@ use weir_config::model::ResourceType;
 pub use kind::Refusal;
 pub use message::{Excess, Item, MAX_BYTES, MAX_NAME, MAX_NAMES, Request, Response};
 pub use requests::Answer;
+pub use standing::{ResourceStatus, Sync};
+pub use world::WorldRequest;
 
 use super::registry::{Rejection, TypeReport};
 use super::resources::Change;
@@ -40,21 +51,64 @@ pub const MAX_RESPONSE: usize = 1 << 20;
 /// Refused resources of a type that a report names; what is behind the first hundred has the same cause.
 const MAX_REPORTED: usize = 100;
 
+/// The variants of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Incremental xDS: changes of what is asked for, and of resources.
+    Delta,
+    /// State of the world: all that is asked for, each time.
+    World,
+}
+
+/// What sort of stream it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode {
+    /// Variant of the protocol.
+    pub variant: Variant,
+    /// Whether it has one type alone, and the others have streams of their own.
+    pub alone: bool,
+}
+
+impl Mode {
+    /// All types on one delta stream: what Weir's proxy opens.
+    pub const DELTA: Self = Self { variant: Variant::Delta, alone: false };
+
+    /// Whether it is incremental.
+    pub fn is_delta(self) -> bool {
+        self.variant == Variant::Delta
+    }
+}
+
 /// The state of a stream.
 #[derive(Debug)]
 pub struct Subscriptions {
+    mode: Mode,
     kinds: [Kind; ResourceType::ALL.len()],
     uses: Uses,
     nonce: u64,
     opened: Instant,
     /// Endpoints of clusters that were sent before the client said what endpoints it has.
     warming: BTreeSet<Arc<str>>,
+    /// Virtual hosts that were asked for on demand.
+    asked: on_demand::Asked,
 }
 
 impl Subscriptions {
     /// A stream on which nothing was asked yet.
-    pub fn new(now: Instant) -> Self {
-        Self { opened: now, kinds: Default::default(), uses: Uses::default(), nonce: 0, warming: BTreeSet::new() }
+    pub fn new(mode: Mode, now: Instant) -> Self {
+        let mut kinds: [Kind; ResourceType::ALL.len()] = Default::default();
+        for kind in ResourceType::ALL.iter().filter(|kind| !mode.is_delta() && whole::is_whole(**kind)) {
+            kinds[*kind as usize].whole = Some(whole::Whole::default());
+        }
+        Self {
+            mode,
+            opened: now,
+            kinds,
+            uses: Uses::default(),
+            nonce: 0,
+            warming: BTreeSet::new(),
+            asked: on_demand::Asked::default(),
+        }
     }
 
     /// Takes changes in.

@@ -6,12 +6,13 @@ use std::time::Instant;
 use weir_config::model::ResourceType;
 
 use super::message::{Excess, MAX_BYTES, MAX_NAME, MAX_NAMES, Request};
+use super::on_demand::{below, serving};
 use super::{Subscriptions, View};
 use crate::ads::encoded::Version;
-use crate::ads::form::Form;
+use crate::ads::form::Hosts;
 
 /// The name that means all.
-const WILDCARD: &str = "*";
+pub(super) const WILDCARD: &str = "*";
 /// Bytes of a client's complaint that are kept.
 const MAX_TEXT: usize = 2048;
 /// Bytes of a complaint in which names are looked for.
@@ -49,15 +50,15 @@ impl Subscriptions {
         }
         let first = !std::mem::replace(&mut state.asked, true);
         for name in &request.subscribe {
-            self.subscribe(kind, name, view, now);
+            self.subscribe(kind, name, view, now)?;
         }
         // Without any name the first request asks for all, of the types that know that form.
         let legacy = matches!(kind, ResourceType::Cluster | ResourceType::Listener);
         if first && legacy && request.subscribe.is_empty() {
-            self.subscribe(kind, WILDCARD, view, now);
+            self.subscribe(kind, WILDCARD, view, now)?;
         }
         for name in &request.unsubscribe {
-            self.unsubscribe(kind, name, view.form(), now);
+            self.unsubscribe(kind, name, view, now);
         }
         if first {
             self.claims(request, view, now);
@@ -66,13 +67,13 @@ impl Subscriptions {
     }
 
     /// An answer to the response under way. One to an older response is stale and says nothing.
-    fn answer(&mut self, request: &Request) -> Answer {
+    pub(super) fn answer(&mut self, request: &Request) -> Answer {
         let state = &mut self.kinds[request.kind as usize];
         let current = |nonce: u64| nonce.to_string() == request.nonce;
         let Some(response) = state.in_flight.take_if(|response| current(response.nonce)) else { return Answer::None };
         let Some(error) = &request.error else {
             state.accepted_sequence = response.sequence;
-            for name in &response.names {
+            for (name, _) in &response.names {
                 state.accept(name, response.nonce, &mut self.uses);
             }
             return Answer::Accepted;
@@ -81,18 +82,24 @@ impl Subscriptions {
         // Both Envoy and Weir name what was not; where nothing is named, all is taken as refused.
         let text: Arc<str> = error[..error.floor_char_boundary(MAX_TEXT)].into();
         let named = |name: &Arc<str>| error.len() <= MAX_READ && error.contains(&**name);
-        let some_named = response.names.iter().any(named);
-        for name in &response.names {
-            if !some_named || named(name) {
-                state.refuse(name, response.nonce, &text);
+        let some_named = response.names.iter().any(|(name, _)| named(name));
+        for told in &response.names {
+            if !some_named || named(&told.0) {
+                state.refuse(told, response.nonce, &text);
             } else {
-                state.accept(name, response.nonce, &mut self.uses);
+                state.accept(&told.0, response.nonce, &mut self.uses);
             }
         }
         Answer::Refused
     }
 
-    fn subscribe(&mut self, kind: ResourceType, name: &str, view: &View<'_>, now: Instant) {
+    pub(super) fn subscribe(
+        &mut self,
+        kind: ResourceType,
+        name: &str,
+        view: &View<'_>,
+        now: Instant,
+    ) -> Result<(), Excess> {
         let hosts_of = (kind == ResourceType::VirtualHost && self.is_routes(name, view)).then_some(name);
         let state = &mut self.kinds[kind as usize];
         if name == WILDCARD {
@@ -101,19 +108,19 @@ impl Subscriptions {
             for resource in view.of(kind) {
                 state.mark(&resource.name, false, now);
             }
-            return;
+            return Ok(());
         }
-        let name: Arc<str> = name.into();
-        if state.names.insert(Arc::clone(&name)) {
-            state.bytes += name.len();
+        if kind == ResourceType::VirtualHost && view.form().hosts == Hosts::OnDemand && hosts_of.is_none() {
+            return self.demand(name, view, now);
         }
+        let name = state.want(name);
         let Some(routes) = hosts_of else {
             let again = state.held.contains_key(&name);
             state.mark(&name, again, now);
-            return;
+            return Ok(());
         };
         state.owed = true;
-        if view.form() == Form::Vhds {
+        if view.form().hosts == Hosts::Each {
             for host in view.hosts(routes) {
                 let again = state.held.contains_key(&host.name);
                 state.mark(&host.name, again, now);
@@ -123,6 +130,25 @@ impl Subscriptions {
                 state.mark(&name, true, now);
             }
         }
+        Ok(())
+    }
+
+    /// The host that a request names, for an Envoy that has no virtual host for it.
+    fn demand(&mut self, name: &str, view: &View<'_>, now: Instant) -> Result<(), Excess> {
+        let host = serving(view, name);
+        self.asked.ask(name, host.map(|host| &host.name))?;
+        let state = &mut self.kinds[ResourceType::VirtualHost as usize];
+        match host {
+            Some(host) => {
+                state.want(&host.name);
+                state.mark(&host.name, true, now);
+                for narrower in below(view, &host.name) {
+                    state.mark(&narrower.name, false, now);
+                }
+            }
+            None => state.mark(&name.into(), true, now),
+        }
+        Ok(())
     }
 
     /// Whether a VHDS name is a RouteConfiguration's: all of its hosts.
@@ -133,18 +159,25 @@ impl Subscriptions {
             || view.hosts(name).next().is_some()
     }
 
-    fn unsubscribe(&mut self, kind: ResourceType, name: &str, form: Form, now: Instant) {
+    pub(super) fn unsubscribe(&mut self, kind: ResourceType, name: &str, view: &View<'_>, now: Instant) {
+        let form = view.form();
         let state = &mut self.kinds[kind as usize];
         let affected: Vec<Arc<str>> = if name == WILDCARD {
             state.wildcard = false;
             state.known().into_iter().collect()
         } else {
-            if state.names.remove(name) {
-                state.bytes -= name.len();
-            }
+            state.want_no_longer(name);
             // A client drops many at once: each is looked up, and only a RouteConfiguration's hosts are searched for.
             let hosts = (kind == ResourceType::VirtualHost).then(|| state.hosts_of(name)).into_iter().flatten();
-            hosts.chain([Arc::from(name)]).collect()
+            let affected = hosts.chain([Arc::from(name)]).collect();
+            if form.hosts == Hosts::OnDemand {
+                // Hosts that came on demand go with their routes.
+                for host in &affected {
+                    state.want_no_longer(host);
+                    self.asked.settle(host);
+                }
+            }
+            affected
         };
         for affected in affected {
             if !state.covers(kind, form, &affected) {
@@ -161,8 +194,14 @@ impl Subscriptions {
         let (kind, form) = (request.kind, view.form());
         let state = &mut self.kinds[kind as usize];
         for (name, version) in &request.initial {
-            if !state.covers(kind, form, name) {
+            // A host that came on demand and is gone is asked for by nobody, and must go.
+            let demanded = kind == ResourceType::VirtualHost && form.hosts == Hosts::OnDemand;
+            if !demanded && !state.covers(kind, form, name) {
                 continue;
+            }
+            if demanded {
+                state.want(name);
+                self.asked.settle(name);
             }
             let version = Version::parse(version);
             let current = view.get(kind, name);

@@ -1,5 +1,6 @@
 //! What to send next, and what must wait for what.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,9 +8,10 @@ use weir_config::model::ResourceType;
 
 use super::kind::{InFlight, Pending, Standing};
 use super::message::{Item, Response};
+use super::whole::{is_whole, version_of};
 use super::{HOLD, MAX_RESPONSE, Subscriptions, View};
 use crate::ads::encoded::Encoded;
-use crate::ads::form::Form;
+use crate::ads::form::{Form, Hosts};
 
 /// Bytes that an entry of a response has beside name and body, roughly.
 const ENTRY: usize = 128;
@@ -31,12 +33,12 @@ enum Due {
 /// Types whose resources refer to those of `kind`.
 fn referrers(kind: ResourceType, form: Form) -> &'static [ResourceType] {
     use ResourceType::{Cluster, Listener, RouteConfiguration, VirtualHost};
-    match (kind, form) {
-        (Cluster, Form::Vhds) => &[Listener, RouteConfiguration, VirtualHost],
-        (Cluster, Form::Inline | Form::Reporting) => &[Listener, RouteConfiguration],
-        (ResourceType::LoadAssignment, _) => &[Cluster],
-        (ResourceType::Secret | ResourceType::FilterConfig | RouteConfiguration, _) => &[Listener],
-        (Listener | VirtualHost, _) => &[],
+    match kind {
+        Cluster if form.is_inline() => &[Listener, RouteConfiguration],
+        Cluster => &[Listener, RouteConfiguration, VirtualHost],
+        ResourceType::LoadAssignment => &[Cluster],
+        ResourceType::Secret | ResourceType::FilterConfig | RouteConfiguration => &[Listener],
+        Listener | VirtualHost => &[],
     }
 }
 
@@ -78,7 +80,9 @@ impl Subscriptions {
     fn turn(&mut self, kind: ResourceType, view: &View<'_>, now: Instant, held: &mut bool) -> Turn {
         let busy = self.kinds[kind as usize].in_flight.is_some();
         let (mut items, mut removed, mut settled, mut size) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        let mut waits = false;
+        let (mut waits, mut held_here) = (false, false);
+        // A set cannot be cut: what a part leaves out is gone.
+        let most = if self.kinds[kind as usize].whole.is_some() { usize::MAX } else { MAX_RESPONSE };
         for (name, pending) in &self.kinds[kind as usize].pending {
             let due = self.due(kind, name, *pending, view, now);
             if busy && matches!(due, Due::Send(_) | Due::Missing) {
@@ -88,7 +92,7 @@ impl Subscriptions {
             }
             match due {
                 Due::Settled => settled.push(Arc::clone(name)),
-                Due::Held => *held = true,
+                Due::Held => held_here = true,
                 Due::Remove => {}
                 Due::Missing => {
                     size += name.len() + ENTRY;
@@ -100,20 +104,25 @@ impl Subscriptions {
                 }
                 Due::Send(resource) => {
                     let bytes = resource.body.len() + name.len() + ENTRY;
-                    if size > 0 && size + bytes > MAX_RESPONSE {
+                    if size > 0 && size + bytes > most {
                         break;
                     }
                     size += bytes;
                     items.push(Item::Present(resource));
                 }
             }
-            if size >= MAX_RESPONSE {
+            if size >= most {
                 break;
             }
         }
+        *held |= held_here;
         let state = &mut self.kinds[kind as usize];
         for name in settled {
             state.pending.remove(&name);
+        }
+        // The first set names all that the client may have from before, or it would lose it.
+        if held_here && state.whole.as_ref().is_some_and(|whole| !whole.has_begun()) {
+            return Turn::Nothing;
         }
         if waits {
             return Turn::Wait;
@@ -138,8 +147,11 @@ impl Subscriptions {
                     Due::Held
                 }
             }
+            // There is no way to say it.
+            None if !self.mode.is_delta() && !is_whole(kind) => Due::Settled,
             None if held.is_some_and(|held| held.may_have()) => Due::Remove,
             None if held.is_some() && !pending.again => Due::Settled,
+            None if kind == ResourceType::VirtualHost && self.asked.is_unknown(name) => Due::Missing,
             None if !self.kinds[kind as usize].names.contains(name) => Due::Settled,
             None if kind == ResourceType::VirtualHost && self.has_hosts(name, view) => Due::Settled,
             None => Due::Missing,
@@ -148,14 +160,17 @@ impl Subscriptions {
 
     /// Whether a VHDS name is a RouteConfiguration's whose hosts answer for it.
     fn has_hosts(&self, name: &str, view: &View<'_>) -> bool {
-        match view.form() {
-            Form::Inline | Form::Reporting => self.is_routes(name, view),
-            Form::Vhds => view.hosts(name).next().is_some(),
+        match view.form().hosts {
+            Hosts::Inline | Hosts::OnDemand => self.is_routes(name, view),
+            Hosts::Each => view.hosts(name).next().is_some(),
         }
     }
 
-    /// Whether the client has every cluster that `resource` sends requests to.
+    /// Whether the client has every cluster that `resource` sends requests to, as far as this stream can tell.
     fn ready(&self, resource: &Encoded, view: &View<'_>, now: Instant) -> bool {
+        if self.mode.alone {
+            return true;
+        }
         let mut clusters = resource.references.iter().filter(|(kind, _)| *kind == ResourceType::Cluster);
         clusters.all(|(_, name)| self.cluster_ready(name, view, now))
     }
@@ -192,6 +207,9 @@ impl Subscriptions {
         let referrers = referrers(kind, view.form());
         let known = referrers.iter().all(|kind| self.references_known(*kind, now));
         let may_go = |name: &Arc<str>, pending: &Pending| {
+            if self.mode.alone {
+                return referrers.is_empty() || now >= pending.since + HOLD;
+            }
             if now < pending.since + HOLD {
                 return !held && known && !self.uses.any(kind, name);
             }
@@ -232,28 +250,42 @@ impl Subscriptions {
         let nonce = self.nonce;
         let state = &mut self.kinds[kind as usize];
         let mut names = Vec::with_capacity(items.len() + removed.len());
+        let mut aliases = BTreeMap::new();
         for item in &items {
             let (name, version, references) = match item {
                 Item::Present(r) => (&r.name, Some(r.version), Arc::clone(&r.references)),
                 Item::Absent(name) => (name, None, Arc::default()),
             };
+            names.push((Arc::clone(name), state.in_use(name)));
             state.tell(name, version, references, nonce, &mut self.uses);
-            names.push(Arc::clone(name));
+            if kind == ResourceType::VirtualHost {
+                self.asked.settle(name);
+                let asked = self.asked.take(name);
+                if !asked.is_empty() {
+                    aliases.insert(Arc::clone(name), asked);
+                }
+            }
         }
         for name in &removed {
+            names.push((Arc::clone(name), state.in_use(name)));
             state.tell(name, None, Arc::default(), nonce, &mut self.uses);
-            names.push(Arc::clone(name));
         }
-        for name in &names {
+        for (name, _) in &names {
             state.pending.remove(name);
         }
         state.owed = false;
         state.sent_sequence = sequence;
-        state.in_flight = Some(InFlight { nonce, sequence, names });
         if kind == ResourceType::Cluster {
             self.endpoints_again(&items, now);
         }
-        Response { kind, nonce: nonce.to_string(), sequence, items, removed }
+        let state = &mut self.kinds[kind as usize];
+        let (items, removed) = match &mut state.whole {
+            Some(whole) => (whole.tell(&items, &removed), Vec::new()),
+            None => (items, removed),
+        };
+        let version = (!self.mode.is_delta()).then(|| version_of(&items));
+        state.in_flight = Some(InFlight { nonce, sequence, version, names });
+        Response { kind, nonce: nonce.to_string(), sequence, items, removed, version, aliases }
     }
 
     /// Endpoints of clusters that were just sent, where the client was told of them before.

@@ -58,7 +58,7 @@ impl Subscriptions {
             return Err(Excess::Bytes);
         }
         let answer = self.answer(&self.as_answer(request));
-        self.name_all(*kind, names, view, now);
+        self.name_all(*kind, names, view, now)?;
         Ok(answer)
     }
 
@@ -74,7 +74,13 @@ impl Subscriptions {
 
     /// Brings what is subscribed to `names`. No name at all means all, of the types that know that form, until
     /// the client named something on this stream.
-    fn name_all(&mut self, kind: ResourceType, names: &[String], view: &View<'_>, now: Instant) {
+    fn name_all(
+        &mut self,
+        kind: ResourceType,
+        names: &[String],
+        view: &View<'_>,
+        now: Instant,
+    ) -> Result<(), Excess> {
         let state = &mut self.kinds[kind as usize];
         state.asked = true;
         state.named |= !names.is_empty();
@@ -92,10 +98,11 @@ impl Subscriptions {
             self.unsubscribe(kind, WILDCARD, view, now);
         }
         for name in new {
-            self.subscribe(kind, name, view, now);
+            self.subscribe(kind, name, view, now)?;
         }
         if wildcard && !before {
-            self.subscribe(kind, WILDCARD, view, now);
+            self.subscribe(kind, WILDCARD, view, now)?;
         }
+        Ok(())
     }
 }
