@@ -8,9 +8,7 @@ use prost13::{Message, Name};
 use xds_api::pb::envoy::config::core::v3::address::Address as Kind;
 use xds_api::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use xds_api::pb::envoy::config::core::v3::socket_address::PortSpecifier;
-use xds_api::pb::envoy::config::core::v3::{
-    Address, ConfigSource, SocketAddress, TransportSocket, transport_socket,
-};
+use xds_api::pb::envoy::config::core::v3::{Address, ConfigSource, SocketAddress, TransportSocket, transport_socket};
 use xds_api::pb::google::protobuf::{Any, BoolValue, Duration as ProtoDuration, UInt32Value};
 
 use super::dropped;

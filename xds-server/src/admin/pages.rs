@@ -55,7 +55,10 @@ async fn config_dump(Shared(state): Shared<Arc<State>>) -> Response {
     let dump = tokio::task::spawn_blocking(move || {
         let resources: Vec<_> = {
             let store = state.store().read();
-            ResourceType::ALL.iter().flat_map(|kind| store.of(*kind, Form::STORED).cloned().collect::<Vec<_>>()).collect()
+            ResourceType::ALL
+                .iter()
+                .flat_map(|kind| store.of(*kind, Form::STORED).cloned().collect::<Vec<_>>())
+                .collect()
         };
         let entries = resources.iter().map(|resource| {
             let body = weir_config::xds::json::to_json(resource.kind, &resource.body);

@@ -214,9 +214,10 @@ fn node(proxy: &Proxy) -> Node {
 fn config(status: &ResourceStatus, contents: bool) -> GenericXdsConfig {
     let url = status.kind.url().to_owned();
     // What the server does not keep, a version before the newest, has no body here; a Secret never has.
-    let body = status.newest.as_ref().filter(|(version, _)| {
-        contents && status.kind != ResourceType::Secret && status.version == Some(*version)
-    });
+    let body = status
+        .newest
+        .as_ref()
+        .filter(|(version, _)| contents && status.kind != ResourceType::Secret && status.version == Some(*version));
     let refused = status.refused.as_ref();
     let client = match (refused, status.version, &status.newest) {
         (Some(_), _, _) => ClientResourceStatus::Nacked,

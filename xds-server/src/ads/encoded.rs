@@ -12,7 +12,6 @@ use weir_config::model::{
 };
 use weir_config::xds::{Sources, Style};
 
-
 /// Version of a resource: the first half of the SHA-256 of its bytes, so that every replica and
 /// every restart gives equal resources equal versions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -147,7 +146,15 @@ impl Encoded {
         inline_head: Option<Bytes>,
     ) -> Self {
         let version = Version::of(&body);
-        Self { kind, name, version, body, references: references.into_iter().collect(), inline_head, styled: OnceLock::new() }
+        Self {
+            kind,
+            name,
+            version,
+            body,
+            references: references.into_iter().collect(),
+            inline_head,
+            styled: OnceLock::new(),
+        }
     }
 }
 

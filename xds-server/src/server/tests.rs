@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest};
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use weir_config::FieldError;
@@ -164,16 +164,6 @@ async fn a_stream_is_answered_once_everything_was_read_and_ends_with_the_server(
 
     server.finish().await;
     assert_eq!(responses.message().await.unwrap_err().code(), tonic::Code::Unavailable);
-}
-
-#[tokio::test]
-async fn state_of_the_world_is_refused_with_the_setting_to_change() {
-    let server = start().await;
-    let requests = tokio_stream::iter([DiscoveryRequest::default()]);
-    let status = server.client().await.stream_aggregated_resources(requests).await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::Unimplemented);
-    assert!(status.message().contains("DELTA_GRPC"), "{}", status.message());
-    server.finish().await;
 }
 
 #[tokio::test]

@@ -88,8 +88,6 @@ impl Discovery {
                 vhds::VirtualHostDiscoveryServiceServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST),
             )
             .add_service(sds::SecretDiscoveryServiceServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST))
-            .add_service(
-                ecds::ExtensionConfigDiscoveryServiceServer::new(self).max_decoding_message_size(MAX_REQUEST),
-            )
+            .add_service(ecds::ExtensionConfigDiscoveryServiceServer::new(self).max_decoding_message_size(MAX_REQUEST))
     }
 }

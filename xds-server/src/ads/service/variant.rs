@@ -157,9 +157,7 @@ impl Messages for World {
     fn message(response: Response) -> DiscoveryResponse {
         let url = response.kind.url();
         let resources = response.items.into_iter().filter_map(|item| match item {
-            Item::Present(resource) => {
-                Some(Any { type_url: url.to_owned(), value: resource.body.to_vec() })
-            }
+            Item::Present(resource) => Some(Any { type_url: url.to_owned(), value: resource.body.to_vec() }),
             Item::Absent(_) => None,
         });
         DiscoveryResponse {

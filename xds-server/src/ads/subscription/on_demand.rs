@@ -110,7 +110,10 @@ mod tests {
 
     #[test]
     fn a_port_is_left_out() {
-        assert_eq!(["a.b:80", "a.b", "[::1]:80", "[::1]", "a:"].map(without_port), ["a.b", "a.b", "[::1]", "[::1]", "a"]);
+        assert_eq!(
+            ["a.b:80", "a.b", "[::1]:80", "[::1]", "a:"].map(without_port),
+            ["a.b", "a.b", "[::1]", "[::1]", "a"]
+        );
     }
 
     #[test]

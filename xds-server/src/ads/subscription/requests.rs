@@ -169,7 +169,7 @@ impl Subscriptions {
             state.want_no_longer(name);
             // A client drops many at once: each is looked up, and only a RouteConfiguration's hosts are searched for.
             let hosts = (kind == ResourceType::VirtualHost).then(|| state.hosts_of(name)).into_iter().flatten();
-            let affected = hosts.chain([Arc::from(name)]).collect();
+            let affected: Vec<Arc<str>> = hosts.chain([Arc::from(name)]).collect();
             if form.hosts == Hosts::OnDemand {
                 // Hosts that came on demand go with their routes.
                 for host in &affected {

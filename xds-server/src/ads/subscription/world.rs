@@ -41,12 +41,7 @@ impl Subscriptions {
     ///
     /// # Errors
     /// The client asks for more than a stream may; the stream must end.
-    pub fn request_world(
-        &mut self,
-        request: &WorldRequest,
-        view: &View<'_>,
-        now: Instant,
-    ) -> Result<Answer, Excess> {
+    pub fn request_world(&mut self, request: &WorldRequest, view: &View<'_>, now: Instant) -> Result<Answer, Excess> {
         let WorldRequest { kind, names, .. } = request;
         if names.iter().any(|name| name.len() > MAX_NAME) {
             return Err(Excess::Name);
@@ -74,13 +69,7 @@ impl Subscriptions {
 
     /// Brings what is subscribed to `names`. No name at all means all, of the types that know that form, until
     /// the client named something on this stream.
-    fn name_all(
-        &mut self,
-        kind: ResourceType,
-        names: &[String],
-        view: &View<'_>,
-        now: Instant,
-    ) -> Result<(), Excess> {
+    fn name_all(&mut self, kind: ResourceType, names: &[String], view: &View<'_>, now: Instant) -> Result<(), Excess> {
         let state = &mut self.kinds[kind as usize];
         state.asked = true;
         state.named |= !names.is_empty();

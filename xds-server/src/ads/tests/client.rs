@@ -6,8 +6,15 @@ use std::sync::Arc;
 
 use weir_config::model::ResourceType;
 
-use crate::ads::subscription::{Item, Request, Response};
-use crate::ads::{Encoded, Form, Version};
+use crate::ads::subscription::{Item, Request, Response, WorldRequest};
+use crate::ads::{Encoded, Form, Hosts, Version};
+
+/// What the client says.
+#[derive(Clone, Debug)]
+pub(super) enum Word {
+    Delta(Request),
+    World(WorldRequest),
+}
 
 /// What the client has of one type.
 #[derive(Debug, Default)]
@@ -24,10 +31,24 @@ pub(super) struct Kind {
     /// Names that it left or asked for anew on this stream: what it refused of them may come again.
     left: BTreeSet<String>,
     /// Requests under way to the server, in order.
-    pub(super) outbox: VecDeque<Request>,
+    pub(super) outbox: VecDeque<Word>,
+    /// Of a state-of-the-world client: whether it writes `*`, the newest nonce, the version accepted last.
+    star: bool,
+    nonce: String,
+    version: String,
+    /// Whether it was told anything on this stream.
+    told: bool,
 }
 
 impl Kind {
+    /// All that it wants, with this answer if any.
+    fn world(&self, kind: ResourceType, error: Option<String>) -> Word {
+        let star = self.star.then(|| "*".to_owned());
+        let names = self.names.iter().cloned().chain(star).collect();
+        let (version, nonce) = (self.version.clone(), self.nonce.clone());
+        Word::World(WorldRequest { names, version, nonce, error, ..WorldRequest::new(kind) })
+    }
+
     /// Whether it asks for this name, by itself or as a host of a RouteConfiguration.
     pub(super) fn covers(&self, name: &str) -> bool {
         self.wildcard || names_it(&self.names, name)
@@ -42,6 +63,8 @@ fn names_it(names: &BTreeSet<String>, name: &str) -> bool {
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) form: Form,
+    /// Whether it speaks state of the world.
+    pub(super) world: bool,
     pub(super) kinds: BTreeMap<ResourceType, Kind>,
     /// Clusters that had their endpoints since they came, in some version: they take requests.
     pub(super) active: BTreeSet<String>,
@@ -54,9 +77,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(form: Form) -> Self {
+    pub(super) fn new(form: Form, world: bool) -> Self {
         let kinds = ResourceType::ALL.iter().map(|kind| (*kind, Kind::default())).collect();
-        Self { form, kinds, active: BTreeSet::new(), warming: BTreeSet::new(), excused: BTreeSet::new(), heard: 0 }
+        let (active, warming, excused) = Default::default();
+        Self { form, world, kinds, active, warming, excused, heard: 0 }
     }
 
     pub(super) fn kind(&mut self, kind: ResourceType) -> &mut Kind {
@@ -74,6 +98,15 @@ impl Client {
             state.absent.clear();
             state.left.clear();
             state.wildcard = matches!(kind, ResourceType::Cluster | ResourceType::Listener);
+            (state.star, state.told) = (explicit && state.wildcard, false);
+            state.nonce.clear();
+            if self.world {
+                if state.wildcard || !state.names.is_empty() {
+                    let word = state.world(*kind, None);
+                    state.outbox.push_back(word);
+                }
+                continue;
+            }
             let mut request = Request::new(*kind);
             request.initial = state.held.iter().map(|(name, r)| (name.clone(), r.version.to_string())).collect();
             request.subscribe = state.names.iter().cloned().collect();
@@ -81,7 +114,7 @@ impl Client {
                 request.subscribe.push("*".into());
             }
             if state.wildcard || !state.names.is_empty() {
-                state.outbox.push_back(request);
+                state.outbox.push_back(Word::Delta(request));
             }
         }
         self.follow();
@@ -91,12 +124,20 @@ impl Client {
     pub(super) fn receive(&mut self, response: Response) {
         let kind = response.kind;
         let mut errors = Vec::new();
+        if self.world {
+            self.leave_out(&response);
+        }
         for item in response.items {
             self.heard += 1;
             match item {
                 Item::Present(resource) => {
+                    let world = self.world;
                     let state = self.kind(kind);
                     if !state.covers(&resource.name) {
+                        continue;
+                    }
+                    let has = state.held.get(&*resource.name).is_some_and(|had| had.version == resource.version);
+                    if has && world && state.wildcard {
                         continue;
                     }
                     state.asked_again.remove(&*resource.name);
@@ -120,12 +161,40 @@ impl Client {
             self.heard += 1;
             self.lose(kind, &name);
         }
+        let world = self.world;
         let state = self.kind(kind);
-        let mut answer = Request::new(kind);
-        answer.nonce = response.nonce;
-        answer.error = (!errors.is_empty()).then(|| errors.join("; "));
-        state.outbox.push_back(answer);
+        let error = (!errors.is_empty()).then(|| errors.join("; "));
+        if world {
+            state.told = true;
+            state.nonce = response.nonce;
+            if error.is_none() {
+                state.version = response.version.unwrap().to_string();
+            }
+            let word = state.world(kind, error);
+            state.outbox.push_back(word);
+        } else {
+            let answer = Request { nonce: response.nonce, error, ..Request::new(kind) };
+            state.outbox.push_back(Word::Delta(answer));
+        }
         self.follow();
+    }
+
+    /// What a whole set leaves out is gone. What a new stream takes away at once, for nobody knows any more that
+    /// the client had it, may leave routes behind for a moment.
+    fn leave_out(&mut self, response: &Response) {
+        let kind = response.kind;
+        if !self.kinds[&kind].wildcard {
+            return;
+        }
+        let there: BTreeSet<&str> = response.items.iter().map(item_name).collect();
+        let gone: Vec<String> =
+            self.kinds[&kind].held.keys().filter(|name| !there.contains(name.as_str())).cloned().collect();
+        for name in gone {
+            if !self.kinds[&kind].told {
+                self.excused.insert(name.clone());
+            }
+            self.lose(kind, &name);
+        }
     }
 
     fn take(&mut self, resource: Arc<Encoded>) {
@@ -168,7 +237,7 @@ impl Client {
                 wanted.entry(*kind).or_default().insert(name.to_string());
             }
         }
-        if self.form == Form::Vhds {
+        if self.form.hosts == Hosts::Each {
             let routes = self.kinds[&ResourceType::RouteConfiguration].held.keys().cloned().collect();
             wanted.insert(ResourceType::VirtualHost, routes);
         }
@@ -177,6 +246,7 @@ impl Client {
                 continue;
             }
             let wanted = wanted.remove(kind).unwrap_or_default();
+            let world = self.world;
             let state = self.kind(*kind);
             let mut request = Request::new(*kind);
             request.subscribe = wanted.difference(&state.names).cloned().collect();
@@ -193,12 +263,17 @@ impl Client {
                 state.asked_again.remove(name);
             }
             state.names = wanted;
-            state.outbox.push_back(request);
+            let word = if world { state.world(*kind, None) } else { Word::Delta(request) };
+            state.outbox.push_back(word);
         }
     }
 
-    /// Asks anew for something that it has, with a nonce that says nothing.
+    /// Asks anew for something that it has, with a nonce that says nothing. Who names all that it wants each time
+    /// cannot.
     pub(super) fn ask_again(&mut self, kind: ResourceType) {
+        if self.world {
+            return;
+        }
         let state = self.kind(kind);
         let Some(name) = state.names.iter().find(|name| state.held.contains_key(*name)).cloned() else { return };
         let mut request = Request::new(kind);
@@ -206,7 +281,7 @@ impl Client {
         request.nonce = "stale".into();
         state.left.insert(name.clone());
         state.asked_again.insert(name);
-        state.outbox.push_back(request);
+        state.outbox.push_back(Word::Delta(request));
     }
 
     /// Every route's clusters take requests, but for those that the client itself refused.
@@ -219,5 +294,12 @@ impl Client {
                 }
             }
         }
+    }
+}
+
+pub(super) fn item_name(item: &Item) -> &str {
+    match item {
+        Item::Present(resource) => &resource.name,
+        Item::Absent(name) => name,
     }
 }

@@ -1,8 +1,10 @@
 //! Subscriptions as a specification ([`rules`]) and under random schedules ([`simulation`]).
 
 mod client;
+mod demand;
 mod forms;
 mod hostile;
 mod rules;
 mod simulation;
 mod world;
+mod world_rules;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use weir_config::model::ResourceType::{self, Cluster, Listener, LoadAssignment, RouteConfiguration, VirtualHost};
 
-use crate::ads::subscription::{Answer, HOLD, Item, MAX_NAME, MAX_RESPONSE, Request, Response, Subscriptions};
+use crate::ads::subscription::{Answer, HOLD, Item, MAX_NAME, MAX_RESPONSE, Mode, Request, Response, Subscriptions};
 use crate::ads::{Encoded, Form, Resources, Store, Version, View};
 use crate::scope::Scope;
 
@@ -22,7 +22,7 @@ impl Stream {
         let store = Store::new();
         store.publish_encoded(resources, &[]);
         let seen = store.read().sequence();
-        Self { store, state: Subscriptions::new(now), now, seen }
+        Self { store, state: Subscriptions::new(Mode::DELTA, now), now, seen }
     }
 
     fn publish(&mut self, upserts: Vec<Encoded>, removals: &[(ResourceType, &str)]) {
@@ -73,7 +73,7 @@ impl Stream {
 
 /// All, each virtual host a resource of its own.
 fn view(resources: &Resources) -> View<'_> {
-    resources.view(Form::Vhds, &Scope::Everything)
+    resources.view(Form::STORED, &Scope::Everything)
 }
 
 fn owned(names: &[&str]) -> Vec<String> {

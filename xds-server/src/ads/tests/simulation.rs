@@ -9,18 +9,25 @@ use rand::{Rng, SeedableRng};
 use weir_config::model::ResourceType;
 use weir_config::testing::soak;
 
-use super::client::Client;
+use super::client::{Client, Word, item_name};
+use super::forms::reporting;
 use super::world::{Key, World, visible};
-use crate::ads::subscription::{Item, Request, Response, Subscriptions};
-use crate::ads::{Encoded, Form, Interest, Store};
+use crate::ads::subscription::{Item, Mode, Response, Subscriptions, Variant};
+use crate::ads::{Encoded, Form, Interest, Store, Version};
 use crate::scope::Scope;
 
 /// What the server was asked for, kept in the most naive way.
 #[derive(Default)]
 struct Asked {
     wildcard: bool,
+    named: bool,
     names: BTreeSet<String>,
     in_flight: Option<String>,
+}
+
+fn mode(world: bool) -> Mode {
+    let variant = if world { Variant::World } else { Variant::Delta };
+    Mode { variant, alone: false }
 }
 
 struct Simulation {
@@ -33,6 +40,8 @@ struct Simulation {
     seen: u64,
     client: Client,
     inbox: VecDeque<Response>,
+    /// What was sent on this stream.
+    shown: BTreeSet<(Key, Version)>,
     now: Instant,
     bad: bool,
     scope: Scope,
@@ -44,12 +53,13 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let form = if rng.random_bool(0.7) {
-            Form::Vhds
+        let world = rng.random_bool(0.3);
+        let form = if !world && rng.random_bool(0.7) {
+            Form::STORED
         } else if rng.random_bool(0.5) {
-            Form::Inline
+            Form::default()
         } else {
-            Form::Reporting
+            reporting()
         };
         let bad = rng.random_bool(0.3);
         let store = Arc::new(Store::new());
@@ -69,11 +79,12 @@ impl Simulation {
             world: World::new(),
             published: BTreeMap::new(),
             store,
-            server: Subscriptions::new(now),
+            server: Subscriptions::new(mode(world), now),
             asked: BTreeMap::new(),
             seen: 0,
-            client: Client::new(form),
+            client: Client::new(form, world),
             inbox: VecDeque::new(),
+            shown: BTreeSet::new(),
             now,
             bad,
             rng,
@@ -99,7 +110,8 @@ impl Simulation {
             self.interest = None;
         }
         self.interest.get_or_insert_with(|| self.store.enter(self.client.form, self.scope.clone()));
-        self.server = Subscriptions::new(self.now);
+        self.server = Subscriptions::new(mode(self.client.world), self.now);
+        self.shown.clear();
         self.asked.clear();
         self.inbox.clear();
         self.seen = self.store.read().sequence();
@@ -139,19 +151,18 @@ impl Simulation {
             for item in &response.items {
                 if let Item::Present(resource) = item {
                     let key = (resource.kind, resource.name.to_string());
-                    assert!(seen.contains(&key), "{key:?} is outside {:?}", self.scope);
+                    // A whole set goes on holding what the client has and may not lose yet.
+                    let has = !self.shown.insert((key.clone(), resource.version)) && self.client.world;
+                    assert!(has || seen.contains(&key), "{key:?} is outside {:?}", self.scope);
                 }
             }
             let asked = self.asked.entry(response.kind).or_default();
             assert!(asked.in_flight.replace(response.nonce.clone()).is_none(), "two responses of a type under way");
-            let items = response.items.iter().map(|item| match item {
-                Item::Present(resource) => &resource.name,
-                Item::Absent(name) => name,
-            });
-            for name in items.chain(&response.removed) {
+            for name in response.items.iter().map(item_name).chain(response.removed.iter().map(|name| &**name)) {
                 let parent = name.rsplit_once('/').is_some_and(|(routes, _)| asked.names.contains(routes));
-                assert!(asked.wildcard || parent || asked.names.contains(&**name), "{name} was not asked for");
+                assert!(asked.wildcard || parent || asked.names.contains(name), "{name} was not asked for");
             }
+            assert!(!self.client.world || response.removed.is_empty());
             self.inbox.push_back(response);
         }
     }
@@ -172,19 +183,34 @@ impl Simulation {
         }
         let kind = waiting[self.rng.random_range(0..waiting.len())];
         let Some(request) = self.client.kind(kind).outbox.pop_front() else { return };
-        self.note(&request);
+        self.note(kind, &request);
         let resources = self.store.read();
         let view = self.interest.as_ref().unwrap().view(&resources);
-        self.server.request(&request, &view, self.now).unwrap();
+        match &request {
+            Word::Delta(request) => self.server.request(request, &view, self.now).unwrap(),
+            Word::World(request) => self.server.request_world(request, &view, self.now).unwrap(),
+        };
     }
 
-    fn note(&mut self, request: &Request) {
-        let asked = self.asked.entry(request.kind).or_default();
-        let legacy = matches!(request.kind, ResourceType::Cluster | ResourceType::Listener);
-        asked.wildcard |= legacy || request.subscribe.iter().any(|name| name == "*");
-        asked.names.extend(request.subscribe.iter().cloned());
-        asked.names.retain(|name| !request.unsubscribe.contains(name));
-        asked.in_flight.take_if(|nonce| *nonce == request.nonce);
+    fn note(&mut self, kind: ResourceType, word: &Word) {
+        let asked = self.asked.entry(kind).or_default();
+        let legacy = matches!(kind, ResourceType::Cluster | ResourceType::Listener);
+        let star = |names: &[String]| names.iter().any(|name| name == "*");
+        let answers = match word {
+            Word::Delta(request) => {
+                asked.wildcard |= legacy || star(&request.subscribe);
+                asked.names.extend(request.subscribe.iter().cloned());
+                asked.names.retain(|name| !request.unsubscribe.contains(name));
+                &request.nonce
+            }
+            Word::World(request) => {
+                asked.named |= !request.names.is_empty();
+                asked.wildcard = (legacy && !asked.named) || star(&request.names);
+                asked.names = request.names.iter().cloned().collect();
+                &request.nonce
+            }
+        };
+        asked.in_flight.take_if(|nonce| nonce == answers);
     }
 
     /// Runs without edits until nothing moves, nor would at a later time.
@@ -215,8 +241,9 @@ impl Simulation {
             assert_eq!(held, wanted, "{kind:?}");
             assert!(state.asked_again.is_empty(), "asked again and not answered: {:?}", state.asked_again);
             let answered = |name: &String| wanted.contains_key(name) || state.absent.contains(name);
-            let hosts = *kind == ResourceType::VirtualHost;
-            assert!(hosts || state.names.iter().all(answered), "a name without an answer: {kind:?}");
+            // Of most types state of the world cannot say that there is nothing.
+            let silent = *kind == ResourceType::VirtualHost || self.client.world && !state.wildcard;
+            assert!(silent || state.names.iter().all(answered), "a name without an answer: {kind:?}");
         }
         assert!(self.client.warming.is_empty(), "clusters that wait for endpoints: {:?}", self.client.warming);
     }
