@@ -1,5 +1,6 @@
 //! Admin endpoint of the server: health, metrics, resources and status, for operators.
 
+mod clients;
 mod explain;
 mod pages;
 

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use serde_json::json;
 use weir_config::model::ResourceType;
 
+use super::clients::Question;
 use crate::ads::Form;
 use crate::state::State;
 use crate::status::select::Selection;
@@ -28,6 +29,7 @@ pub fn router(state: Arc<State>, store: Store) -> Router {
         .route("/config_dump", get(config_dump))
         .route("/v1/status", get(status))
         .with_state(Arc::clone(&state))
+        .merge(super::clients::router(Arc::clone(&state)))
         .merge(super::explain::router(state))
         .merge(page::router(store))
 }
@@ -38,7 +40,7 @@ pub fn open_router(state: Arc<State>) -> Router {
 }
 
 async fn index() -> &'static str {
-    "/ready\n/stats/prometheus\n/config_dump\n/v1/status\n/v1/explain\n/v1/usage\n/v1/usage/audit\n"
+    "/ready\n/stats/prometheus\n/config_dump\n/clients\n/v1/status\n/v1/explain\n/v1/usage\n/v1/usage/audit\n"
 }
 
 async fn ready(Shared(state): Shared<Arc<State>>) -> (StatusCode, &'static str) {
@@ -50,8 +52,12 @@ async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
         .into_response()
 }
 
-/// Every resource, in sending order, with its version; private keys are left out.
-async fn config_dump(Shared(state): Shared<Arc<State>>) -> Response {
+/// Every resource, in sending order, with its version; private keys are left out. With `?node=ID` what that proxy
+/// has of them.
+async fn config_dump(Shared(state): Shared<Arc<State>>, Query(mut question): Query<Question>) -> Response {
+    if let Some(node) = question.node.take() {
+        return super::clients::dump(state, node, question).await;
+    }
     let dump = tokio::task::spawn_blocking(move || {
         let resources: Vec<_> = {
             let store = state.store().read();

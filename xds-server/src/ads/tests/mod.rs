@@ -3,6 +3,7 @@
 mod client;
 mod demand;
 mod forms;
+mod grpc;
 mod hostile;
 mod rules;
 mod simulation;
