@@ -331,7 +331,7 @@ fn run(edits: &[Edit], late: Index) {
     let store = Arc::new(Store::new());
     let mut objects = Objects::new();
     let scopes = scopes();
-    let mut interests: Vec<_> = scopes.iter().map(|scope| store.enter(Form::Vhds, scope.clone())).collect();
+    let mut interests: Vec<_> = scopes.iter().map(|scope| store.enter(Form::STORED, scope.clone())).collect();
     // What each scope has, by its changes alone.
     let mut told: Vec<BTreeSet<Key>> = vec![BTreeSet::new(); scopes.len()];
     let begin = support::applied(&support::objects(&base()));
@@ -352,7 +352,7 @@ fn run(edits: &[Edit], late: Index) {
         // A scope that is left and entered again is made anew, and not kept as changes come.
         if late.index(31) == step {
             interests.clear();
-            interests.extend(scopes.iter().map(|scope| store.enter(Form::Vhds, scope.clone())));
+            interests.extend(scopes.iter().map(|scope| store.enter(Form::STORED, scope.clone())));
         }
         for ((scope, interest), told) in scopes.iter().zip(&interests).zip(&mut told) {
             let held = held(&store, interest, world.snapshot());

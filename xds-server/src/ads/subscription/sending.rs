@@ -232,10 +232,12 @@ impl Subscriptions {
     }
 
     /// Whether the server knows what the client's resources of a type refer to: not while a client
-    /// that reconnects has not said what it brings along, or brings what has changed since.
+    /// that reconnects has not said what it brings along, or brings what has changed since. In state of the
+    /// world it never says it, and is known once it was told all that it asked for.
     fn references_known(&self, kind: ResourceType, now: Instant) -> bool {
         let state = &self.kinds[kind as usize];
-        state.blind.is_empty() && (state.asked || now >= self.opened + HOLD)
+        let told = self.mode.is_delta() || (state.pending.is_empty() && state.in_flight.is_none());
+        state.blind.is_empty() && ((state.asked && told) || now >= self.opened + HOLD)
     }
 
     fn send(
