@@ -104,6 +104,12 @@ impl Encoded {
         styled[place].get_or_init(|| Arc::new(self.written(style)))
     }
 
+    /// The versions of every style that some client wanted so far.
+    pub(super) fn versions(&self) -> impl Iterator<Item = Version> {
+        let styled = self.styled.get().into_iter().flat_map(|styled| styled.iter()).filter_map(OnceLock::get);
+        std::iter::once(self.version).chain(styled.map(|styled| styled.version))
+    }
+
     /// What the body says is written anew: no client that wants another style is so common that each resource
     /// should be kept as a value for it.
     fn written(&self, style: Style) -> Self {

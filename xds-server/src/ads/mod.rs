@@ -23,9 +23,9 @@ mod view;
 mod tests;
 
 pub use acknowledged::{Acknowledged, Refused};
-pub use encoded::{Encoded, Reference, Version};
 pub use admission::Admission;
 pub use csds::ClientStatuses;
+pub use encoded::{Encoded, Reference, Version};
 pub use form::{Form, Hosts};
 pub use live::Live;
 pub use registry::{Proxy, ProxyReport, Registry, Rejection, TypeReport};

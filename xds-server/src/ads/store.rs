@@ -110,10 +110,9 @@ impl Store {
     pub fn versions(&self, kind: ResourceType) -> BTreeMap<String, Vec<String>> {
         let resources = self.read();
         let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for form in [Form::Vhds, Form::Reporting] {
-            for resource in resources.of(kind, form) {
-                versions.entry(resource.name.to_string()).or_default().push(resource.version.to_string());
-            }
+        for resource in resources.of(kind, Form::STORED) {
+            let all = resource.versions().map(|version| version.to_string()).collect();
+            versions.insert(resource.name.to_string(), all);
         }
         versions
     }
