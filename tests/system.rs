@@ -15,6 +15,7 @@ mod kubernetes;
 mod no_failed_request;
 mod pushes;
 mod readme;
+mod status;
 mod status_report;
 mod support;
 mod usage_out;

@@ -26,8 +26,13 @@ pub struct AdsClient {
 impl AdsClient {
     /// Connects as a node with these client features.
     pub fn connect(site: &Site, features: &[&str]) -> Self {
+        Self::connect_to(site, XDS, features)
+    }
+
+    /// The same, to the server at another port of the site.
+    pub fn connect_to(site: &Site, port: u16, features: &[&str]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let url = format!("http://{}:{XDS}", site.ip());
+        let url = format!("http://{}:{port}", site.ip());
         let (send, requests) = mpsc::channel(64);
         let receive = runtime.block_on(async {
             let mut client = AggregatedDiscoveryServiceClient::connect(url).await.unwrap();
