@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use weir_config::model::ResourceType;
 
 use crate::support::ads_client::AdsClient;
-use crate::support::apiserver::{ApiServer, Call};
+use crate::support::apiserver::{ApiServer, Call, Cluster};
 use crate::support::process::Process;
 use crate::support::site::{Site, weir};
 use crate::support::wait;
@@ -299,18 +299,18 @@ fn two_controllers_of_one_route_come_to_rest_with_both_their_entries() {
     api.cluster().apply(&manifests(&site));
     let _server = server(&site, &api, 0);
     until(&api, ROUTE, observed);
-    let done = AtomicBool::new(false);
+    let (done, cluster) = (AtomicBool::new(false), api.cluster());
     std::thread::scope(|scope| {
         // It writes its own entry over and over, reading what is there first, while the route changes.
         let other = scope.spawn(|| {
             let mut wrote = 0;
             while !done.load(Ordering::Relaxed) || wrote == 0 {
-                wrote += usize::from(write_as_another(&api, wrote).is_ok());
+                wrote += usize::from(write_as_another(cluster, wrote).is_ok());
             }
         });
         for round in 0..20 {
             let host = if round % 2 == 0 { "foreign.example" } else { "shop.example" };
-            api.cluster().apply(&route(host));
+            cluster.apply(&route(host));
             std::thread::sleep(Duration::from_millis(100));
         }
         done.store(true, Ordering::Relaxed);
@@ -330,14 +330,14 @@ fn two_controllers_of_one_route_come_to_rest_with_both_their_entries() {
     until(&api, ROUTE, both);
     // One that takes Weir's entry away gets it back.
     let gone = json!({"parents": []});
-    wait::until("the list to be emptied", || apply_status(&api, &gone, None).ok());
+    wait::until("the list to be emptied", || apply_status(cluster, &gone, None).ok());
     let ours = |route: &Value| route["status"]["parents"].as_array().is_some_and(|all| all.len() == 1);
     until(&api, ROUTE, ours);
 }
 
 /// Writes the entry of another controller, with what it just read of the others'.
-fn write_as_another(api: &ApiServer, round: usize) -> Result<Value, String> {
-    let route = api.cluster().get(ROUTE).unwrap();
+fn write_as_another(cluster: &Cluster, round: usize) -> Result<Value, String> {
+    let route = cluster.get(ROUTE).unwrap();
     let own = json!({
         "controllerName": "example.com/other",
         "parentRef": {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "theirs"},
@@ -347,15 +347,15 @@ fn write_as_another(api: &ApiServer, round: usize) -> Result<Value, String> {
     let others = route["status"]["parents"].as_array().into_iter().flatten();
     let mut parents: Vec<Value> = others.filter(|p| p["controllerName"] != own["controllerName"]).cloned().collect();
     parents.push(own);
-    apply_status(api, &json!({"parents": parents}), route["metadata"]["resourceVersion"].as_str())
+    apply_status(cluster, &json!({"parents": parents}), route["metadata"]["resourceVersion"].as_str())
 }
 
-fn apply_status(api: &ApiServer, status: &Value, version: Option<&str>) -> Result<Value, String> {
+fn apply_status(cluster: &Cluster, status: &Value, version: Option<&str>) -> Result<Value, String> {
     let object = json!({
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": "web", "namespace": "shop", "resourceVersion": version},
         "status": status,
     });
-    api.cluster().send("PATCH", &format!("{ROUTE}/status?fieldManager=other&force=true"), Some(&object))
+    cluster.send("PATCH", &format!("{ROUTE}/status?fieldManager=other&force=true"), Some(&object))
 }
