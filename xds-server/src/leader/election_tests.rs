@@ -177,11 +177,8 @@ fn one(replica: &mut Replica, server: &mut Server, step: u32, away: bool, way: O
             Answer::Wrote(record, begun) => replica.election.claimed(record, begun),
             Answer::Failed => replica.election.failed(),
         }
-        replica.next = if matches!(replica.election.seen, Some(_)) && replica.election.until(now).is_none() {
-            step + 1
-        } else {
-            step + 8
-        };
+        replica.next =
+            if replica.election.seen.is_some() && replica.election.until(now).is_none() { step + 1 } else { step + 8 };
         replica.patience = 0;
     } else if replica.patience > 0 && step >= replica.patience {
         // No answer in time: whether it was heard is not known, and what is still under way may arrive later.
@@ -191,7 +188,7 @@ fn one(replica: &mut Replica, server: &mut Server, step: u32, away: bool, way: O
     if replica.patience > 0 || replica.out.is_some() || step < replica.next {
         return;
     }
-    let request = if replica.election.must_look(now) && replica.election.seen.is_none() {
+    let request = if replica.election.seen.is_none() {
         Some(Request::Look)
     } else {
         match replica.election.claim(now) {
