@@ -21,13 +21,21 @@ pub struct Cluster {
 impl Cluster {
     /// The cluster of a kubeconfig's current context.
     pub fn open(kubeconfig: &Path) -> Self {
+        Self::try_open(kubeconfig).unwrap_or_else(|error| panic!("{}: {error}", kubeconfig.display()))
+    }
+
+    /// The same, of a kubeconfig that may still be being written.
+    ///
+    /// # Errors
+    /// It is not there, or not whole.
+    pub fn try_open(kubeconfig: &Path) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = runtime.block_on(async {
-            let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
-            let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-            Client::try_from(config).unwrap()
-        });
-        Self { client, runtime }
+            let kubeconfig = Kubeconfig::read_from(kubeconfig).map_err(|error| error.to_string())?;
+            let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+            Client::try_from(config.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+        })?;
+        Ok(Self { client, runtime })
     }
 
     /// Applies each document of `manifests`, in order, taking over what others own. A kind that is not served

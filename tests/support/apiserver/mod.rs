@@ -56,7 +56,7 @@ impl ApiServer {
         let mut process = command();
         let cluster = wait::until("the API server", || {
             process.assert_alive();
-            let cluster = direct.exists().then(|| Cluster::open(&direct))?;
+            let cluster = Cluster::try_open(&direct).ok()?;
             cluster.get("/version").is_some().then_some(cluster)
         });
         Self { process: Some(process), command: Box::new(command), relay, cluster }
