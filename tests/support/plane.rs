@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -146,17 +147,23 @@ pub fn wait_for_port(site: &Site, port: u16) {
 
 /// Starts `weir server`, which lets in whoever connects.
 pub fn server(site: &Site) -> Process {
-    start_server(site, json!({"anonymous": true}))
+    start_server(site, json!({"directory": site.manifests()}), json!({"anonymous": true}))
+}
+
+/// Starts `weir server` over the cluster of a kubeconfig; it lets everybody in and writes no status.
+pub fn cluster_server(site: &Site, kubeconfig: &Path) -> Process {
+    let kubernetes = json!({"kubeconfig": kubeconfig, "status": false});
+    start_server(site, json!({"kubernetes": kubernetes}), json!({"anonymous": true}))
 }
 
 /// Starts `weir server` as it is by itself: with an issuer of its own.
 pub fn authenticated_server(site: &Site) -> Process {
-    start_server(site, json!({}))
+    start_server(site, json!({"directory": site.manifests()}), json!({}))
 }
 
-fn start_server(site: &Site, authentication: Value) -> Process {
+fn start_server(site: &Site, source: Value, authentication: Value) -> Process {
     let bootstrap = json!({
-        "source": {"directory": site.manifests()},
+        "source": source,
         "stateDir": site.path("server-state"),
         "xds": {"address": format!("{}:{XDS}", site.ip())},
         "admin": {"address": format!("{}:{SERVER_ADMIN}", site.ip())},

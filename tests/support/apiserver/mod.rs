@@ -24,6 +24,11 @@ const RELAYED: u16 = 6444;
 /// Its version, as `tests/tools/install.sh` installs it.
 const LITEK8S: &str = "target/tools/litek8s/bin/litek8s";
 
+/// A stock API server that `WEIR_TEST_KUBECONFIG` names; tests that need no faults use it where there is one.
+pub fn stock() -> Option<PathBuf> {
+    std::env::var_os("WEIR_TEST_KUBECONFIG").map(PathBuf::from)
+}
+
 /// `litek8s`, a relay before it, and a client that goes past the relay.
 pub struct ApiServer {
     process: Option<Process>,
