@@ -242,13 +242,14 @@ fn edits_reach_the_proxy_whatever_happens_to_the_api_server() {
         (Fault::Cut, "canary"),
     ] {
         let only_watches = matches!(fault, Fault::Answer(410) | Fault::WatchError(_));
-        let rule =
-            running.api.relay.fault(fault, move |call| call.verb == "watch" || (!only_watches && call.verb == "list"));
+        let rule = running.api.relay.fault(fault, move |call| {
+            call.is("watch", "httproutes") || (!only_watches && call.is("list", "httproutes"))
+        });
         running.api.relay.cut();
         running.api.cluster().apply(&extra);
         running.api.cluster().delete(&extra);
         running.api.cluster().apply(&route("acme", "shop.acme.test", backend));
-        wait::until(&format!("{fault:?} to be met"), || (rule.hits() >= 10).then_some(()));
+        wait::until(&format!("{fault:?} to be met"), || (rule.hits() >= 2).then_some(()));
         drop(rule);
         until_answered(&running.site, "shop.acme.test", backend);
         until_answered(&running.site, "extra.acme.test", "");
