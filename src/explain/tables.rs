@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use serde_json::Value;
-use weir_config::model::{Delta, Snapshot};
+use weir_config::model::{Delta, ResourceType, Snapshot};
 use weir_config::xds;
 use weir_proxy::live::{Listeners, Live};
 use weir_proxy::meter::Meter;
@@ -67,7 +67,10 @@ impl Tables {
         for json in resources {
             let resource = read(json)?;
             snapshot.insert(resource.clone());
-            delta.upserts.push(resource);
+            // Without limits: a budget that one listener drew on would be less at the next.
+            if resource.kind() != ResourceType::FilterConfig {
+                delta.upserts.push(resource);
+            }
         }
         let mut live = Live::new(Arc::new(Meter::new(1))).context("no random numbers")?;
         live.apply(&delta);
@@ -105,7 +108,6 @@ fn at_chain(chain: &ChainTable, asked: &Asked) -> Outcome {
             Decision::Forward { route, .. } | Decision::Direct { route, .. } => {
                 (Some(Arc::clone(route)), route.tenant.name().to_string())
             }
-            // A budget that was never drawn on is full: nothing is limited here.
             Decision::Refuse { charged, .. } => (None, charged.tenant().map_or("-", |tenant| tenant.name()).to_owned()),
         };
         let host = hosts.find(head.host).map(|host| host.name.to_string());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use weir_config::kinds::manifest;
-use weir_config::model::Delta;
+use weir_config::model::{Delta, ResourceType};
 use weir_config::testing::soak;
 use weir_proxy::live::Live;
 use weir_proxy::meter::Meter;
@@ -221,7 +221,9 @@ fn check(arrangement: &Arrangement) -> Result<(), TestCaseError> {
     let mut world = World::new(Settings::default());
     world.apply(&objects.into_iter().map(Event::Apply).collect::<Vec<_>>());
     let mut live = Live::new(Arc::new(Meter::new(1))).unwrap();
-    live.apply(&Delta { upserts: world.snapshot().all().collect(), removals: Vec::new() });
+    // Without limits: eight requests would spend a small budget.
+    let unlimited = world.snapshot().all().filter(|resource| resource.kind() != ResourceType::FilterConfig);
+    live.apply(&Delta { upserts: unlimited.collect(), removals: Vec::new() });
     for (labels, target, method, headers) in &arrangement.asks {
         let scheme = if arrangement.tls { "https" } else { "http" };
         let url = format!("{scheme}://{}:80{target}", labels.join("."));
@@ -288,6 +290,34 @@ fn reasons(
         prop_assert_eq!(told, routes.len() - usize::from(route.is_some()), "{:?}", host);
     }
     Ok(())
+}
+
+/// Each listener is asked as if it were the only one: no budget is spent on the way.
+#[test]
+fn every_listener_in_question_is_judged_by_itself() {
+    let arrangement = Arrangement {
+        entries: vec![(vec!["a".into()], 5), (Vec::new(), 5), (Vec::new(), 5)],
+        listeners: vec![(None, true)],
+        own: None,
+        routes: vec![RouteSpec {
+            of: 0,
+            hostnames: Vec::new(),
+            listener: None,
+            rules: vec![(Vec::new(), 0)],
+            created: None,
+        }],
+        tls: false,
+        asks: Vec::new(),
+    };
+    let addresses: Vec<String> = (1..=12).map(|n| format!("{{value: 127.0.0.{n}}}")).collect();
+    let listeners = format!("addresses: [{}], listeners:", addresses.join(", "));
+    let text = manifests(&arrangement).replace("listeners:", &listeners);
+    let mut world = World::new(Settings::default());
+    world.apply(&manifest::objects(&text).unwrap().into_iter().map(Event::Apply).collect::<Vec<_>>());
+    let asked = Asked::read("http://a/", "GET", &[], None).unwrap();
+    let answer = judge(&scene(&world, &asked.question(None)), &asked).unwrap();
+    let kinds = answer.other_listeners.iter().map(|other| other.result.kind).chain([answer.result.kind]);
+    assert!(answer.other_listeners.len() >= 8 && kinds.clone().all(|kind| kind == Kind::Forwarded), "{answer:?}");
 }
 
 #[test]
