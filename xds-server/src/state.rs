@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 use weir_config::FieldError;
-use weir_config::model::ResourceType;
+use weir_config::model::{Resource, ResourceType, VirtualHost};
 
 use crate::ads::{ProxyReport, Registry, Store};
 use crate::explain::{self, Question, Scene};
@@ -19,7 +19,9 @@ use crate::status::report::{FindingReport, StatusReport};
 use crate::status::select::Selection;
 use crate::steady::Steady;
 use crate::translate::Settings;
+use crate::usage::intake::now_ms;
 use crate::usage::metrics::Stats;
+use crate::usage::reporters::Ledger;
 use crate::watch::{Batch, Event, Finding};
 
 use said::Said;
@@ -36,6 +38,7 @@ pub struct State {
     findings: Mutex<BTreeSet<Finding>>,
     ready: watch::Sender<bool>,
     usage: Arc<Stats>,
+    given: Arc<Ledger>,
     news: News,
     said: Said,
 }
@@ -55,6 +58,7 @@ impl State {
             findings: Mutex::default(),
             ready: watch::Sender::new(false),
             usage,
+            given: Arc::default(),
             news: News::default(),
             said: Said::default(),
         })
@@ -78,6 +82,18 @@ impl State {
     /// Metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Which tenants edges were given.
+    pub fn given(&self) -> &Arc<Ledger> {
+        &self.given
+    }
+
+    /// Notes all that edges are given now, again.
+    pub fn renew_given(&self) {
+        let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
+        let hosts = world.world().snapshot().virtual_hosts.values();
+        self.given.note(hosts.flat_map(|host| given_by(host)), now_ms());
     }
 
     /// Statistics of usage.
@@ -127,6 +143,11 @@ impl State {
         };
         // Before there is anything new to see.
         self.namespaces.set(moved);
+        let hosts = delta.upserts.iter().filter_map(|resource| match resource {
+            Resource::VirtualHost(host) => Some(host),
+            _ => None,
+        });
+        self.given.note(hosts.flat_map(|host| given_by(host)), now_ms());
         if self.store.publish(&delta) {
             for kind in ResourceType::ALL {
                 self.metrics.set_resources(*kind, self.store.count(*kind));
@@ -198,6 +219,14 @@ impl State {
             counts,
         }
     }
+}
+
+/// The edge to which a virtual host gives its tenants, each with it.
+fn given_by(host: &VirtualHost) -> impl Iterator<Item = (&str, &str)> {
+    let edge = host.name.split_once('/').map_or(host.name.as_str(), |(edge, _)| edge);
+    let of_routes = host.routes.iter().filter_map(|route| route.owner.as_ref());
+    let tenants: BTreeSet<&str> = host.owner.iter().chain(of_routes).map(|owner| owner.tenant.as_str()).collect();
+    tenants.into_iter().map(move |tenant| (edge, tenant))
 }
 
 /// What people are told where translation itself failed.

@@ -161,17 +161,13 @@ impl Discovery {
 }
 
 impl Client {
-    /// What the caller is: whoever comes where nobody is asked is trusted.
+    /// What the caller is.
     fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
         let peer = request.remote_addr().map(|address| address.to_string()).unwrap_or_default();
-        match request.extensions().get::<Caller>() {
-            Some(Caller { role: Role::Operator, .. }) => Err(no_discovery()),
-            Some(Caller { identity, role, ended }) => {
+        match Caller::of(request)? {
+            Caller { role: Role::Operator, .. } => Err(no_discovery()),
+            Caller { identity, role, ended } => {
                 Ok(Self { role: role.clone(), principal: identity.principal.clone(), ended: ended.clone(), peer })
-            }
-            None => {
-                let (principal, ended) = (Principal::Anonymous, CancellationToken::new());
-                Ok(Self { role: Role::Anyone, principal, ended, peer })
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use weir_config::bootstrap::ServiceAccount;
 
 use crate::scope::Role;
@@ -36,6 +37,16 @@ pub struct Caller {
     pub role: Role,
     /// Cancelled when the identity expires or is revoked: the stream must end with UNAUTHENTICATED.
     pub ended: CancellationToken,
+}
+
+impl Caller {
+    /// Who makes a request, as the [gate](super::gate) found out.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED: it did not come through the gate.
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<&Self, Status> {
+        request.extensions().get().ok_or_else(|| Status::unauthenticated("nobody has found out who is calling"))
+    }
 }
 
 /// `anonymous`, or `namespace/name`.

@@ -25,6 +25,7 @@ use crate::translate::{Classes, Settings};
 use crate::usage::als::AccessLogs;
 use crate::usage::intake::Intake;
 use crate::usage::metrics::Stats;
+use crate::usage::reporters::Reporters;
 use crate::usage::service::Usage;
 use crate::usage::store::Store;
 use crate::watch::Batch;
@@ -146,8 +147,17 @@ async fn serve(
     let applier = tokio::spawn(applier);
     let keep = tokio::spawn(usage::keep(store.clone(), bootstrap.usage.clone(), stop.clone()));
     let export = tokio::spawn(usage::export(store.clone(), bootstrap.clone(), stats, stop.clone()));
-    let usage = Usage::new(intake.clone(), Arc::clone(state.metrics()), stop.clone());
-    let access_logs = AccessLogs::new(intake, Arc::clone(state.metrics()), stop.clone());
+    let reporters = Reporters::new(
+        Arc::clone(state.given()),
+        store.clone(),
+        Arc::clone(state.namespaces()),
+        state.watch_ready(),
+        bootstrap.usage.retention.batches.0,
+    );
+    let given =
+        tokio::spawn(usage::keep_given(store.clone(), Arc::clone(&state), bootstrap.usage.clone(), stop.clone()));
+    let usage = Usage::new(intake.clone(), Arc::clone(&reporters), Arc::clone(state.metrics()), stop.clone());
+    let access_logs = AccessLogs::new(intake, reporters, Arc::clone(state.metrics()), stop.clone());
     let services = (Streams::new(&bootstrap.load, &state, &stop), usage, access_logs.clone());
     let result = serve_xds(xds, access, services, stop.clone()).await.context("the xDS port failed");
     drop(guard);
@@ -159,7 +169,7 @@ async fn serve(
     let _ = tokio::time::timeout(LAST_WORDS, publish).await;
     // A database that hangs shall not keep the server from ending: what was not acknowledged comes again.
     let stored = async {
-        let _ = tokio::join!(applier, keep, export);
+        let _ = tokio::join!(applier, keep, export, given);
         store.close().await;
     };
     let _ = tokio::time::timeout(LAST_WORDS, stored).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::{ServerBootstrap, ServerUsage};
 
+use crate::state::State;
 use crate::usage::events::EXPORTER;
 use crate::usage::events::answer::Waits;
 use crate::usage::events::exporter::Exporter;
@@ -40,6 +41,14 @@ fn holder(state_dir: &Path) -> String {
 pub(super) async fn keep(store: Store, settings: ServerUsage, stop: CancellationToken) {
     tokio::select! {
         () = tend_for_ever(&store, &settings) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Keeps what edges were given until `stop`.
+pub(super) async fn keep_given(store: Store, state: Arc<State>, settings: ServerUsage, stop: CancellationToken) {
+    tokio::select! {
+        () = state.given().keep(&store, settings.retention.batches.0, now_ms, || state.renew_given()) => {}
         () = stop.cancelled() => {}
     }
 }

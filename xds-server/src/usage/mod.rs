@@ -1,6 +1,7 @@
 //! What tenants used: taken from proxies, kept, and given out.
 //!
-//! One way: [`batch`] is what a proxy sends, checked; [`scope`] says whose rows its sender may report;
+//! One way: [`batch`] is what a proxy sends, checked; [`scope`] says whose rows its sender may report,
+//! which [`reporters`] find out from what it was [`given`];
 //! [`book`] decides what becomes of it; [`store`] applies that once; [`intake`] gathers the batches of all
 //! streams of the [`service`]. Everything that is given out is read from the store: [`query`] plans what is
 //! read for a question, [`answer`] reads it, [`page`] gives it out over HTTP, [`events`] to a billing system;
@@ -13,10 +14,12 @@ pub mod batch;
 pub mod book;
 pub mod events;
 pub mod format;
+pub mod given;
 pub mod intake;
 pub mod metrics;
 pub mod page;
 pub mod query;
+pub mod reporters;
 pub mod scope;
 pub mod service;
 pub mod span;

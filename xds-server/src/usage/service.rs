@@ -13,9 +13,11 @@ use tonic::{Status, Streaming};
 use weir_config::usage::{MAX_BATCH_ENTRIES, v1};
 
 use super::batch::Batch;
-use super::intake::{Intake, Unavailable};
-use super::scope::Scope;
+use super::intake::{Intake, Unavailable, now_ms};
+use super::reporters::Reporters;
+use crate::auth::Caller;
 use crate::metrics::Metrics;
+use crate::scope::Role;
 
 mod generated {
     #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated; the .proto file documents it")]
@@ -35,6 +37,7 @@ const AHEAD_ROWS: usize = 2 * MAX_BATCH_ENTRIES;
 #[derive(Clone, Debug)]
 pub struct Usage {
     intake: Intake,
+    reporters: Arc<Reporters>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 }
@@ -42,14 +45,22 @@ pub struct Usage {
 type Acks = Pin<Box<dyn Stream<Item = Result<v1::UsageAck, Status>> + Send>>;
 
 impl Usage {
-    /// A service that applies by `intake` and ends its streams on `shutdown`.
-    pub fn new(intake: Intake, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Self {
-        Self { intake, metrics, shutdown }
+    /// A service that applies by `intake` what `reporters` let callers report, and ends its streams on `shutdown`.
+    pub fn new(intake: Intake, reporters: Arc<Reporters>, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Self {
+        Self { intake, reporters, metrics, shutdown }
     }
 
     /// As a tonic service.
     pub fn into_server(self) -> UsageServiceServer<Self> {
         UsageServiceServer::new(self).max_decoding_message_size(MAX_MESSAGE)
+    }
+}
+
+/// What a caller is that reports usage.
+pub(super) fn reporter<T>(request: &tonic::Request<T>) -> Result<Role, Status> {
+    match &Caller::of(request)?.role {
+        Role::Operator => Err(Status::permission_denied("an operator serves nothing, and so has no usage to report")),
+        role => Ok(role.clone()),
     }
 }
 
@@ -61,7 +72,7 @@ impl UsageService for Usage {
         &self,
         request: tonic::Request<Streaming<v1::UsageBatch>>,
     ) -> Result<tonic::Response<Acks>, Status> {
-        let scope = Scope::of_caller(request.remote_addr());
+        let role = reporter(&request)?;
         let (outbound, acks) = mpsc::channel(AHEAD);
         let service = self.clone();
         let inbound = request.into_inner();
@@ -69,7 +80,7 @@ impl UsageService for Usage {
             let metrics = Arc::clone(&service.metrics);
             metrics.usage.stream_opened();
             let end = tokio::select! {
-                end = service.serve(scope, inbound, &outbound) => end,
+                end = service.serve(role, inbound, &outbound) => end,
                 () = service.shutdown.cancelled() => Err(Status::unavailable("the server is shutting down")),
             };
             if let Err(status) = end {
@@ -85,7 +96,7 @@ impl UsageService for Usage {
 impl Usage {
     async fn serve(
         &self,
-        scope: Scope,
+        role: Role,
         mut inbound: Streaming<v1::UsageBatch>,
         outbound: &mpsc::Sender<Result<v1::UsageAck, Status>>,
     ) -> Result<(), Status> {
@@ -97,7 +108,7 @@ impl Usage {
                     match message? {
                         Some(message) => {
                             rows += message.usage.len();
-                            applying.push_back(self.take(message, scope.clone()));
+                            applying.push_back(self.take(message, &role));
                         }
                         None => open = false,
                     }
@@ -115,11 +126,15 @@ impl Usage {
     }
 
     /// The acknowledgement of a batch once it is stored, and the rows that it had.
-    async fn take(&self, message: v1::UsageBatch, scope: Scope) -> Result<(v1::UsageAck, usize), Unavailable> {
+    async fn take(&self, message: v1::UsageBatch, role: &Role) -> Result<(v1::UsageAck, usize), Unavailable> {
         let rows = message.usage.len();
         let ack = v1::UsageAck { epoch: message.epoch.clone(), sequence: message.sequence };
         match Batch::try_from(&message) {
-            Ok(batch) => self.intake.apply(batch, scope).await?,
+            Ok(batch) => {
+                let tenants = batch.usage.keys().map(String::as_str);
+                let scope = self.reporters.scope(role, tenants, now_ms()).await.map_err(|_| Unavailable)?;
+                self.intake.apply(batch, scope).await?
+            }
             Err(error) => self.intake.keep_aside(message.encode_to_vec(), error.to_string()).await?,
         };
         Ok((ack, rows))

@@ -19,8 +19,11 @@ use weir_config::xds::USAGE_LOG;
 use super::running::Running;
 use super::{entry, windows::Windows};
 use crate::metrics::Metrics;
+use crate::scope::Role;
 use crate::usage::intake::{Intake, Unavailable, now_ms};
-use crate::usage::{Batch, Epoch, Scope};
+use crate::usage::reporters::Reporters;
+use crate::usage::service::reporter;
+use crate::usage::{Batch, Epoch};
 
 /// Length of a window; windows end at its multiples.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -39,6 +42,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 #[derive(Clone, Debug)]
 pub struct AccessLogs {
     intake: Intake,
+    reporters: Arc<Reporters>,
     metrics: Arc<Metrics>,
     running: Arc<Mutex<Running>>,
     streams: Arc<Semaphore>,
@@ -46,10 +50,11 @@ pub struct AccessLogs {
 }
 
 impl AccessLogs {
-    /// A service that hands batches to `intake`, and ends its streams on `shutdown`.
-    pub fn new(intake: Intake, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Self {
+    /// A service that hands batches to `intake`, as far as `reporters` let callers report them, and ends its streams
+    /// on `shutdown`.
+    pub fn new(intake: Intake, reporters: Arc<Reporters>, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Self {
         let running = Arc::new(Mutex::new(Running::new(Instant::now())));
-        Self { intake, metrics, running, streams: Arc::new(Semaphore::new(MAX_STREAMS as usize)), shutdown }
+        Self { intake, reporters, metrics, running, streams: Arc::new(Semaphore::new(MAX_STREAMS as usize)), shutdown }
     }
 
     /// As a tonic service.
@@ -70,6 +75,7 @@ impl AccessLogService for AccessLogs {
         &self,
         request: tonic::Request<Streaming<StreamAccessLogsMessage>>,
     ) -> Result<tonic::Response<StreamAccessLogsResponse>, Status> {
+        let role = reporter(&request)?;
         let Ok(permit) = Arc::clone(&self.streams).try_acquire_owned() else {
             return Err(Status::resource_exhausted("too many streams of access logs"));
         };
@@ -80,7 +86,7 @@ impl AccessLogService for AccessLogs {
         };
         let first = first.ok_or_else(|| Status::invalid_argument("the stream is empty"))?;
         let proxy = identify(first.identifier.as_ref())?;
-        let stream = Stream::new(self.clone(), proxy, permit);
+        let stream = Stream::new(self.clone(), role, proxy, permit);
         // A connection that breaks takes the call with it, and not what came over it.
         tokio::spawn(stream.serve(first, inbound))
             .await
@@ -105,6 +111,7 @@ type Applying = Pin<Box<dyn Future<Output = Result<(), Unavailable>> + Send>>;
 /// One stream of entries.
 struct Stream {
     service: AccessLogs,
+    role: Role,
     proxy: Arc<str>,
     windows: Windows,
     /// What the store is doing.
@@ -115,11 +122,11 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(service: AccessLogs, proxy: String, permit: OwnedSemaphorePermit) -> Self {
+    fn new(service: AccessLogs, role: Role, proxy: String, permit: OwnedSemaphorePermit) -> Self {
         let windows = Windows::new(Epoch(rand::random()), proxy.clone(), now_ms());
         tracing::info!(node = proxy, "an Envoy reports its usage");
         service.metrics.access_log_opened();
-        Self { service, proxy: proxy.into(), windows, applying: None, pause: None, _permit: permit }
+        Self { service, role, proxy: proxy.into(), windows, applying: None, pause: None, _permit: permit }
     }
 
     async fn serve(
@@ -177,7 +184,7 @@ impl Stream {
             && let Some(batches) = self.windows.to_apply()
         {
             let pause = self.pause.unwrap_or_default();
-            self.applying = Some(Box::pin(apply(self.service.intake.clone(), batches, pause)));
+            self.applying = Some(Box::pin(apply(self.service.clone(), self.role.clone(), batches, pause)));
         }
     }
 
@@ -241,12 +248,13 @@ impl Drop for Stream {
     }
 }
 
-async fn apply(intake: Intake, batches: Arc<[Batch]>, pause: Duration) -> Result<(), Unavailable> {
+async fn apply(service: AccessLogs, role: Role, batches: Arc<[Batch]>, pause: Duration) -> Result<(), Unavailable> {
     tokio::time::sleep(pause).await;
     for batch in batches.iter() {
-        // Until callers are authenticated, whoever reaches this port is on this machine. One that is stored
-        // already, because another of its window was not, is a duplicate and adds nothing.
-        intake.apply(batch.clone(), Scope::Everything).await?;
+        let tenants = batch.usage.keys().map(String::as_str);
+        let scope = service.reporters.scope(&role, tenants, now_ms()).await.map_err(|_| Unavailable)?;
+        // One that is stored already, because another of its window was not, is a duplicate and adds nothing.
+        service.intake.apply(batch.clone(), scope).await?;
     }
     Ok(())
 }

@@ -11,15 +11,19 @@ use envoy_types::pb::envoy::service::accesslog::v3::stream_access_logs_message::
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::{Interceptor, InterceptorLayer};
 use weir_config::bootstrap::ServerUsage;
 use weir_config::usage::Metric;
 
 use super::AccessLogs;
 use super::tests::ended;
+use crate::auth::{Caller, Identity, Principal};
 use crate::metrics::Metrics;
+use crate::scope::Role;
 use crate::usage::Store;
-use crate::usage::intake::Intake;
+use crate::usage::intake::{Intake, now_ms};
 use crate::usage::metrics::Stats;
+use crate::usage::reporters::{Ledger, Reporters};
 use crate::usage::store::Query;
 
 /// The statistic of a database that is away.
@@ -42,10 +46,15 @@ impl Place {
         let (intake, applier) = Intake::new(store.clone(), Arc::clone(&metrics), Arc::new(Stats::new(10)));
         tokio::spawn(applier);
         let stop = CancellationToken::new();
-        let logs = AccessLogs::new(intake, Arc::clone(&metrics), stop.clone());
+        let ledger = Arc::new(Ledger::default());
+        ledger.note([("edge", "acme")], now_ms());
+        let ready = tokio::sync::watch::Sender::new(true).subscribe();
+        let week = Duration::from_secs(7 * 86_400);
+        let reporters = Reporters::new(ledger, store.clone(), Arc::default(), ready, week);
+        let logs = AccessLogs::new(intake, reporters, Arc::clone(&metrics), stop.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let server = tonic::transport::Server::builder().add_service(logs.clone().into_server());
+        let server = tonic::transport::Server::builder().layer(edge()).add_service(logs.clone().into_server());
         tokio::spawn(
             server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned()),
         );
@@ -65,6 +74,16 @@ impl Place {
     }
 }
 
+/// What the gate does for a proxy of the class `edge`.
+fn edge() -> InterceptorLayer<impl Interceptor + Clone> {
+    let identity = Arc::new(Identity { principal: Principal::Anonymous, expires: None });
+    let caller = Caller { identity, role: Role::Edge("edge".into()), ended: CancellationToken::new() };
+    InterceptorLayer::new(move |mut request: tonic::Request<()>| {
+        request.extensions_mut().insert(caller.clone());
+        Ok(request)
+    })
+}
+
 /// So many exchanges of acme; the first message of a stream says whose it is.
 fn message(first: bool, exchanges: usize) -> StreamAccessLogsMessage {
     let node = Node { id: "envoy-1".into(), ..Node::default() };
@@ -81,6 +100,22 @@ async fn what_came_on_a_stream_is_stored_when_the_stream_ends() {
     let place = Place::start().await;
     place.send(vec![message(true, 3), message(false, 4)]).await.unwrap();
     assert_eq!(place.stored().await, 7);
+}
+
+#[tokio::test]
+async fn what_is_of_a_tenant_that_the_edge_was_not_given_is_kept_aside_alone() {
+    let place = Place::start().await;
+    let mut sent = message(true, 3);
+    let Some(LogEntries::HttpLogs(logs)) = &mut sent.log_entries else { panic!("another kind of entries") };
+    for name in ["tenant", "host_tenant"] {
+        let common = logs.log_entry[0].common_properties.as_mut().unwrap();
+        common.custom_tags.insert(name.into(), "globex".into());
+    }
+    place.send(vec![sent]).await.unwrap();
+    assert_eq!(place.stored().await, 2);
+    let aside = place.store.aside(0, i64::MAX, 0, 10).await.unwrap();
+    assert_eq!(aside.len(), 1);
+    assert!(aside[0].detail.contains("globex"), "{}", aside[0].detail);
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ impl Pools {
                 let migrations = migrations(
                     include_str!("../../../migrations/sqlite/0001_usage.sql"),
                     include_str!("../../../migrations/sqlite/0002_out.sql"),
+                    include_str!("../../../migrations/sqlite/0003_given.sql"),
                 );
                 // SQLite has no lock for this: where another process makes the same tables now, one of the two is
                 // late, and finds on another try that nothing is left to do.
@@ -92,6 +93,7 @@ impl Pools {
                 migrations(
                     include_str!("../../../migrations/postgres/0001_usage.sql"),
                     include_str!("../../../migrations/postgres/0002_out.sql"),
+                    include_str!("../../../migrations/postgres/0003_given.sql"),
                 )
                 .run(pool)
                 .await?;
@@ -125,11 +127,11 @@ impl fmt::Debug for Pools {
 }
 
 /// One file a version; none is ever changed after it was released.
-fn migrations(usage: &'static str, out: &'static str) -> Migrator {
+fn migrations(usage: &'static str, out: &'static str, given: &'static str) -> Migrator {
     let one = |version, name, text: &'static str| {
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, text.into_sql_str(), false)
     };
-    Migrator::with_migrations(vec![one(1, "usage", usage), one(2, "out", out)])
+    Migrator::with_migrations(vec![one(1, "usage", usage), one(2, "out", out), one(3, "given", given)])
 }
 
 fn sqlite(path: &Path) -> SqliteConnectOptions {

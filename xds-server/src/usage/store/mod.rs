@@ -8,6 +8,7 @@ mod aside;
 mod batches;
 mod connect;
 mod exports;
+mod given;
 mod hours;
 mod kept;
 mod keys;

@@ -7,6 +7,7 @@ use weir_config::bootstrap::Retention;
 use super::kept::{self, FORGET};
 use super::upsert::{DAYS, HOURS};
 use super::{Result, Store, write};
+use crate::usage::given::SLACK_MS;
 
 /// Rows that one transaction forgets.
 const ROWS: i64 = 500;
@@ -68,6 +69,7 @@ impl Store {
             Some(name) => self.export(name).await?.done,
             None => i64::MAX,
         };
+        self.forget_given(batches.saturating_sub(SLACK_MS)).await?;
         Ok(Swept {
             batches: self.sweep_batches(batches, exported, now_ms).await?,
             hours: self.sweep_sums(HOURS, before(retention.hours.0)).await?,

@@ -5,6 +5,7 @@ mod basics;
 mod concurrent;
 mod conflicts;
 mod crash;
+mod given;
 mod property;
 mod reading;
 mod retention;
