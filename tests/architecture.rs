@@ -38,6 +38,7 @@ const H1: &str = "parsing and framing are tested over every split of the bytes";
 
 const CLUSTER: &str = "a simulation of a cluster drives it: what a list or an event does is a function";
 
+const SCOPED: &str = "what a scope holds is compared with a naive oracle after any edits";
 const AUDIT: &str = "what is a gap is decided on plain values";
 
 /// Pure places, and why they are.
@@ -58,12 +59,15 @@ const PURE: &[(&str, &str)] = &[
     ("xds-server/src/leader/election", "elections are simulated with lost answers and clocks of any speed"),
     ("xds-server/src/publish/queue", "what is written when is tested in virtual time"),
     ("xds-server/src/ads/acknowledged", "what replicas tell each other is a value that can be added and cut"),
+    ("xds-server/src/ads/held", SCOPED),
+    ("xds-server/src/ads/view", SCOPED),
     ("xds-server/src/ads/subscription", "subscriptions are simulated with lost and reordered messages"),
     ("xds-server/src/usage/als/entry", ALS),
     ("xds-server/src/usage/als/running", ALS),
     ("xds-server/src/usage/als/windows", ALS),
     ("xds-server/src/usage/batch", "what a proxy may send is checked alike by every reader"),
     ("xds-server/src/usage/book", "what is new, and to which hour it belongs, is decided again at every retry"),
+    ("xds-server/src/usage/given", "what was given, and when, is tried at any time"),
     ("xds-server/src/usage/scope", "whose rows a sender may report does not depend on how they came"),
     ("xds-server/src/watch/kubernetes/gather", CLUSTER),
     ("xds-server/src/watch/kubernetes/known", CLUSTER),

@@ -1,6 +1,8 @@
 //! What a change costs: the units that are worked out anew, and the resources that are sent, do not
 //! grow with the fleet.
 
+#[path = "work/edges.rs"]
+mod edges;
 mod support;
 
 use weir_config::kinds::{Kind, ObjectKey};

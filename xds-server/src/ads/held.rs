@@ -132,6 +132,8 @@ pub(super) struct Scopes {
     /// Edges by name: as many as the bootstrap lists, at most.
     edges: HashMap<Arc<str>, Kept>,
     tenants: HashMap<Arc<str>, Kept>,
+    /// Resources that scopes gained or lost by reference, so far.
+    pub(super) work: u64,
 }
 
 impl Scopes {
@@ -176,8 +178,10 @@ impl Scopes {
         if old == new {
             return;
         }
+        let mut work = 0;
         let mut shift = |kept: &mut Kept| {
             let mut note = |(kind, name): &Reference| {
+                work += 1;
                 let scope = Some(kept.scope.clone());
                 changes.push(Change { kind: *kind, name: Arc::clone(name), inline: None, scope });
             };
@@ -194,5 +198,6 @@ impl Scopes {
         } else if !by_reference(kind) {
             first_part(name).and_then(|edge| self.edges.get_mut(edge)).into_iter().for_each(shift);
         }
+        self.work += work;
     }
 }

@@ -175,6 +175,11 @@ impl Resources {
         self.scopes.forget(scope)
     }
 
+    /// What changes cost the scopes that streams have, so far: each resource that a scope gained or lost.
+    pub fn scope_work(&self) -> u64 {
+        self.scopes.work
+    }
+
     /// Puts one resource in place, or takes it away (none), and notes what that changes.
     fn set(&mut self, kind: ResourceType, name: &Arc<str>, new: Option<Arc<Encoded>>, changes: &mut Vec<Change>) {
         let of_kind = &mut self.by_kind[kind as usize];
