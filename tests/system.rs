@@ -6,6 +6,7 @@
 mod architecture;
 mod cases;
 mod chaos;
+mod chart;
 mod counting;
 mod drain;
 mod envoy_metering;

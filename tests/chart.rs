@@ -1,0 +1,12 @@
+//! The chart `helm/weir`: what it renders and refuses, that its settings and objects are such as their readers
+//! take, that it can be installed and upgraded, and that it grants what is needed and no more.
+
+mod dashboards;
+mod golden;
+mod image;
+mod install;
+mod objects;
+mod refused;
+mod rights;
+mod settings;
+mod values;
