@@ -9,4 +9,5 @@ mod objects;
 mod refused;
 mod rights;
 mod settings;
+mod used;
 mod values;

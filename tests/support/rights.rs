@@ -37,7 +37,7 @@ const fn read(group: &'static str, resource: &'static str, why: &'static str) ->
 }
 
 const fn status(group: &'static str, resource: &'static str, why: &'static str) -> Right {
-    Right { group, resource, verbs: &["patch"], place: Where::Cluster, status: true, why }
+    Right { group, resource, verbs: &["get", "patch"], place: Where::Cluster, status: true, why }
 }
 
 /// Every right.
