@@ -99,8 +99,8 @@ impl Place {
         api.cluster().apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"));
         rendered.of("ServiceAccount").chain(rendered.of("GatewayClass")).for_each(|one| api.cluster().apply_value(one));
         api.cluster().apply(&MANIFESTS.replace("${IP}", &site.ip().to_string()));
-        let authority = Authority::new();
-        api.cluster().apply(&authority.secret(NAMESPACE, "shop"));
+        let pair = Authority::new().issue(&["shop.acme.test"]);
+        api.cluster().apply(&pair.secret(NAMESPACE, "shop"));
         let place = Self { site, api, rendered };
         for (name, value) in place.rendered.get("Secret", "weir-xds-tls")["data"].as_object().unwrap() {
             fs::write(place.site.path("base64"), value.as_str().unwrap()).unwrap();
@@ -176,7 +176,7 @@ impl Place {
         });
     }
 
-    /// Refuses the listeners, on a stream that stays open as long as what is returned.
+    /// Refuses the hosts of a route, on a stream that stays open as long as what is returned.
     fn refuse(&self, server: u16) -> (tokio::runtime::Runtime, mpsc::Sender<DeltaDiscoveryRequest>) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (send, requests) = mpsc::channel(8);
@@ -184,6 +184,7 @@ impl Place {
         let bearer: MetadataValue<_> = format!("Bearer {}", self.token("weir-edge")).parse().unwrap();
         let url = format!("https://{}:{}", self.site.ip(), XDS + server);
         let keep = send.clone();
+        let names = vec![format!("edge/{}/8080/http", self.site.ip())];
         runtime.block_on(async move {
             let tls = ClientTlsConfig::new().ca_certificate(authority).domain_name(HOST);
             let channel = Channel::from_shared(url).unwrap().tls_config(tls).unwrap().connect().await.unwrap();
@@ -192,9 +193,9 @@ impl Place {
                 Ok(request)
             };
             let mut client = AggregatedDiscoveryServiceClient::with_interceptor(channel, prove);
-            let type_url = ResourceType::Listener.url().to_owned();
-            let node = Node { id: "old-proxy".into(), cluster: "edge".into(), ..Node::default() };
-            let names = vec!["*".to_owned()];
+            let type_url = ResourceType::VirtualHost.url().to_owned();
+            let client_features = vec!["weir.dev/vhds".to_owned()];
+            let node = Node { id: "old-proxy".into(), cluster: "edge".into(), client_features, ..Node::default() };
             let first = DeltaDiscoveryRequest {
                 node: Some(node),
                 type_url: type_url.clone(),
@@ -205,7 +206,9 @@ impl Place {
             let mut answers =
                 client.delta_aggregated_resources(ReceiverStream::new(requests)).await.unwrap().into_inner();
             let answer = answers.message().await.unwrap().unwrap();
-            let why = Status { code: 3, message: "this proxy is too old".into(), ..Status::default() };
+            let host = answer.resources.iter().find(|host| host.name.ends_with("/shop.acme.test")).unwrap();
+            let message = format!("{}: routes[0].match: this proxy is too old", host.name);
+            let why = Status { code: 3, message, ..Status::default() };
             let refusal = DeltaDiscoveryRequest {
                 type_url,
                 response_nonce: answer.nonce,
@@ -244,11 +247,14 @@ fn servers_use_the_rights_that_the_chart_grants_and_no_others() {
     let _refusal = place.refuse(1);
     wait::until("an Event", || (place.api.relay.count(|call| call.is("create", "events")) > 0).then_some(()));
     let lease = format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/weir-server");
-    let leads = || place.api.cluster().get(&lease).unwrap_or_default()["spec"]["holderIdentity"].clone();
-    let first = leads();
-    let ends = usize::from(first == "server-1");
+    let leads = |number: usize| {
+        let object = place.api.cluster().get(&lease).unwrap_or_default();
+        object["spec"]["holderIdentity"].as_str().is_some_and(|who| who.starts_with(&format!("server-{number}_")))
+    };
+    let ends = usize::from(leads(1));
+    assert!(leads(ends));
     servers[ends].terminate();
-    wait::until("the other to lead", || (leads() == format!("server-{}", 1 - ends)).then_some(()));
+    wait::until("the other to lead", || leads(1 - ends).then_some(()));
 
     let may = granted(place.rendered.of("ClusterRole").chain(place.rendered.of("Role")));
     let calls = place.api.relay.calls();
