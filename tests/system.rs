@@ -17,6 +17,7 @@ mod no_failed_request;
 mod pushes;
 mod readme;
 mod status;
+mod replicas;
 mod status_report;
 mod support;
 mod usage_out;

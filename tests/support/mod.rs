@@ -16,6 +16,8 @@ pub mod process;
 pub mod requests;
 pub mod rights;
 pub mod runner;
+pub mod service;
 pub mod site;
+pub mod swarm;
 pub mod tls;
 pub mod wait;
