@@ -37,6 +37,11 @@ bench: ## Weir beside nginx, HAProxy and Envoy, 40 minutes: docs/benchmarks.md a
 	cargo build --release -p weir -p weir-load-tests
 	target/release/weir-load-tests race $(if $(QUICK),--quick --out target/bench,--out docs)
 
+.PHONY: bench-edits
+bench-edits: ## edits in fleets of 100 to 10,000 tenants, 12 minutes: docs/control-plane-benchmarks.md anew; QUICK=1: 6, target/bench
+	cargo build --release -p weir -p weir-load-tests
+	target/release/weir-load-tests edits $(if $(QUICK),--quick --out target/bench,--out docs)
+
 .PHONY: golden
 golden: ## rewrite golden files from what the code does now; review the diff
 	WEIR_REGENERATE=1 cargo nextest run --workspace -E 'binary(golden) or test(/crds|descriptors|golden/)'

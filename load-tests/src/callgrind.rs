@@ -39,7 +39,7 @@ fn run(contestant: &Contestant, requests: u32, out: &Path) -> anyhow::Result<u64
 }
 
 /// The profile's total.
-fn total(profile: &Path) -> anyhow::Result<u64> {
+pub(crate) fn total(profile: &Path) -> anyhow::Result<u64> {
     // A process that starts another leaves a profile of each; the one without a number is its own.
     let text = fs::read_to_string(profile).with_context(|| format!("callgrind left no {}", profile.display()))?;
     parse(&text)

@@ -4,6 +4,7 @@ mod callgrind;
 mod certificate;
 mod cores;
 mod cpu;
+mod edits;
 #[cfg(test)]
 mod golden;
 mod histogram;
@@ -40,6 +41,10 @@ const DATA: &str = "benchmarks.json";
 const CHART: &str = "benchmarks.svg";
 const PAGE: &str = "benchmarks.md";
 
+/// Files of what edits cost.
+const EDITS_DATA: &str = "control-plane-benchmarks.json";
+const EDITS_PAGE: &str = "control-plane-benchmarks.md";
+
 /// Measure Weir beside its peers
 #[derive(Parser)]
 struct Cli {
@@ -57,6 +62,8 @@ enum Command {
         #[arg(long, default_value = "docs")]
         out: PathBuf,
     },
+    /// Edit fleets of several sizes: how soon answers change, and what an edit costs the control server
+    Edits(EditsArgs),
     /// Instructions per request, by callgrind: a long run less a short one, over the difference
     ///
     /// Counts user-space instructions of the proxy process alone, so the figure is the same on a busy
@@ -106,11 +113,44 @@ struct RaceArgs {
     out: PathBuf,
 }
 
+/// Options of the edits.
+#[derive(clap::Args)]
+struct EditsArgs {
+    /// The `weir` to measure: a release build
+    #[arg(long, default_value = "target/release/weir")]
+    weir: PathBuf,
+    /// Fewer edits, in less than 6 minutes
+    #[arg(long)]
+    quick: bool,
+    /// Tenants of each fleet
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 1_000, 10_000], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    tenants: Vec<u32>,
+    /// Proxies
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=200))]
+    proxies: u8,
+    /// Edits of each fleet
+    #[arg(long)]
+    edits: Option<u32>,
+    /// Edits a second
+    #[arg(long, default_value_t = 10.0)]
+    per_second: f64,
+    /// Edits whose instructions are counted, by callgrind
+    #[arg(long)]
+    counted: Option<u32>,
+    /// Keep callgrind's profiles in this directory
+    #[arg(long)]
+    profiles: Option<PathBuf>,
+    /// Directory of the report
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+}
+
 fn main() -> anyhow::Result<()> {
     open_files()?;
     match Cli::parse().command {
         Command::Race(args) => race(&args),
         Command::Report { out } => write(&json::read(&out.join(DATA))?, &out),
+        Command::Edits(args) => edits(args),
         Command::Instructions { weir, tenants, peers, profiles } => instructions(weir, tenants, &peers, profiles),
     }
 }
@@ -154,6 +194,36 @@ fn race(args: &RaceArgs) -> anyhow::Result<()> {
     })?;
     println!("{}", table::summary(&report));
     write(&report, &args.out)
+}
+
+fn edits(args: EditsArgs) -> anyhow::Result<()> {
+    let mut tenants = args.tenants;
+    tenants.sort_unstable();
+    tenants.dedup();
+    let options = edits::Options {
+        weir: args.weir,
+        tenants,
+        proxies: args.proxies,
+        edits: args.edits.unwrap_or(if args.quick { 200 } else { 1_000 }),
+        per_second: args.per_second,
+        counted: args.counted.unwrap_or(if args.quick { 20 } else { 100 }),
+        profiles: args.profiles,
+        quick: args.quick,
+    };
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    let report = edits::run(&options, &|report| {
+        // A run that breaks off leaves what it has.
+        if let Err(error) = json::write(report, &args.out.join(EDITS_DATA)) {
+            eprintln!("{error:#}");
+        }
+    })?;
+    print!("{}", edits::report::table(&report));
+    json::write(&report, &args.out.join(EDITS_DATA))?;
+    let page = args.out.join(EDITS_PAGE);
+    std::fs::write(&page, edits::report::page(&report, EDITS_DATA))
+        .with_context(|| format!("cannot write {}", page.display()))?;
+    println!("written: {EDITS_DATA} and {EDITS_PAGE} in {}", args.out.display());
+    Ok(())
 }
 
 /// The report in all its forms.

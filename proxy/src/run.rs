@@ -88,7 +88,7 @@ impl Proxy {
         let live = Live::new(Arc::clone(meter)).context("cannot prepare TLS")?;
         let listeners = live.listeners();
         let pipeline = pipeline(bootstrap, live)?;
-        let options = options(workers, bootstrap.drain_timeout.0);
+        let options = Options { bind: bootstrap.bind, ..options(workers, bootstrap.drain_timeout.0) };
         let engine = Engine::new(listeners.clone(), Arc::clone(meter), Some(Arc::clone(&log)), options)
             .context("cannot start the workers")?;
         let socket = Socket::bind(&bootstrap.admin.address)

@@ -1,5 +1,6 @@
 //! Settings of the proxy.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -20,6 +21,10 @@ pub struct ProxyBootstrap {
     pub xds: Endpoint,
     /// The admin endpoint. Default: `127.0.0.1:9901`.
     pub admin: Admin,
+    /// Address that listeners of all addresses (`0.0.0.0`, or `::` for an IPv6 one) bind instead, so that several
+    /// proxies of one edge can run on one machine. Absent: all addresses, as the listeners say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind: Option<IpAddr>,
     /// Directory for what must outlive a restart: the last good configuration. It is made if it
     /// is not there. Default: `weir-state`.
     pub state_dir: PathBuf,
@@ -85,6 +90,7 @@ impl Default for ProxyBootstrap {
             node: Node::default(),
             xds: Endpoint::default(),
             admin: Admin::new(local(9901)),
+            bind: None,
             state_dir: "weir-state".into(),
             secrets_dir: None,
             workers: None,

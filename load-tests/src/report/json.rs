@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
+use serde::Serialize;
 
 use super::Report;
 
 /// Writes it, whole.
-pub(crate) fn write(report: &Report, file: &Path) -> anyhow::Result<()> {
+pub(crate) fn write(report: &impl Serialize, file: &Path) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(report)?;
     text.push('\n');
     fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))

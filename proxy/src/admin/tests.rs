@@ -53,7 +53,7 @@ fn stored() -> Vec<(Resource, String)> {
 impl Rig {
     async fn start(entries: Vec<(Resource, String)>) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let store = Store::new(state.path(), Some(state.path())).unwrap();
+        let mut store = Store::new(state.path(), Some(state.path())).unwrap();
         store.save(entries.into_iter(), std::time::SystemTime::now()).unwrap();
         let client = Client::new("id", "edge", Arc::new(All));
         let mut pipeline = Pipeline::new(client, Box::new(|_: &Delta| {}), Some(store), Duration::from_secs(3600));

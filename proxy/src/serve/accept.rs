@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -44,6 +44,8 @@ pub type Statuses = BTreeMap<String, ListenerStatus>;
 /// What all listeners share.
 #[derive(Debug)]
 pub(super) struct Hub {
+    /// Bound in place of all addresses.
+    pub(super) bind: Option<IpAddr>,
     pub(super) workers: Vec<Handle>,
     pub(super) connections: Arc<Semaphore>,
     pub(super) statuses: watch::Sender<Statuses>,
@@ -69,6 +71,16 @@ impl Hub {
         worker.load.fetch_add(1, Ordering::Relaxed);
         let place = Place { _permit: permit, load: worker.load.clone() };
         let _ = worker.commands.send(Command::Connection(Arrived { io, peer, listener, _place: place }));
+    }
+
+    /// The address that a listener binds.
+    fn own(&self, asked: SocketAddr) -> SocketAddr {
+        match self.bind {
+            Some(ip) if asked.ip().is_unspecified() && ip.is_ipv4() == asked.is_ipv4() => {
+                SocketAddr::new(ip, asked.port())
+            }
+            _ => asked,
+        }
     }
 
     fn report(&self, name: &str, status: Option<ListenerStatus>) {
@@ -174,10 +186,10 @@ async fn listen(mut tables: watch::Receiver<Arc<ListenerTable>>, hub: Arc<Hub>) 
     let mut pause = RETRY.0;
     let socket = loop {
         let table = tables.borrow_and_update().clone();
-        match bind(table.address) {
+        match bind(hub.own(table.address)) {
             Ok(socket) => break socket,
             Err(error) => {
-                tracing::error!(listener = %table.name, address = %table.address, %error, "cannot bind; will try again");
+                tracing::error!(listener = %table.name, address = %hub.own(table.address), %error, "cannot bind; will try again");
                 let error = Some(error.to_string());
                 hub.report(&table.name, Some(ListenerStatus { address: table.address, bound: None, error }));
             }

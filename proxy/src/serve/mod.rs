@@ -42,6 +42,7 @@ mod upstream;
 mod worker;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -62,6 +63,8 @@ use crate::meter::Meter;
 /// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Bound in place of all addresses, by listeners of its family that name none.
+    pub bind: Option<IpAddr>,
     /// Worker threads, at least one. The meter and the log must be made for as many.
     pub workers: usize,
     /// How long exchanges may go on after shutdown began, or after their listener was removed.
@@ -79,6 +82,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            bind: None,
             workers: 1,
             drain_timeout: Duration::from_secs(30),
             max_connections: 65_536,
@@ -118,7 +122,7 @@ impl Engine {
             })
             .collect::<io::Result<_>>()?;
         let connections = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-        let hub = Hub { workers, connections, statuses: watch::Sender::default(), ending };
+        let hub = Hub { bind: options.bind, workers, connections, statuses: watch::Sender::default(), ending };
         Ok(Self { listeners, hub: Arc::new(hub), options, stats })
     }
 

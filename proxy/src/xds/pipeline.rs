@@ -1,7 +1,7 @@
 //! From a response to live tables: client, warming, the compiler, the store. Everything but the
 //! stream itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,6 +12,7 @@ use weir_config::model::{Delta, Resource, ResourceType};
 use super::change::Change;
 use super::client::Client;
 use super::persist::Store;
+use super::refs::Key;
 use super::warm::Warm;
 
 /// How long additions wait before they are written, so that a burst is written once.
@@ -31,6 +32,8 @@ pub struct Pipeline {
     max_staleness: Duration,
     /// When the store must be written.
     write_at: Option<Instant>,
+    /// What changed since it was written.
+    unwritten: BTreeSet<Key>,
     /// When a server last confirmed what is held.
     confirmed: SystemTime,
     /// Whether a server is connected.
@@ -94,6 +97,7 @@ impl Pipeline {
             store,
             max_staleness,
             write_at: None,
+            unwritten: BTreeSet::new(),
             confirmed: SystemTime::UNIX_EPOCH,
             connected: false,
             restored: false,
@@ -142,6 +146,9 @@ impl Pipeline {
         wall: SystemTime,
     ) -> Vec<DeltaDiscoveryRequest> {
         let step = self.client.receive(response);
+        let Change { upserts, removed, released } = &step.change;
+        self.unwritten.extend(upserts.iter().map(|resource| (resource.kind(), resource.name().to_owned())));
+        self.unwritten.extend(removed.iter().chain(released).cloned());
         self.counts.responses += 1;
         self.confirmed = wall;
         if let Some(refusal) = step.replies.iter().find_map(|reply| reply.error_detail.as_ref()) {
@@ -240,15 +247,27 @@ impl Pipeline {
         (self.max_staleness / 24).max(DEBOUNCE)
     }
 
-    /// Writes the store, and sets when it is written again: sooner after a failure, later to stay fresh.
+    /// Writes the store, and sets when it is written again: sooner after a failure, later to stay fresh. Costs what
+    /// changed since the last time, but for the first write and now and then one of everything.
     fn write(&mut self, now: Instant) {
         self.write_at = self.connected.then(|| now + self.refresh());
-        let Some(store) = &self.store else { return };
-        let entries = self.client.world().all().map(|resource| {
-            let version = self.client.version(resource.kind(), resource.name()).unwrap_or_default();
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let Some(store) = &mut self.store else { return };
+        let (client, world) = (&self.client, self.client.world());
+        let with_version = |resource: Resource| {
+            let version = client.version(resource.kind(), resource.name()).unwrap_or_default();
             (resource, version)
-        });
-        if let Err(error) = store.save(entries, self.confirmed) {
+        };
+        let written = if store.wants_all() {
+            store.save(world.all().map(with_version), self.confirmed)
+        } else {
+            let changed = |key: Key| {
+                let resource = world.get(key.0, &key.1);
+                (key, resource.map(with_version))
+            };
+            store.append(unwritten.into_iter().map(changed), self.confirmed)
+        };
+        if let Err(error) = written {
             self.counts.store_failures += 1;
             self.write_at = Some(now + RETRY);
             tracing::error!(%error, "the last good configuration cannot be written");

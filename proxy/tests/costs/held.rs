@@ -91,3 +91,52 @@ pub(crate) fn what_is_read_has_no_room_to_spare() {
         assert!(read_holds <= copy_holds + 64, "{}: {read_holds} over {copy_holds}", copy.name());
     }
 }
+
+/// What the whole way of an edit allocates, from the message to what is written to disk, in an edge of so many
+/// tenants: how often, and how many bytes.
+fn edit(tenants: usize) -> (usize, usize) {
+    const EDITS: usize = 50;
+    let dir = tempfile::tempdir().unwrap();
+    let mut now = Instant::now();
+    let mut live = Live::new(Arc::new(Meter::new(1))).unwrap();
+    let apply = Box::new(move |delta: &Delta| live.apply(delta));
+    let client = Client::new("edge-0", "edge", Arc::new(Compiles));
+    let store = Store::new(dir.path(), None).unwrap();
+    let mut pipeline = Pipeline::new(client, apply, Some(store), Duration::from_secs(86_400));
+    pipeline.open();
+    pipeline.opened(now, SystemTime::now());
+    serve(&mut pipeline, &edge(), now);
+    serve(&mut pipeline, &(0..tenants).flat_map(tenant).collect::<Vec<_>>(), now);
+    let mut one = |number: usize| {
+        let Some(Resource::VirtualHost(host)) = tenant(number * 37 % tenants).into_iter().next() else { panic!() };
+        let mut host = (*host).clone();
+        host.routes[0].name = format!("edit {number}");
+        let response = DeltaDiscoveryResponse {
+            type_url: T::VirtualHost.url().into(),
+            resources: vec![wire(&host.into())],
+            ..Default::default()
+        };
+        pipeline.receive(response, now, SystemTime::now());
+        now = pipeline.deadline().unwrap();
+        pipeline.tick(now, SystemTime::now());
+    };
+    (0..5).for_each(&mut one);
+    let region = Region::new(ALLOCATOR);
+    (0..EDITS).for_each(|number| one(1_000 + number));
+    let change = region.change();
+    (change.allocations / EDITS, change.bytes_allocated / EDITS)
+}
+
+/// An edit is taken in, made live and written at a cost that does not grow with the edge.
+pub(crate) fn an_edit_costs_no_more_at_a_large_edge() {
+    let ((few, few_bytes), (many, many_bytes)) = (edit(500), edit(5_000));
+    println!(
+        "an edit allocates {few} times, {few_bytes} bytes with 500 tenants, and {many}, {many_bytes} with 5,000"
+    );
+    assert!(few > 10 && many * 5 <= few * 6, "{few} allocations with 500 tenants, {many} with 5,000");
+    // The spine of the table of hosts is copied: a pointer for some two hundred tenants.
+    assert!(
+        many_bytes <= few_bytes + few_bytes / 5 + 4_096,
+        "{few_bytes} with 500 tenants, {many_bytes} with 5,000"
+    );
+}

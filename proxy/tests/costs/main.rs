@@ -169,6 +169,7 @@ fn apply(live: &mut Live, upserts: Vec<Resource>) {
 fn decisions_allocate_nothing_edits_little_and_tenants_are_small() {
     held::what_is_read_has_no_room_to_spare();
     held::a_tenant_is_held_in_little();
+    held::an_edit_costs_no_more_at_a_large_edge();
     let meter = Arc::new(Meter::new(1));
     let mut live = Live::new(meter.clone()).unwrap();
     apply(&mut live, edge());

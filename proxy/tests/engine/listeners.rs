@@ -1,9 +1,9 @@
 //! Listeners come and go, and the proxy ends.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use weir_config::model::ResourceType;
+use weir_config::model::{Listener, ResourceType};
 use weir_proxy::serve::Options;
 
 use crate::support::{Backend, Conn, Proxy, Setup, eventually, get, http, listener, ok, status};
@@ -169,4 +169,21 @@ fn beyond_the_limit_connections_wait() {
     first.head();
     drop(first);
     assert!(upstream.head().starts_with("GET /2 "));
+}
+
+#[test]
+fn listeners_of_all_addresses_bind_the_one_that_is_set() {
+    let backend = Backend::new();
+    let own = "127.0.0.9".parse().unwrap();
+    let setup = Setup { options: Options { bind: Some(own), ..Options::default() }, ..Setup::default() };
+    let proxy = Proxy::with(setup, &[backend.address]);
+    let all = |name: &str, ip: &str| Listener {
+        address: (ip.parse::<IpAddr>().unwrap(), 0).into(),
+        ..listener(name, http())
+    };
+    proxy.apply(vec![all("four", "0.0.0.0").into(), all("six", "::").into()]);
+    assert_eq!(proxy.address("four").ip(), own);
+    assert_ne!(proxy.address("l").ip(), own, "a listener that names an address has that one");
+    let six = proxy.status(|statuses| statuses.get("six").filter(|s| s.bound.is_some() || s.error.is_some()).cloned());
+    assert_ne!(six.bound.map(|bound| bound.ip()), Some(own), "a socket has one family");
 }

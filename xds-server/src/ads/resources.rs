@@ -28,11 +28,7 @@ pub struct Change {
 }
 
 /// Changes that came together.
-#[derive(Clone, Debug)]
-struct Published {
-    sequence: u64,
-    changes: Arc<[Change]>,
-}
+type Published = Arc<[Change]>;
 
 /// Names in the log of changes, at most. A stream that is further behind compares everything.
 const MAX_LOGGED: usize = 200_000;
@@ -53,6 +49,7 @@ pub struct Resources {
     /// RouteConfigurations in the inline form, while some client wants them.
     inline: ByName,
     scopes: Scopes,
+    /// The last of them has the number `sequence`.
     log: VecDeque<Published>,
     logged: usize,
     sequence: u64,
@@ -107,12 +104,13 @@ impl Resources {
             .map(|(_, host)| host)
     }
 
-    /// Changes after `sequence`; none if the log does not reach back so far.
+    /// Changes after `sequence`; none if the log does not reach back so far. Costs what is missing, however long
+    /// the log is.
     pub fn since(&self, sequence: u64) -> Option<Vec<Arc<[Change]>>> {
-        let missing = self.sequence.saturating_sub(sequence);
-        let reach = self.log.front().map_or(0, |first| self.sequence - first.sequence + 1);
-        (missing <= reach)
-            .then(|| self.log.iter().filter(|p| p.sequence > sequence).map(|p| Arc::clone(&p.changes)).collect())
+        let missing = usize::try_from(self.sequence.saturating_sub(sequence)).ok()?;
+        // Every change has the number after that of the one before.
+        let first = self.log.len().checked_sub(missing)?;
+        Some(self.log.range(first..).cloned().collect())
     }
 
     /// Inline forms of the RouteConfigurations that `edit` touches and somebody wants, as they will be after it.
@@ -223,10 +221,10 @@ impl Resources {
         }
         self.sequence += 1;
         self.logged += changes.len();
-        self.log.push_back(Published { sequence: self.sequence, changes: changes.into() });
+        self.log.push_back(changes.into());
         while self.logged > MAX_LOGGED {
             let Some(oldest) = self.log.pop_front() else { break };
-            self.logged -= oldest.changes.len();
+            self.logged -= oldest.len();
         }
         true
     }

@@ -66,6 +66,24 @@ fn a_removal_is_on_disk_when_it_is_acknowledged() {
 }
 
 #[test]
+fn an_edit_is_added_to_what_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Instant::now();
+    let (mut first, before) = pipeline(dir.path());
+    serve(&mut first, now);
+    first.tick(first.deadline().unwrap(), SystemTime::now());
+    let file = std::fs::read(dir.path().join("last-good.xds")).unwrap();
+    first.receive(response(T::VirtualHost, &[&host("r", "b.test", "c")], &["r/a.test"]), now, SystemTime::now());
+    first.receive(response(T::VirtualHost, &[&host("r", "c.test", "c")], &[]), now, SystemTime::now());
+    first.tick(first.deadline().unwrap(), SystemTime::now());
+    assert_eq!(std::fs::read(dir.path().join("last-good.xds")).unwrap(), file, "all is not written anew");
+    let (mut second, after) = pipeline(dir.path());
+    assert!(second.restore(SystemTime::now()));
+    assert_eq!(*after.lock().unwrap(), *before.lock().unwrap());
+    assert_eq!(after.lock().unwrap().virtual_hosts.keys().collect::<Vec<_>>(), ["r/b.test", "r/c.test"]);
+}
+
+#[test]
 fn a_burst_of_additions_is_written_once_and_then_only_to_stay_fresh() {
     let dir = tempfile::tempdir().unwrap();
     let now = Instant::now();

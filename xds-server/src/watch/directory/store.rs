@@ -20,6 +20,8 @@ pub(super) struct Store {
     file: File,
     /// Bytes of the line that counts, by file.
     live: BTreeMap<PathBuf, u64>,
+    /// Bytes of all lines that count.
+    counts: u64,
     /// Bytes of all lines.
     size: u64,
 }
@@ -51,15 +53,17 @@ impl Store {
                 continue;
             }
             lines += &line;
+            self.counts -= before.copied().unwrap_or_default();
             if record.documents.is_empty() {
                 self.live.remove(&record.file);
             } else {
                 self.live.insert(record.file.clone(), line.len() as u64);
+                self.counts += line.len() as u64;
             }
         }
         self.file.write_all(lines.as_bytes())?;
         self.size += lines.len() as u64;
-        if self.size > SMALL.max(4 * self.live.values().sum::<u64>()) {
+        if self.size > SMALL.max(4 * self.counts) {
             let text = fs::read_to_string(&self.path)?;
             *self = Self::rewrite(self.path.clone(), &text)?.0;
         }
@@ -84,7 +88,8 @@ impl Store {
         file.write_all(lines.as_bytes())?;
         file.sync_all()?;
         fs::rename(&next, &path)?;
-        Ok((Self { path, file, live, size: lines.len() as u64 }, records))
+        let size = lines.len() as u64;
+        Ok((Self { path, file, live, counts: size, size }, records))
     }
 }
 
