@@ -130,13 +130,8 @@ fn edit(tenants: usize) -> (usize, usize) {
 /// An edit is taken in, made live and written at a cost that does not grow with the edge.
 pub(crate) fn an_edit_costs_no_more_at_a_large_edge() {
     let ((few, few_bytes), (many, many_bytes)) = (edit(500), edit(5_000));
-    println!(
-        "an edit allocates {few} times, {few_bytes} bytes with 500 tenants, and {many}, {many_bytes} with 5,000"
-    );
+    println!("an edit allocates {few} times, {few_bytes} bytes with 500 tenants, and {many}, {many_bytes} with 5,000");
     assert!(few > 10 && many * 5 <= few * 6, "{few} allocations with 500 tenants, {many} with 5,000");
     // The spine of the table of hosts is copied: a pointer for some two hundred tenants.
-    assert!(
-        many_bytes <= few_bytes + few_bytes / 5 + 4_096,
-        "{few_bytes} with 500 tenants, {many_bytes} with 5,000"
-    );
+    assert!(many_bytes <= few_bytes + few_bytes / 5 + 4_096, "{few_bytes} with 500 tenants, {many_bytes} with 5,000");
 }

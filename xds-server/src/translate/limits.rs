@@ -21,6 +21,10 @@ pub(crate) struct Limits {
     /// Plans to the tenants that have them.
     users: Reverse<String, String>,
     overrides: BTreeMap<String, String>,
+    /// Whether a bucket is new, different or gone since the resource was last made.
+    changed: bool,
+    /// The number of buckets in the resource as it was last made.
+    most: Option<u32>,
 }
 
 impl Limits {
@@ -39,13 +43,16 @@ impl Limits {
         for plan in &moved {
             self.learn_plan(facts, plan);
         }
-        if let Some(old) = self.overrides.remove(tenant) {
-            self.buckets.remove(&old);
+        let limit = object.and_then(|object| Some((override_name(object, tenant), override_of(object)?)));
+        let old = match &limit {
+            Some((plan, _)) => self.overrides.insert(tenant.to_owned(), plan.clone()),
+            None => self.overrides.remove(tenant),
+        };
+        if let Some(old) = old.filter(|old| limit.as_ref().is_none_or(|(plan, _)| plan != old)) {
+            self.put(old, None);
         }
-        if let Some((object, rate)) = object.and_then(|object| Some((object, override_of(object)?))) {
-            let plan = override_name(object, tenant);
-            self.put(plan.clone(), Some(rate));
-            self.overrides.insert(tenant.to_owned(), plan);
+        if let Some((plan, rate)) = limit {
+            self.put(plan, Some(rate));
         }
         moved
     }
@@ -60,26 +67,34 @@ impl Limits {
         self.users.owners(&plan.to_owned()).cloned().collect()
     }
 
-    /// The resource.
-    pub(crate) fn resource(&self, facts: &Facts) -> FilterConfig {
+    /// The resource, where it is another than it last was: it holds every plan and override, so it is not made for
+    /// nothing.
+    pub(crate) fn renewed(&mut self, facts: &Facts) -> Option<FilterConfig> {
         let most = facts.names.tenants().max(LEAST_BUCKETS).next_power_of_two();
-        FilterConfig {
+        let most = u32::try_from(most).unwrap_or(1 << 31);
+        if !std::mem::take(&mut self.changed) && self.most == Some(most) {
+            return None;
+        }
+        self.most = Some(most);
+        Some(FilterConfig {
             name: name::RATE_LIMITS.into(),
             config: LocalRateLimit {
                 stat_prefix: "tenant".into(),
                 default_bucket: None,
                 plans: self.buckets.clone(),
-                max_dynamic_descriptors: u32::try_from(most).unwrap_or(1 << 31),
+                max_dynamic_descriptors: most,
                 headers: true,
             },
-        }
+        })
     }
 
     fn put(&mut self, plan: String, rate: Option<&RequestRate>) {
-        match rate {
-            Some(rate) => self.buckets.insert(plan, bucket(rate)),
+        let bucket = rate.map(bucket);
+        let before = match bucket.clone() {
+            Some(bucket) => self.buckets.insert(plan, bucket),
             None => self.buckets.remove(&plan),
         };
+        self.changed |= before != bucket;
     }
 }
 

@@ -88,8 +88,10 @@ impl World {
         for secret in std::mem::take(&mut dirty.secrets) {
             self.work_secret(secret);
         }
-        if dirty.limits {
-            self.ledger.replace(&Maker::Limits, vec![self.limits.resource(&self.facts).into()]);
+        if dirty.limits
+            && let Some(limits) = self.limits.renewed(&self.facts)
+        {
+            self.ledger.replace(&Maker::Limits, vec![limits.into()]);
         }
         self.work_policy_statuses(&dirty);
         self.work.gateways = dirty.gateways.len();
