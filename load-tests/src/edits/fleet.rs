@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 
 use super::ask::Asker;
 use super::manifests;
-use crate::processes::{Place, Process, free_address, wait_for};
+use crate::processes::{Place, Process, free_address};
 use crate::upstream::Upstream;
 
 /// Port of the one listener, at each proxy's own address.
@@ -150,7 +150,6 @@ admin: {{address: '{admin}'}}
     command.arg("server").arg("--config").arg(&settings);
     let log = dir.join("server.log");
     let mut server = Process::start(&mut command, Place { errors: Some(&log), ..Place::default() })?;
-    wait_for(&dir.join("server/addresses.json"), || server.check()).context("the server")?;
     let deadline = Instant::now() + PATIENCE;
     while !super::ask::is_ready(admin) {
         server.check().context("the server")?;
