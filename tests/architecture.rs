@@ -61,6 +61,8 @@ const PURE: &[(&str, &str)] = &[
     ("xds-server/src/ads/acknowledged", "what replicas tell each other is a value that can be added and cut"),
     ("xds-server/src/ads/held", SCOPED),
     ("xds-server/src/ads/view", SCOPED),
+    ("xds-server/src/ads/admission", "bounds and ages are tested in virtual time"),
+    ("xds-server/src/ads/matching", "whom a question is about is a function of it"),
     ("xds-server/src/ads/subscription", "subscriptions are simulated with lost and reordered messages"),
     ("xds-server/src/usage/als/entry", ALS),
     ("xds-server/src/usage/als/running", ALS),

@@ -1,11 +1,12 @@
 //! One table of cases, `tests/cases/*.yaml`, held by every data plane: a stock Envoy and our proxy,
-//! both fed by `weir server`, and a part of it by `weir up`.
+//! both fed by `weir server`, and a part of it by `weir up`, and by Envoy on the other ways that it can be fed.
 
 use std::fs;
 
 use crate::support::plane::Plane;
 use crate::support::runner::run;
 use crate::support::site::repository;
+use crate::support::way::Way;
 
 macro_rules! table {
     ($($plane:ident($value:expr): $($case:ident)*;)*) => {
@@ -23,6 +24,10 @@ table! {
     envoy(Plane::Envoy): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port;
     weir(Plane::Weir): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port last_good;
     up(Plane::Up): hosts weights tls edits typo;
+    envoy_world(Plane::EnvoyBy(Way::World)): hosts tls edits restart;
+    envoy_streams(Plane::EnvoyBy(Way::Streams)): tls limits;
+    envoy_world_streams(Plane::EnvoyBy(Way::WorldStreams)): tls;
+    envoy_on_demand(Plane::EnvoyBy(Way::OnDemand)): hosts tls edits;
 }
 
 #[test]

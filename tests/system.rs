@@ -22,3 +22,4 @@ mod status_report;
 mod support;
 mod usage_out;
 mod usage_reported;
+mod ways;

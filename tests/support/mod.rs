@@ -21,3 +21,4 @@ pub mod site;
 pub mod swarm;
 pub mod tls;
 pub mod wait;
+pub mod way;

@@ -11,6 +11,7 @@ use super::envoy::Envoy;
 use super::process::Process;
 use super::site::{PROXY_ADMIN, SERVER_ADMIN, Site, XDS, weir};
 use super::wait;
+use super::way::Way;
 
 /// Windows of usage are short, so that no test waits long for one.
 const WINDOW: &str = "1s";
@@ -20,10 +21,19 @@ const WINDOW: &str = "1s";
 pub enum Plane {
     /// A stock Envoy, fed by `weir server`.
     Envoy,
+    /// The same, by another way: as `weir server` would feed one with another bootstrap.
+    EnvoyBy(Way),
     /// `weir proxy`, fed by `weir server`.
     Weir,
     /// Both halves in `weir up`.
     Up,
+}
+
+impl Plane {
+    /// Whether Envoy serves the requests.
+    pub fn is_envoy(self) -> bool {
+        matches!(self, Self::Envoy | Self::EnvoyBy(_))
+    }
 }
 
 /// The running processes.
@@ -53,7 +63,7 @@ impl System {
         let mut process = match self.plane {
             Plane::Up => up(site),
             Plane::Weir => authenticated_server(site),
-            Plane::Envoy => server(site),
+            Plane::Envoy | Plane::EnvoyBy(_) => server(site),
         };
         wait::until("the xDS port", || {
             process.assert_alive();
@@ -103,6 +113,7 @@ impl System {
     pub fn start_proxy(&mut self, site: &Site) {
         self.proxy = match self.plane {
             Plane::Envoy => Some(Proxy::Envoy(Envoy::start(site, &envoy_bootstrap(site)))),
+            Plane::EnvoyBy(way) => Some(Proxy::Envoy(Envoy::start(site, &way.take(envoy_bootstrap(site))))),
             Plane::Weir => Some(Proxy::Weir(authenticated_proxy(site))),
             Plane::Up => None,
         };

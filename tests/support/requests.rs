@@ -147,7 +147,7 @@ impl Requests {
     }
 
     fn split(&mut self, step: &Step, send: &Send) {
-        let lots = if self.plane == Plane::Envoy { LOTS } else { 1 };
+        let lots = if self.plane.is_envoy() { LOTS } else { 1 };
         let total = step.split.values().sum::<u64>() * lots;
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         for _ in 0..total {
@@ -164,7 +164,7 @@ impl Requests {
             let (want, got) = (share * lots, counts.remove(name).unwrap_or(0));
             // Five standard deviations of lots drawn at random: one false alarm in a million runs.
             let p = want as f64 / total as f64;
-            let slack = if self.plane == Plane::Envoy { 5.0 * (total as f64 * p * (1.0 - p)).sqrt() } else { 0.0 };
+            let slack = if self.plane.is_envoy() { 5.0 * (total as f64 * p * (1.0 - p)).sqrt() } else { 0.0 };
             assert!(
                 want.abs_diff(got) as f64 <= slack,
                 "{}: of {total} requests {name} got {got}, not {want} (give or take {slack:.0}): {all:?}",

@@ -31,7 +31,7 @@ pub fn run(name: &str, plane: Plane) {
                 &short
             }
         };
-        if step.only.as_deref().is_some_and(|only| (only == "envoy") != (plane == Plane::Envoy)) {
+        if step.only.as_deref().is_some_and(|only| (only == "envoy") != plane.is_envoy()) {
             continue;
         }
         run.at = format!("{name} at {plane:?}, step {}", n + 1);

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tonic::Status;
 use weir_config::bootstrap::Load;
 
 use crate::auth::Principal;
@@ -40,14 +39,6 @@ pub enum Refusal {
 impl Refusal {
     /// Each, for counting.
     pub(crate) const BOUNDS: [&'static str; 3] = ["streams", "streamsPerIdentity", "streamsPerSecond"];
-
-    /// As a client hears it. Those that it can wait for are UNAVAILABLE.
-    pub(crate) fn status(self) -> Status {
-        match self {
-            Self::Streams(_) | Self::Identity(_) => Status::resource_exhausted(self.to_string()),
-            Self::Rate(_) => Status::unavailable(self.to_string()),
-        }
-    }
 
     /// The bound's place in [`Refusal::BOUNDS`].
     pub(crate) fn bound(self) -> usize {

@@ -33,7 +33,7 @@ use crate::scope::Role;
 /// Bytes of a message, roughly: gRPC clients take 4 MiB by default.
 const MAX_MESSAGE: usize = 2 << 20;
 /// Resources that are looked at in one go, while the stream of their proxy waits.
-const STEP: usize = 1000;
+const STEP: usize = 5000;
 /// Messages that wait for the connection.
 const QUEUE: usize = 2;
 

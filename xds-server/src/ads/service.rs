@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use weir_config::model::ResourceType;
 
-use super::admission::Admission;
+use super::admission::{Admission, Refusal};
 use super::registry::Registry;
 use super::store::Store;
 use super::subscription::Mode;
@@ -75,7 +75,7 @@ impl Discovery {
         let client = Client::of(&request)?;
         let ticket = self.admission.enter(&client.principal, Instant::now()).map_err(|refusal| {
             self.metrics.stream_refused(refusal);
-            refusal.status()
+            refused(refusal)
         })?;
         let (outbound, responses) = mpsc::channel(QUEUE);
         let service = self.clone();
@@ -170,6 +170,14 @@ impl Client {
                 Ok(Self { role: role.clone(), principal: identity.principal.clone(), ended: ended.clone(), peer })
             }
         }
+    }
+}
+
+/// A refusal as a client hears it. What it can wait for is UNAVAILABLE.
+fn refused(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::Streams(_) | Refusal::Identity(_) => Status::resource_exhausted(refusal.to_string()),
+        Refusal::Rate(_) => Status::unavailable(refusal.to_string()),
     }
 }
 

@@ -114,6 +114,9 @@ impl Subscriptions {
     /// Takes changes in.
     pub fn changed(&mut self, changes: &[Change], view: &View<'_>, now: Instant) {
         for change in changes.iter().filter(|change| change.concerns(view)) {
+            if change.kind == ResourceType::VirtualHost {
+                self.demand_again(&change.name, view, now);
+            }
             let kind = &mut self.kinds[change.kind as usize];
             if kind.covers(change.kind, view.form(), &change.name) {
                 kind.mark(&change.name, false, now);
@@ -123,6 +126,7 @@ impl Subscriptions {
 
     /// Compares all that is subscribed with what is there: for a stream that missed changes.
     pub fn compare(&mut self, view: &View<'_>, now: Instant) {
+        self.demand_all_again(view, now);
         for kind in ResourceType::ALL {
             let state = &mut self.kinds[*kind as usize];
             let known = state.known();

@@ -6,7 +6,6 @@ use std::time::Instant;
 use weir_config::model::ResourceType;
 
 use super::message::{Excess, MAX_BYTES, MAX_NAME, MAX_NAMES, Request};
-use super::on_demand::{below, serving};
 use super::{Subscriptions, View};
 use crate::ads::encoded::Version;
 use crate::ads::form::Hosts;
@@ -133,24 +132,6 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// The host that a request names, for an Envoy that has no virtual host for it.
-    fn demand(&mut self, name: &str, view: &View<'_>, now: Instant) -> Result<(), Excess> {
-        let host = serving(view, name);
-        self.asked.ask(name, host.map(|host| &host.name))?;
-        let state = &mut self.kinds[ResourceType::VirtualHost as usize];
-        match host {
-            Some(host) => {
-                state.want(&host.name);
-                state.mark(&host.name, true, now);
-                for narrower in below(view, &host.name) {
-                    state.mark(&narrower.name, false, now);
-                }
-            }
-            None => state.mark(&name.into(), true, now),
-        }
-        Ok(())
-    }
-
     /// Whether a VHDS name is a RouteConfiguration's: all of its hosts.
     pub(super) fn is_routes(&self, name: &str, view: &View<'_>) -> bool {
         let kind = ResourceType::RouteConfiguration;
@@ -161,6 +142,9 @@ impl Subscriptions {
 
     pub(super) fn unsubscribe(&mut self, kind: ResourceType, name: &str, view: &View<'_>, now: Instant) {
         let form = view.form();
+        if kind == ResourceType::RouteConfiguration && form.hosts == Hosts::OnDemand {
+            self.leave_hosts(name);
+        }
         let state = &mut self.kinds[kind as usize];
         let affected: Vec<Arc<str>> = if name == WILDCARD {
             state.wildcard = false;
@@ -170,12 +154,13 @@ impl Subscriptions {
             // A client drops many at once: each is looked up, and only a RouteConfiguration's hosts are searched for.
             let hosts = (kind == ResourceType::VirtualHost).then(|| state.hosts_of(name)).into_iter().flatten();
             let affected: Vec<Arc<str>> = hosts.chain([Arc::from(name)]).collect();
-            if form.hosts == Hosts::OnDemand {
+            if kind == ResourceType::VirtualHost && form.hosts == Hosts::OnDemand {
                 // Hosts that came on demand go with their routes.
                 for host in &affected {
                     state.want_no_longer(host);
                     self.asked.settle(host);
                 }
+                self.asked.forget(name);
             }
             affected
         };

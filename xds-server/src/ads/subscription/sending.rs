@@ -66,6 +66,7 @@ impl Subscriptions {
     /// The next response, if one may go out now.
     pub fn poll(&mut self, view: &View<'_>, now: Instant) -> Option<Response> {
         let mut held = false;
+        self.greet(view, now);
         for kind in ResourceType::ALL {
             match self.turn(*kind, view, now, &mut held) {
                 Turn::Send(response) => return Some(response),
