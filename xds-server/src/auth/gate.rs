@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -26,6 +27,9 @@ use super::refusal::{Answer, Refusal};
 const OPAQUE: &str = "not authenticated: the server's log has the reason";
 /// What it hears when the server cannot find out.
 const LATER: &str = "identities cannot be checked now: the server's log has the reason";
+
+/// How long a service may take, after its caller's identity has ended, for what had come before.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// As a layer around all services.
 #[derive(Clone, Debug)]
@@ -79,7 +83,10 @@ where
             };
             let request = admitted.mark(request, &peer);
             let Admitted { caller, held } = admitted;
-            let response = service.call(request).await?;
+            let response = tokio::select! {
+                response = service.call(request) => response?,
+                () = after(caller.ended.clone()) => return Ok(Status::unauthenticated(OPAQUE).into_http()),
+            };
             Ok(response.map(|body| Body::new(Leased::new(body, caller.ended, held, End::Trailers))))
         })
     }
@@ -107,11 +114,19 @@ fn status(refusal: &Refusal) -> Status {
     }
 }
 
+/// When a call ends that has not answered yet: the service has a moment to take what had come, and to say so itself.
+async fn after(ended: CancellationToken) {
+    ended.cancelled().await;
+    tokio::time::sleep(GRACE).await;
+}
+
 /// One direction of a stream, which lasts as long as its caller's identity.
 struct Leased {
     body: Body,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     end: End,
+    /// When the identity ended.
+    since: Option<Instant>,
     over: bool,
     _held: Option<Held>,
 }
@@ -127,7 +142,7 @@ enum End {
 
 impl Leased {
     fn new(body: Body, ended: CancellationToken, held: Option<Held>, end: End) -> Self {
-        Self { body, ended: Box::pin(ended.cancelled_owned()), end, over: false, _held: held }
+        Self { body, ended: Box::pin(ended.cancelled_owned()), end, since: None, over: false, _held: held }
     }
 }
 
@@ -139,20 +154,28 @@ impl http_body::Body for Leased {
         if self.over {
             return Poll::Ready(None);
         }
-        if self.ended.as_mut().poll(cx).is_ready() {
-            self.over = true;
-            // Whoever writes into it learns that nobody reads.
-            self.body = Body::empty();
-            let status = Status::unauthenticated(OPAQUE);
-            return Poll::Ready(Some(match self.end {
-                End::Error => Err(status),
-                End::Trailers => {
-                    let mut trailers = HeaderMap::new();
-                    status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))
-                }
-            }));
+        if self.since.is_none() && self.ended.as_mut().poll(cx).is_ready() {
+            self.since = Some(Instant::now());
         }
-        Pin::new(&mut self.body).poll_frame(cx)
+        let Some(since) = self.since else { return Pin::new(&mut self.body).poll_frame(cx) };
+        // What had come before is the service's; it shall not wait for more.
+        if matches!(self.end, End::Error)
+            && since.elapsed() < GRACE
+            && let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx)
+        {
+            return Poll::Ready(frame);
+        }
+        self.over = true;
+        // Whoever writes into it learns that nobody reads.
+        self.body = Body::empty();
+        let status = Status::unauthenticated(OPAQUE);
+        Poll::Ready(Some(match self.end {
+            End::Error => Err(status),
+            End::Trailers => {
+                let mut trailers = HeaderMap::new();
+                status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))
+            }
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -14,6 +14,8 @@ use weir_config::xds::FEATURE_VHDS;
 
 #[path = "admin_tests.rs"]
 mod admin_tests;
+#[path = "auth_tests.rs"]
+mod auth_tests;
 #[path = "usage_tests.rs"]
 mod usage_tests;
 
