@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Usage(args) => usage::run(&args),
         Command::Crds(args) => crds::run(&args),
-        Command::Bootstrap(kind) => bootstrap::run(&kind),
+        Command::Bootstrap(kind) => bootstrap::run(kind),
         Command::Echo(args) => echo::run(args),
     };
     match outcome {

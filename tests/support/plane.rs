@@ -62,8 +62,8 @@ impl System {
     pub fn start_server(&mut self, site: &Site) {
         let mut process = match self.plane {
             Plane::Up => up(site),
-            Plane::Weir => authenticated_server(site),
-            Plane::Envoy | Plane::EnvoyBy(_) => server(site),
+            Plane::Weir | Plane::Envoy => authenticated_server(site),
+            Plane::EnvoyBy(_) => server(site),
         };
         wait::until("the xDS port", || {
             process.assert_alive();
@@ -216,8 +216,11 @@ fn start_proxy(site: &Site, xds: Value) -> Process {
 /// What `weir bootstrap envoy` prints.
 fn envoy_bootstrap(site: &Site) -> Value {
     let address = |port: u16| format!("{}:{port}", site.ip());
-    let output =
-        weir().args(["bootstrap", "envoy", "--xds", &address(XDS), "--admin", &address(PROXY_ADMIN)]).output().unwrap();
+    let output = weir()
+        .args(["bootstrap", "envoy", "--xds", &address(XDS), "--admin", &address(PROXY_ADMIN), "--state-dir"])
+        .arg(site.path("server-state"))
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

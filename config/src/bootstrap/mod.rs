@@ -13,7 +13,7 @@ mod server;
 mod usage;
 mod value;
 
-pub use envoy::envoy_bootstrap;
+pub use envoy::{EnvoyFiles, EnvoySettings, EnvoyTls, envoy_bootstrap};
 pub use identity::{Authentication, ClientTls, Issuer, ProxyClass, ServerTls, ServiceAccount};
 pub use load::Load;
 pub use proxy::{Node, ProxyBootstrap};

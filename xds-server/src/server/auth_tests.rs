@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
+};
 use serde_json::{Value, json};
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Certificate as Pem, ClientTlsConfig, Identity};
@@ -145,10 +147,8 @@ impl Place {
         .unwrap();
         let here = local(folder.path());
         (bootstrap.state_dir, bootstrap.xds, bootstrap.admin) = (here.state_dir, here.xds, here.admin);
-        bootstrap.xds.tls = Some(ServerTls {
-            certificate_file: file("server.crt", &certificate),
-            key_file: file("server.key", &key),
-        });
+        bootstrap.xds.tls =
+            Some(ServerTls { certificate_file: file("server.crt", &certificate), key_file: file("server.key", &key) });
         bootstrap.authentication.issuers = vec![Issuer {
             issuer: "https://cluster.test".into(),
             keys_file: file("keys.json", &tokens.set("k1").to_string()),
@@ -265,7 +265,16 @@ async fn each_way_in_and_each_attempt_that_must_fail() {
         ("expired", Some(place.token(edge, -1)), "ended at"),
         ("not yet valid", Some(signed(&with("nbf", json!(now() + 300)))), "begins only at"),
         ("without an end", Some(signed(&with("exp", Value::Null))), "cannot be read"),
-        ("altered", Some(format!("{}.{}.{}", parts[0], signed(&with("exp", json!(now() + 9999))).split('.').nth(1).unwrap(), parts[2])), "signature is wrong"),
+        (
+            "altered",
+            Some(format!(
+                "{}.{}.{}",
+                parts[0],
+                signed(&with("exp", json!(now() + 9999))).split('.').nth(1).unwrap(),
+                parts[2]
+            )),
+            "signature is wrong",
+        ),
         ("unsigned", Some(format!("{}.{}.", parts[0], parts[1])), "not signed"),
         ("alg none", Some(format!("{none}.{}.", parts[1])), "cannot be read"),
         ("alg none with a signature", Some(format!("{named_none}.{}.{}", parts[1], parts[2])), "cannot be read"),
@@ -273,7 +282,11 @@ async fn each_way_in_and_each_attempt_that_must_fail() {
         ("the public key as a secret, raw", Some(hmac(place.tokens.pair.der_bytes())), "algorithm"),
         ("another's key under this id", Some(other.sign("k1", &claims(edge, 600))), "signature is wrong"),
         ("an id that is not there", Some(other.sign("k2", &claims(edge, 600))), "no key"),
-        ("another issuer", Some(signed(&with("iss", json!("https://elsewhere.test")))), "no keys of its token's issuer"),
+        (
+            "another issuer",
+            Some(signed(&with("iss", json!("https://elsewhere.test")))),
+            "no keys of its token's issuer",
+        ),
         ("too long", Some(signed(&with("padding", json!("x".repeat(16 << 10))))), "more than any real one"),
         ("no service account's", Some(signed(&with("sub", json!("system:admin")))), "no service account"),
     ];

@@ -121,6 +121,8 @@ async fn serve(
 ) -> anyhow::Result<()> {
     refuse_open(bootstrap)?;
     let store = Store::open(&bootstrap.usage, &bootstrap.state_dir).context("cannot use the usage database")?;
+    // Before the port is open, so that whoever can connect finds what a local proxy proves itself by.
+    let access = Access::new(bootstrap, api.as_ref())?;
     let xds = Bound::bind(&bootstrap.xds.address).await.context("cannot open the xDS port")?;
     let admin = Bound::bind(&bootstrap.admin.address).await.context("cannot open the admin endpoint")?;
     let open = match &bootstrap.admin.metrics_address {
@@ -129,9 +131,8 @@ async fn serve(
     };
     let metrics = open.as_ref().map(|open| open.address().clone());
     let addresses = Addresses { xds: xds.address().clone(), admin: admin.address().clone(), metrics };
-    let access = Access::new(bootstrap, api.as_ref(), &addresses.xds)?;
     tracing::info!(xds = %addresses.xds, admin = %addresses.admin, tls = access.certificate.is_some(), "the server listens");
-    // Whoever started the server may not care. What local proxies prove themselves by is there now.
+    // Whoever started the server may not care.
     let _ = bound.send(addresses);
 
     let stats = Arc::new(Stats::new(bootstrap.usage.prometheus_tenants));
@@ -236,9 +237,9 @@ struct Access {
 }
 
 impl Access {
-    fn new(bootstrap: &ServerBootstrap, api: Option<&ApiServer>, xds: &Address) -> anyhow::Result<Self> {
+    fn new(bootstrap: &ServerBootstrap, api: Option<&ApiServer>) -> anyhow::Result<Self> {
         let own = bootstrap.has_own_issuer();
-        let issuer = own.then(|| OwnIssuer::open(bootstrap, xds, clock()())).transpose()?;
+        let issuer = own.then(|| OwnIssuer::open(bootstrap, clock()())).transpose()?;
         let certificate = match (&bootstrap.xds.tls, &issuer) {
             (Some(tls), _) => Some(Certificate::open(&tls.certificate_file, &tls.key_file)?),
             (None, Some(issuer)) => Some(Certificate::open(&issuer.places().certificate(), &issuer.places().key())?),

@@ -80,12 +80,11 @@ impl Places {
 }
 
 impl OwnIssuer {
-    /// Opens the issuer of a bootstrap, whose xDS port is bound to `address`; makes what is not there, and writes
-    /// the tokens anew.
+    /// Opens the issuer of a bootstrap; makes what is not there, and writes the tokens anew.
     ///
     /// # Errors
     /// Files that cannot be read, used or written; the text names them.
-    pub fn open(bootstrap: &ServerBootstrap, address: &Address, now: Now) -> anyhow::Result<Self> {
+    pub fn open(bootstrap: &ServerBootstrap, now: Now) -> anyhow::Result<Self> {
         let places = Places::new(&bootstrap.state_dir);
         let folder = Folder::open(&places.folder).context("cannot keep the identity of this server")?;
         let audience = &bootstrap.authentication.audience;
@@ -97,7 +96,8 @@ impl OwnIssuer {
         });
         let operators = bootstrap.operators.iter().map(|account| (account.clone(), places.operator_token(account)));
         let accounts = classes.chain(operators).collect();
-        let mut issuer = Self { folder, places, signer, accounts, address: address.clone(), written: now };
+        let mut issuer =
+            Self { folder, places, signer, accounts, address: bootstrap.xds.address.clone(), written: now };
         issuer.renew_certificate(now.wall)?;
         issuer.write_tokens(now)?;
         Ok(issuer)

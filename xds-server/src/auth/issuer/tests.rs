@@ -20,7 +20,9 @@ fn start() -> Now {
 }
 
 fn open(state: &Path, address: &str, now: Now) -> OwnIssuer {
-    OwnIssuer::open(&bootstrap(state), &address.parse().unwrap(), now).unwrap()
+    let mut bootstrap = bootstrap(state);
+    bootstrap.xds.address = address.parse().unwrap();
+    OwnIssuer::open(&bootstrap, now).unwrap()
 }
 
 /// Whose the token in `file` is.
@@ -131,6 +133,6 @@ fn what_cannot_be_used_is_named() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("identity")).unwrap();
     fs::write(dir.path().join("identity/signing.key"), "nonsense").unwrap();
-    let error = OwnIssuer::open(&bootstrap(dir.path()), &"127.0.0.1:1".parse().unwrap(), start()).unwrap_err();
+    let error = OwnIssuer::open(&bootstrap(dir.path()), start()).unwrap_err();
     assert!(format!("{error:#}").contains("identity/signing.key"), "{error:#}");
 }
