@@ -39,6 +39,7 @@ const H1: &str = "parsing and framing are tested over every split of the bytes";
 const CLUSTER: &str = "a simulation of a cluster drives it: what a list or an event does is a function";
 
 const SCOPED: &str = "what a scope holds is compared with a naive oracle after any edits";
+const AUTH: &str = "who is let in is a function of what was sent, of keys and of the time, and fuzzed as such";
 const AUDIT: &str = "what is a gap is decided on plain values";
 
 /// Pure places, and why they are.
@@ -63,6 +64,11 @@ const PURE: &[(&str, &str)] = &[
     ("xds-server/src/ads/view", SCOPED),
     ("xds-server/src/ads/admission", "bounds and ages are tested in virtual time"),
     ("xds-server/src/ads/matching", "whom a question is about is a function of it"),
+    ("xds-server/src/auth/keys", AUTH),
+    ("xds-server/src/auth/life", AUTH),
+    ("xds-server/src/auth/refusal", AUTH),
+    ("xds-server/src/auth/roles", AUTH),
+    ("xds-server/src/auth/token", AUTH),
     ("xds-server/src/ads/subscription", "subscriptions are simulated with lost and reordered messages"),
     ("xds-server/src/usage/als/entry", ALS),
     ("xds-server/src/usage/als/running", ALS),

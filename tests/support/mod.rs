@@ -20,5 +20,6 @@ pub mod service;
 pub mod site;
 pub mod swarm;
 pub mod tls;
+pub mod tokens;
 pub mod wait;
 pub mod way;

@@ -62,8 +62,7 @@ impl System {
     pub fn start_server(&mut self, site: &Site) {
         let mut process = match self.plane {
             Plane::Up => up(site),
-            Plane::Weir | Plane::Envoy => authenticated_server(site),
-            Plane::EnvoyBy(_) => server(site),
+            Plane::Weir | Plane::Envoy | Plane::EnvoyBy(_) => authenticated_server(site),
         };
         wait::until("the xDS port", || {
             process.assert_alive();
