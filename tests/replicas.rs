@@ -162,6 +162,8 @@ fn a_replica_that_is_killed_costs_nothing() {
     for round in 0..4_u16 {
         cluster.kill(round);
         cluster.add(round + 2);
+        // What was connected to the other moves too.
+        cluster.service.cut();
         let backend = ["canary", "shop"][usize::from(round % 2)];
         cluster.edit(backend, usize::from(round) + 1);
         wait::until_ok(&format!("{backend} to answer after replica {round} was killed"), || {
