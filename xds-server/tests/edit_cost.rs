@@ -61,6 +61,7 @@ async fn cost(tenants: usize) -> Cost {
     bootstrap.state_dir = folder.path().join("state");
     bootstrap.xds.address = any.clone();
     bootstrap.admin = Admin::new(any);
+    bootstrap.authentication.anonymous = true;
     let (stop, (bound, addresses)) = (CancellationToken::new(), oneshot::channel());
     let token = stop.clone();
     let server = tokio::spawn(async move { weir_xds_server::server::run(&bootstrap, token, bound).await });

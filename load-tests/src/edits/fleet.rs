@@ -141,6 +141,7 @@ fn server(dir: &Path, xds: SocketAddr, shape: Shape<'_>) -> anyhow::Result<Proce
 stateDir: {state}
 xds: {{address: '{xds}'}}
 admin: {{address: '{admin}'}}
+authentication: {{anonymous: true}}
 ",
         objects = objects(dir).display(),
         state = dir.join("server").display(),
