@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -103,11 +103,8 @@ pub(crate) fn watch(address: SocketAddr, edits: &Receiver<Awaited>) -> anyhow::R
             let Ok(next) = edits.recv() else { return Ok(shown) };
             waiting.push(next);
         }
-        loop {
-            match edits.try_recv() {
-                Ok(next) => waiting.push(next),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok(next) = edits.try_recv() {
+            waiting.push(next);
         }
         let next = Instant::now() + EVERY;
         let mut still = Vec::with_capacity(waiting.len());
