@@ -90,7 +90,7 @@ impl Limits {
 
     fn put(&mut self, plan: String, rate: Option<&RequestRate>) {
         let bucket = rate.map(bucket);
-        let before = match bucket.clone() {
+        let before = match bucket {
             Some(bucket) => self.buckets.insert(plan, bucket),
             None => self.buckets.remove(&plan),
         };

@@ -1,7 +1,5 @@
-//! What an edit costs a whole server, from the rename to the acknowledgement of four proxies, counted by
-//! the allocator: it does not grow with the fleet. One test, because the count is the process's.
+//! A server over a directory of manifests, its proxies, and edits.
 
-use std::alloc::System;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +7,7 @@ use std::time::Duration;
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use stats_alloc::Region;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +15,7 @@ use weir_config::bootstrap::{Address, Admin, ServerBootstrap};
 use weir_config::model::ResourceType;
 use weir_config::xds::FEATURE_VHDS;
 
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+use crate::ALLOCATOR;
 
 /// Tenants of the two fleets.
 const FEW: usize = 100;
@@ -52,7 +49,7 @@ async fn cost(tenants: usize) -> Cost {
     let folder = tempfile::tempdir().unwrap();
     let manifests = folder.path().join("manifests");
     fs::create_dir(&manifests).unwrap();
-    fs::write(manifests.join("platform.yaml"), include_str!("golden/with/platform.yaml")).unwrap();
+    fs::write(manifests.join("platform.yaml"), include_str!("../golden/with/platform.yaml")).unwrap();
     for n in 0..tenants {
         fs::write(file(&manifests, n), tenant(n, "/first")).unwrap();
     }
