@@ -41,6 +41,8 @@ impl Cluster {
         let api = ApiServer::start(&site);
         let manifests = ["platform.yaml", "backends.yaml"]
             .map(|file| fs::read_to_string(repository("tests/cases/base").join(file)).unwrap());
+        // A cluster has it by the chart.
+        api.cluster().apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: weir-system}\n");
         for text in manifests.iter().chain([&route("acme", "shop.acme.test", "shop", 0)]) {
             api.cluster().apply(&text.replace("${IP}", &site.ip().to_string()));
         }
