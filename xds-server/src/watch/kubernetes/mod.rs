@@ -71,4 +71,6 @@ impl KubernetesSource {
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod tests;

@@ -34,6 +34,8 @@ pub(super) struct Watcher {
     index: usize,
     reports: mpsc::Sender<(usize, Report)>,
     backoff: Backoff,
+    /// Of watches that end as soon as they began, though lists work.
+    short: Backoff,
     /// Since when every answer was that the kind does not exist, and how many there were.
     missing: Option<(Instant, u32)>,
     forbidden: u32,
@@ -55,7 +57,8 @@ enum Over {
 
 impl Watcher {
     pub(super) fn new(api: ApiServer, target: Target, index: usize, reports: mpsc::Sender<(usize, Report)>) -> Self {
-        Self { api, target, index, reports, backoff: Backoff::default(), missing: None, forbidden: 0, listed: false }
+        let (backoff, short) = (Backoff::default(), Backoff::default());
+        Self { api, target, index, reports, backoff, short, missing: None, forbidden: 0, listed: false }
     }
 
     /// Runs until nobody takes its reports.
@@ -68,6 +71,7 @@ impl Watcher {
             match self.list().await {
                 Ok((version, items, mut since)) => {
                     (self.listed, self.missing, self.forbidden) = (true, None, 0);
+                    self.backoff.reset();
                     if let Err(ended) = self.tell(Report::Listed(items, since.clone())).await {
                         return ended;
                     }
@@ -91,12 +95,13 @@ impl Watcher {
             let over = self.watch(version, since).await?;
             if begun.elapsed() > WORKED {
                 self.backoff.reset();
+                self.short.reset();
             }
             match over {
                 Over::Closed if begun.elapsed() > WORKED => {}
-                Over::Closed => self.pause(None).await,
+                Over::Closed => tokio::time::sleep(self.short.next(rand::random(), None)).await,
                 Over::Relist => {
-                    self.pause(None).await;
+                    tokio::time::sleep(self.short.next(rand::random(), None)).await;
                     return Ok(());
                 }
                 Over::Failed(failure) => {
@@ -104,6 +109,7 @@ impl Watcher {
                     let goes_on = matches!(failure.cause(), Cause::Unreachable | Cause::Slow | Cause::Busy);
                     self.failed(failure).await?;
                     if !goes_on {
+                        tokio::time::sleep(self.short.next(rand::random(), None)).await;
                         return Ok(());
                     }
                 }
@@ -195,6 +201,7 @@ impl Watcher {
                 Ok(Told::Unknown) => continue,
             };
             self.backoff.reset();
+            self.short.reset();
             let (Report::Changed(Item { version, .. }) | Report::Gone(_, version) | Report::Bookmark(version)) =
                 &report
             else {
@@ -236,13 +243,8 @@ impl Watcher {
                 self.tell(Report::Failing(failure)).await?;
             }
         }
-        self.pause(asked).await;
+        tokio::time::sleep(self.backoff.next(rand::random(), asked)).await;
         Ok(())
-    }
-
-    async fn pause(&mut self, asked: Option<Duration>) {
-        let wait = self.backoff.next(rand::random(), asked);
-        tokio::time::sleep(wait).await;
     }
 
     async fn tell(&self, report: Report) -> Result<(), Ended> {
