@@ -9,11 +9,13 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use weir_config::kinds::Kind;
 use weir_config::model::ResourceType;
 
-use crate::ads::admission::Refusal;
 pub(crate) use usage::UsageMetrics;
 
 /// Upper bounds of the histograms of times, in seconds.
 const BUCKETS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// Bounds because of which a stream may be refused, as the settings of `load` name them.
+pub(crate) const STREAM_BOUNDS: [&str; 3] = ["streams", "streamsPerIdentity", "streamsPerSecond"];
 
 /// Handles of every metric.
 pub struct Metrics {
@@ -69,7 +71,7 @@ impl Metrics {
                 responses: by_type("weir_xds_responses_total"),
                 refused: by_type("weir_xds_refusals_total"),
                 streams: gauge!("weir_xds_streams"),
-                streams_refused: Refusal::BOUNDS
+                streams_refused: STREAM_BOUNDS
                     .iter()
                     .map(|bound| counter!("weir_xds_streams_refused_total", "bound" => *bound))
                     .collect(),
@@ -97,9 +99,10 @@ impl Metrics {
         self.streams.decrement(1.0);
     }
 
-    /// A stream was not let in.
-    pub(crate) fn stream_refused(&self, refusal: Refusal) {
-        self.streams_refused[refusal.bound()].increment(1);
+    /// A stream was not let in, because of one of [`STREAM_BOUNDS`].
+    pub(crate) fn stream_refused(&self, bound: &str) {
+        let of = STREAM_BOUNDS.iter().zip(&self.streams_refused).find(|(name, _)| **name == bound);
+        of.into_iter().for_each(|(_, counter)| counter.increment(1));
     }
 
     /// A stream ended because of its age.

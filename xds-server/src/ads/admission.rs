@@ -37,15 +37,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Each, for counting.
-    pub(crate) const BOUNDS: [&'static str; 3] = ["streams", "streamsPerIdentity", "streamsPerSecond"];
-
-    /// The bound's place in [`Refusal::BOUNDS`].
-    pub(crate) fn bound(self) -> usize {
+    /// The bound, as the settings of `load` name it.
+    pub fn bound(self) -> &'static str {
         match self {
-            Self::Streams(_) => 0,
-            Self::Identity(_) => 1,
-            Self::Rate(_) => 2,
+            Self::Streams(_) => "streams",
+            Self::Identity(_) => "streamsPerIdentity",
+            Self::Rate(_) => "streamsPerSecond",
         }
     }
 }
@@ -190,6 +187,14 @@ mod tests {
         assert_eq!(enter(now), Err(Refusal::Rate(10)));
         let later = now + Duration::from_secs(60);
         assert_eq!((0..20).filter(|_| enter(later).is_ok()).count(), 10, "the burst is as large as the rate");
+    }
+
+    #[test]
+    fn every_refusal_is_counted_and_names_its_setting() {
+        for refusal in [Refusal::Streams(1), Refusal::Identity(1), Refusal::Rate(1)] {
+            assert!(crate::metrics::STREAM_BOUNDS.contains(&refusal.bound()));
+            assert!(refusal.to_string().contains(&format!("(load.{})", refusal.bound())), "{refusal}");
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Discovery {
     ) -> Result<tonic::Response<Responses<V::Response>>, Status> {
         let client = Client::of(&request)?;
         let ticket = self.admission.enter(&client.principal, Instant::now()).map_err(|refusal| {
-            self.metrics.stream_refused(refusal);
+            self.metrics.stream_refused(refusal.bound());
             refused(refusal)
         })?;
         let (outbound, responses) = mpsc::channel(QUEUE);

@@ -178,7 +178,7 @@ fn a_refused_version_does_not_come_again_with_its_neighbours() {
 
     stream.publish(vec![cluster("b", b"2")], &[]);
     let response = stream.expect(Cluster, &["a", "b"], &[]);
-    assert_eq!(response.items.iter().map(|item| item_body(item)).collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(response.items.iter().map(item_body).collect::<Vec<_>>(), ["1", "2"]);
     let rejections = &stream.state.report()[0].rejections;
     assert_eq!(rejections.iter().map(|rejection| &*rejection.name).collect::<Vec<_>>(), ["a", "fresh"]);
     stream.publish(vec![cluster("a", b"3")], &[]);
