@@ -60,6 +60,9 @@ pub(crate) struct Envoy {
     /// Directory for the files beside the bootstrap; by default `envoy` in --state-dir, or `weir-envoy` here
     #[arg(long, value_name = "D")]
     files: Option<PathBuf>,
+    /// Fetch virtual hosts when a request first names them, instead of all at once (docs/xds.md)
+    #[arg(long)]
+    on_demand: bool,
 }
 
 pub(crate) fn run(kind: Kind) -> anyhow::Result<ExitCode> {
@@ -110,6 +113,7 @@ fn settings(args: Envoy) -> anyhow::Result<EnvoySettings> {
         tls: tls.transpose()?,
         token: token.map(absolute).transpose()?,
         files: absolute(files)?,
+        on_demand: args.on_demand,
     })
 }
 

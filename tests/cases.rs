@@ -25,7 +25,7 @@ table! {
     weir(Plane::Weir): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port last_good;
     up(Plane::Up): hosts weights tls edits typo;
     envoy_world(Plane::EnvoyBy(Way::World)): hosts tls edits;
-    envoy_streams(Plane::EnvoyBy(Way::Streams)): tls limits;
+    envoy_streams(Plane::EnvoyBy(Way::Streams)): tls;
     envoy_world_streams(Plane::EnvoyBy(Way::WorldStreams)): tls;
     envoy_on_demand(Plane::EnvoyBy(Way::OnDemand)): hosts tls edits;
 }

@@ -111,8 +111,11 @@ impl System {
     /// Starts the data plane, where it is a process of its own.
     pub fn start_proxy(&mut self, site: &Site) {
         self.proxy = match self.plane {
-            Plane::Envoy => Some(Proxy::Envoy(Envoy::start(site, &envoy_bootstrap(site)))),
-            Plane::EnvoyBy(way) => Some(Proxy::Envoy(Envoy::start(site, &way.take(envoy_bootstrap(site))))),
+            Plane::Envoy => Some(Proxy::Envoy(Envoy::start(site, &envoy_bootstrap(site, &[])))),
+            Plane::EnvoyBy(way) => {
+                let bootstrap = way.take(envoy_bootstrap(site, way.options()));
+                Some(Proxy::Envoy(Envoy::start(site, &bootstrap)))
+            }
             Plane::Weir => Some(Proxy::Weir(authenticated_proxy(site))),
             Plane::Up => None,
         };
@@ -213,11 +216,12 @@ fn start_proxy(site: &Site, xds: Value) -> Process {
 }
 
 /// What `weir bootstrap envoy` prints.
-fn envoy_bootstrap(site: &Site) -> Value {
+fn envoy_bootstrap(site: &Site, options: &[&str]) -> Value {
     let address = |port: u16| format!("{}:{port}", site.ip());
     let output = weir()
         .args(["bootstrap", "envoy", "--xds", &address(XDS), "--admin", &address(PROXY_ADMIN), "--state-dir"])
         .arg(site.path("server-state"))
+        .args(options)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

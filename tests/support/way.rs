@@ -16,25 +16,29 @@ pub enum Way {
 }
 
 impl Way {
-    /// A bootstrap changed to go this way.
+    /// What `weir bootstrap envoy` is asked for.
+    pub fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::OnDemand => &["--on-demand"],
+            Self::World | Self::Streams | Self::WorldStreams => &[],
+        }
+    }
+
+    /// Its bootstrap, changed to go this way.
     pub fn take(self, mut bootstrap: Value) -> Value {
         match self {
             Self::World => bootstrap["dynamic_resources"]["ads_config"]["api_type"] = "GRPC".into(),
             Self::Streams => separate(&mut bootstrap, "DELTA_GRPC"),
             Self::WorldStreams => separate(&mut bootstrap, "GRPC"),
-            Self::OnDemand => feature(&mut bootstrap, "weir.dev/vhds-on-demand"),
+            Self::OnDemand => {}
         }
         bootstrap
     }
 }
 
-fn feature(bootstrap: &mut Value, name: &str) {
-    bootstrap["node"]["client_features"].as_array_mut().unwrap().push(name.into());
-}
-
 /// The same server, with no stream of all types.
 fn separate(bootstrap: &mut Value, api_type: &str) {
-    feature(bootstrap, "weir.dev/separate-streams");
+    bootstrap["node"]["client_features"].as_array_mut().unwrap().push("weir.dev/separate-streams".into());
     let ads = bootstrap["dynamic_resources"].as_object_mut().unwrap().remove("ads_config").unwrap();
     let mut stream = ads.clone();
     stream["api_type"] = api_type.into();

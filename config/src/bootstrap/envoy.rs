@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::value::{Address, Target};
-use crate::xds::{FEATURE_USAGE_ALS, SERVER_CLUSTER as SERVER};
+use crate::xds::{FEATURE_USAGE_ALS, FEATURE_VHDS_ON_DEMAND, SERVER_CLUSTER as SERVER};
 
 /// An Envoy, and how it reaches the server.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct EnvoySettings {
     pub token: Option<PathBuf>,
     /// Directory in which the [`EnvoyFiles`] will be. An absolute path.
     pub files: PathBuf,
+    /// Whether virtual hosts come when a request first names them, instead of all at once.
+    pub on_demand: bool,
 }
 
 /// TLS of an [`EnvoySettings`]. Every file may rotate. Absolute paths.
@@ -55,9 +57,11 @@ pub struct EnvoyFiles {
 /// service, whose settings come from the server, is authenticated like ADS.
 pub fn envoy_bootstrap(settings: &EnvoySettings) -> EnvoyFiles {
     let ads = || json!({"ads": {}, "resource_api_version": "V3"});
+    // Exchanges are reported to the server, which meters them.
+    let features: Vec<_> =
+        [FEATURE_USAGE_ALS].into_iter().chain(settings.on_demand.then_some(FEATURE_VHDS_ON_DEMAND)).collect();
     let bootstrap = json!({
-        // Exchanges are reported to the server, which meters them.
-        "node": {"id": settings.node, "cluster": settings.cluster, "client_features": [FEATURE_USAGE_ALS]},
+        "node": {"id": settings.node, "cluster": settings.cluster, "client_features": features},
         "admin": {"address": address(settings.admin)},
         "dynamic_resources": {
             "ads_config": {
@@ -220,6 +224,7 @@ mod tests {
             tls: None,
             token: None,
             files: "/etc/envoy/weir".into(),
+            on_demand: false,
         }
     }
 
@@ -241,6 +246,17 @@ mod tests {
         let endpoint = "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
         assert_eq!(files.bootstrap.pointer(endpoint).unwrap()["socket_address"]["port_value"], 18000);
         check(&envoy_bootstrap(&settings("unix:/run/weir/xds.sock")));
+    }
+
+    #[test]
+    fn an_envoy_says_that_it_fetches_hosts_on_demand() {
+        let features = |on_demand| {
+            let files = envoy_bootstrap(&EnvoySettings { on_demand, ..settings("127.0.0.1:18000") });
+            check(&files);
+            files.bootstrap["node"]["client_features"].clone()
+        };
+        assert_eq!(features(false), json!(["weir.dev/usage-als"]));
+        assert_eq!(features(true), json!(["weir.dev/usage-als", "weir.dev/vhds-on-demand"]));
     }
 
     #[test]
