@@ -135,7 +135,7 @@ fn account_of_uri(uri: &str) -> Option<ServiceAccount> {
 
 fn parse<'a>(der: &'a [u8]) -> Result<X509Certificate<'a>, Refusal> {
     match X509Certificate::from_der(der) {
-        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        Ok(([], certificate)) => Ok(certificate),
         _ => Err(Refusal::Certificate("it is no X.509 certificate".into())),
     }
 }

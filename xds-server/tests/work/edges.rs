@@ -46,7 +46,7 @@ impl Fleet {
         let delta = self.world.apply(&applied(&objects(manifests)));
         self.store.publish(&delta);
         let resources = self.store.read();
-        let changes = resources.since(before).unwrap().iter().map(|changes| changes.len()).sum();
+        let changes = resources.since(before).into_iter().flatten().map(|changes| changes.len()).sum();
         (names(&delta), changes, resources.scope_work() - cost)
     }
 }
