@@ -21,6 +21,7 @@ const ROTATIONS: usize = 4;
 const PLATFORM: &str = r#"apiVersion: weir.dev/v1alpha1
 kind: Plan
 metadata: {name: pro}
+spec: {requests: {perSecond: 10000}}
 ---
 apiVersion: weir.dev/v1alpha1
 kind: Tenant

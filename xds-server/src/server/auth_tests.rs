@@ -260,7 +260,7 @@ async fn each_way_in_and_each_attempt_that_must_fail() {
         ("no scheme", Some(right.clone()), "not one `Bearer"),
         ("an empty token", Some("Bearer ".into()), "cannot be read"),
         ("noise", Some("Bearer noise".into()), "cannot be read"),
-        ("for others", Some(signed(&with("aud", json!(["kubernetes"])))), "meant for \\\"kubernetes\\\""),
+        ("for others", Some(signed(&with("aud", json!(["kubernetes"])))), "meant for \"kubernetes\""),
         ("for nobody", Some(signed(&with("aud", json!([])))), "meant for"),
         ("expired", Some(place.token(edge, -1)), "ended at"),
         ("not yet valid", Some(signed(&with("nbf", json!(now() + 300)))), "begins only at"),
