@@ -208,15 +208,20 @@ impl Door {
         let mut look = tokio::time::Instant::now() + LOOK;
         loop {
             tokio::select! { _ = tick.tick() => {} () = stop.cancelled() => return }
-            for due in self.proofs().tend((self.clock)()) {
-                tokio::spawn(Arc::clone(&self).ask_again(due));
-            }
+            self.tend();
             if tokio::time::Instant::now() >= look {
                 look = tokio::time::Instant::now() + LOOK;
                 let door = Arc::clone(&self);
                 // A disk that hangs shall not hang the port.
                 let _ = tokio::task::spawn_blocking(move || door.reread()).await;
             }
+        }
+    }
+
+    /// Ends what is over, and has asked about what is due.
+    fn tend(self: &Arc<Self>) {
+        for due in self.proofs().tend((self.clock)()) {
+            tokio::spawn(Arc::clone(self).ask_again(due));
         }
     }
 
@@ -349,3 +354,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     }
     Ok(Some(token.trim()))
 }
+
+#[cfg(test)]
+#[path = "door_tests.rs"]
+mod tests;
