@@ -70,6 +70,8 @@ pub struct Admitted {
     pub caller: Caller,
     /// Says that the credential is in use.
     pub(super) held: Option<Held>,
+    /// Whether that is the connection's certificate.
+    pub(super) by_certificate: bool,
 }
 
 impl Door {
@@ -124,15 +126,21 @@ impl Door {
             return Ok(Admitted::anyone());
         }
         // Where a token is sent it alone says who it is, whatever certificate the connection has.
-        let held = match (bearer(headers)?, &peer.certificates) {
-            (Some(token), _) => self.token(token).await?,
-            (None, Some(chain)) if self.authorities.is_some() => self.certificate(chain)?,
+        let (held, by_certificate) = match (bearer(headers)?, &peer.certificates) {
+            (Some(token), _) => (self.token(token).await?, false),
+            (None, Some(chain)) if self.authorities.is_some() => {
+                let outcome = self.certificate(chain);
+                if outcome.is_err() {
+                    peer.note_spent();
+                }
+                (outcome?, true)
+            }
             (None, _) => return Err(Refusal::NoCredential),
         };
         let principal = &held.identity.principal;
         let role = self.roles.of(principal).ok_or_else(|| Refusal::NoRole(principal.clone()))?;
         let caller = Caller { identity: Arc::clone(&held.identity), role, ended: held.ended.clone() };
-        Ok(Admitted { caller, held: Some(held) })
+        Ok(Admitted { caller, held: Some(held), by_certificate })
     }
 
     async fn token(&self, text: &str) -> Result<Held, Refusal> {
@@ -336,7 +344,7 @@ impl Admitted {
     fn anyone() -> Self {
         let identity = Arc::new(Identity { principal: Principal::Anonymous, expires: None });
         let caller = Caller { identity, role: crate::scope::Role::Anyone, ended: CancellationToken::new() };
-        Self { caller, held: None }
+        Self { caller, held: None, by_certificate: false }
     }
 }
 

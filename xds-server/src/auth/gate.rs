@@ -82,12 +82,16 @@ where
                 Err(refusal) => return Ok(status(&refusal).into_http()),
             };
             let request = admitted.mark(request, &peer);
-            let Admitted { caller, held } = admitted;
+            let Admitted { caller, held, by_certificate } = admitted;
+            let certified = by_certificate.then_some(peer);
             let response = tokio::select! {
                 response = service.call(request) => response?,
-                () = after(caller.ended.clone()) => return Ok(Status::unauthenticated(OPAQUE).into_http()),
+                () = after(caller.ended.clone()) => {
+                    certified.iter().for_each(Peer::note_spent);
+                    return Ok(Status::unauthenticated(OPAQUE).into_http());
+                }
             };
-            Ok(response.map(|body| Body::new(Leased::new(body, caller.ended, held, End::Trailers))))
+            Ok(response.map(|body| Body::new(Leased::new(body, caller.ended, held, End::Trailers(certified)))))
         })
     }
 }
@@ -132,10 +136,10 @@ struct Leased {
 }
 
 /// How it ends when the identity does.
-#[derive(Clone, Copy)]
 enum End {
-    /// Towards the caller: with the status of a response.
-    Trailers,
+    /// Towards the caller: with the status of a response. The connection ends too, where it is this one's
+    /// certificate that did.
+    Trailers(Option<Peer>),
     /// Towards the service: as a stream that broke.
     Error,
 }
@@ -169,9 +173,10 @@ impl http_body::Body for Leased {
         // Whoever writes into it learns that nobody reads.
         self.body = Body::empty();
         let status = Status::unauthenticated(OPAQUE);
-        Poll::Ready(Some(match self.end {
+        Poll::Ready(Some(match &self.end {
             End::Error => Err(status),
-            End::Trailers => {
+            End::Trailers(certified) => {
+                certified.iter().for_each(Peer::note_spent);
                 let mut trailers = HeaderMap::new();
                 status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))
             }

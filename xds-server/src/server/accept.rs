@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::listen::Socket;
@@ -26,6 +26,8 @@ const HANDSHAKES: usize = 256;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a connection may stay of which no request was let in.
 const STRANGER: Duration = Duration::from_secs(60);
+/// How long a connection stays whose certificate proves nothing any more: for the last words.
+const SPENT: Duration = Duration::from_secs(1);
 /// Connections that wait for the gRPC server to take them.
 const QUEUE: usize = 64;
 /// After an error of the system, such as too many open files, this passes before the next try.
@@ -41,6 +43,9 @@ pub(super) struct Connection {
     peer: Peer,
     /// When it ends, if no request is let in before.
     stranger: Pin<Box<Sleep>>,
+    spent: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// When it ends, since its certificate proves nothing any more.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 /// Accepts connections of `socket` until `stop`.
@@ -112,7 +117,16 @@ pub(super) enum Accepted {
 
 impl Connection {
     fn new(transport: Box<dyn Transport>, peer: Peer) -> Self {
-        Self { transport, peer, stranger: Box::pin(tokio::time::sleep(STRANGER)) }
+        let spent = Box::pin(peer.spent());
+        Self { transport, peer, stranger: Box::pin(tokio::time::sleep(STRANGER)), spent, end: None }
+    }
+
+    /// Whether its certificate has proven nothing for a moment.
+    fn is_spent(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.end.is_none() && self.spent.as_mut().poll(cx).is_ready() {
+            self.end = Some(Box::pin(tokio::time::sleep(SPENT)));
+        }
+        self.end.as_mut().is_some_and(|end| end.as_mut().poll(cx).is_ready())
     }
 
     /// Whether it has been here for long without a request that was let in.
@@ -133,6 +147,10 @@ impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.is_stranger(cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if self.is_spent(cx) {
+            // As if the other end had closed it.
+            return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.transport).poll_read(cx, buffer)
     }
