@@ -306,6 +306,7 @@ fn two_controllers_of_one_route_come_to_rest_with_both_their_entries() {
             let mut wrote = 0;
             while !done.load(Ordering::Relaxed) || wrote == 0 {
                 wrote += usize::from(write_as_another(cluster, wrote).is_ok());
+                std::thread::sleep(Duration::from_millis(20));
             }
         });
         for round in 0..20 {

@@ -20,6 +20,8 @@ const RATE: f64 = 50.0;
 const BURST: f64 = 50.0;
 /// The longest wait after failures, and for an object that another keeps changing.
 const LONGEST: Duration = Duration::from_secs(300);
+/// The longest that an object rests which somebody else writes too.
+const CROWDED: Duration = Duration::from_secs(4);
 /// A write that is so long ago says nothing of a fight.
 const FORGET: Duration = Duration::from_secs(600);
 
@@ -32,6 +34,8 @@ pub(super) enum Outcome {
     Wrote(Digest),
     /// It is to be tried again, not before this.
     Again(Duration),
+    /// Somebody else wrote in between: it is to be tried again, soon enough that the last word is Weir's.
+    Conflict,
 }
 
 #[derive(Debug)]
@@ -125,9 +129,12 @@ impl Queue {
                 self.written.insert(key.clone(), Written { at: now, what, repeats });
             }
             Outcome::Again(wait) => {
-                let failures = self.failures.entry(key.clone()).or_default();
-                *failures = failures.saturating_add(1);
-                let wait = wait.max(PACE * 2u32.saturating_pow((*failures - 1).min(9))).min(LONGEST);
+                let wait = wait.max(self.failed(&key)).min(LONGEST);
+                self.put(key, now + wait);
+                return false;
+            }
+            Outcome::Conflict => {
+                let wait = self.failed(&key).min(CROWDED);
                 self.put(key, now + wait);
                 return false;
             }
@@ -137,6 +144,13 @@ impl Queue {
         }
         self.written.retain(|_, written| now < written.at + FORGET);
         fight
+    }
+
+    /// Notes a failure, and says how long the object rests after so many.
+    fn failed(&mut self, key: &ObjectKey) -> Duration {
+        let failures = self.failures.entry(key.clone()).or_default();
+        *failures = failures.saturating_add(1);
+        PACE * 2u32.saturating_pow((*failures - 1).min(9))
     }
 
     /// Objects that wait or are being looked at.
@@ -230,6 +244,22 @@ mod tests {
         }
         assert!(writes < 12, "{writes} in ten minutes");
         assert_eq!(told, 1);
+    }
+
+    #[test]
+    fn one_that_somebody_else_writes_too_never_rests_for_long() {
+        let mut now = Instant::now();
+        let mut queue = Queue::new(now);
+        queue.add(key("a"), now);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            let due = queue.deadline(now).unwrap();
+            waits.push((due - now).as_secs());
+            now = due;
+            let next = queue.next(now).unwrap();
+            queue.done(next, Outcome::Conflict, now);
+        }
+        assert_eq!(waits, [0, 1, 2, 4, 4, 4, 4, 4]);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Writer {
                     self.state.news().seen(&[], [key]);
                     (Outcome::Fine, None)
                 }
-                Cause::Conflict => (Outcome::Again(SOON), None),
+                Cause::Conflict => (Outcome::Conflict, None),
                 Cause::Forbidden | Cause::Unauthenticated | Cause::Invalid => {
                     (Outcome::Again(FORBIDDEN), Some(failure))
                 }
