@@ -163,7 +163,7 @@ fn what_is_made_to_be_expensive_is_refused_soon() {
         let read = documents(&text);
         let objects = read.iter().filter(|document| matches!(document.content, Content::Object(_))).count();
         assert_eq!(objects, 0, "{name}");
-        assert!(begun.elapsed() < Duration::from_secs(10), "{name}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(60), "{name}: {:?}", begun.elapsed());
         eprintln!("{name}: {:?}, {} documents", begun.elapsed(), read.len());
     }
 }
