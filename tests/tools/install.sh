@@ -69,14 +69,13 @@ litek8s() {
   # What cargo installed, it wrote down.
   if [ -x "$litek8s_dir/bin/litek8s" ] && grep -qs "\"litek8s $litek8s_version " "$litek8s_dir/.crates.toml"; then return; fi
   echo "install: litek8s $litek8s_version"
-  local room
-  room="$(mktemp -d)"
-  # shellcheck disable=SC2064 # the directory of now is meant
-  trap "rm -rf '$room'" RETURN
+  # A place of its own, known: what a build that was cut off has left goes with the next one.
+  local room="$PWD/$litek8s_dir/build"
   CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
     CARGO_PROFILE_RELEASE_DEBUG=false CARGO_TARGET_DIR="$room" \
     cargo install --locked --quiet --version "$litek8s_version" --root "$litek8s_dir" litek8s \
     || fail "litek8s $litek8s_version could not be built: is crates.io there?"
+  rm -rf "$room"
 }
 
 # The chart is linted, rendered and installed by helm; what it renders is applied by kubectl.
