@@ -136,20 +136,6 @@ impl FromStr for ServiceAccount {
     }
 }
 
-impl TryFrom<String> for ServiceAccount {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<ServiceAccount> for String {
-    fn from(account: ServiceAccount) -> String {
-        account.to_string()
-    }
-}
-
 impl fmt::Display for ServiceAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)

@@ -9,7 +9,28 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::identity::ClientTls;
+use super::identity::{ClientTls, ServiceAccount};
+
+/// Settings that are written as text: serde reads and shows them by `FromStr` and `Display`.
+macro_rules! text_values {
+    ($($value:ty),*) => {$(
+        impl TryFrom<String> for $value {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+
+        impl From<$value> for String {
+            fn from(value: $value) -> String {
+                value.to_string()
+            }
+        }
+    )*};
+}
+
+text_values!(Address, Target, Period, ServiceAccount);
 
 /// Where to listen or connect: `127.0.0.1:18000`, `[::1]:18000`, or `unix:/run/weir/xds.sock`.
 /// Where one listens, port 0 lets the system choose; the port chosen is reported.
@@ -49,20 +70,6 @@ impl FromStr for Address {
             )
         })?;
         Ok(Address::Tcp(address))
-    }
-}
-
-impl TryFrom<String> for Address {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Address> for String {
-    fn from(address: Address) -> String {
-        address.to_string()
     }
 }
 
@@ -114,20 +121,6 @@ impl FromStr for Period {
     }
 }
 
-impl TryFrom<String> for Period {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Period> for String {
-    fn from(period: Period) -> String {
-        period.to_string()
-    }
-}
-
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.as_secs(), self.0.subsec_millis()) {
@@ -169,20 +162,6 @@ impl FromStr for Target {
             Some((host, port)) if is_name(host) && port > 0 => Ok(Self::Name(host.to_owned(), port)),
             _ => Err(problem.replace(" (names are not resolved)", ", or NAME:PORT")),
         }
-    }
-}
-
-impl TryFrom<String> for Target {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Target> for String {
-    fn from(target: Target) -> String {
-        target.to_string()
     }
 }
 

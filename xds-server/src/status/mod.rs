@@ -11,8 +11,7 @@ pub mod serving;
 
 use serde::{Deserialize, Serialize};
 use weir_config::kinds::gateway::ParentReference;
-use weir_config::kinds::plan::PlanSpec;
-pub use weir_config::kinds::tenant::{LostHostname, MonthUsage};
+pub use weir_config::kinds::tenant::{LostHostname, MonthUsage, TenantStatus};
 
 pub use crate::seen::ROUTE_PROGRAMMED;
 
@@ -128,27 +127,6 @@ pub struct ParentStatus {
     /// people who ask Weir are told, and nothing is written to the route.
     #[serde(skip)]
     pub claimed: bool,
-}
-
-/// What a Tenant has.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TenantStatus {
-    /// Its namespaces.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub namespaces: Vec<String>,
-    /// Names (its `hostnames`) that it owns.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hostnames: Vec<String>,
-    /// Names that another tenant owns.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lost_hostnames: Vec<LostHostname>,
-    /// The limits that are enforced: its Plan's, and its own over them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<PlanSpec>,
-    /// What it used in this month.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<MonthUsage>,
 }
 
 /// Who uses a Plan.

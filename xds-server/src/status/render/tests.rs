@@ -168,6 +168,7 @@ fn tenants_and_plans_say_what_they_have() {
         lost_hostnames: vec![super::super::LostHostname { hostname: "b.example".into(), owner: "other".into() }],
         usage: Some(usage),
         limits: None,
+        ..TenantStatus::default()
     };
     let status = ObjectStatus { tenant: Some(tenant), ..ObjectStatus::default() };
     let expected = json!({
