@@ -21,6 +21,7 @@ mod replicas;
 mod status;
 mod status_report;
 mod support;
+mod token_review;
 mod usage_out;
 mod usage_reported;
 mod ways;

@@ -17,6 +17,22 @@ const BUCKETS: &[f64] = &[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.
 /// Bounds because of which a stream may be refused, as the settings of `load` name them.
 pub(crate) const STREAM_BOUNDS: [&str; 3] = ["streams", "streamsPerIdentity", "streamsPerSecond"];
 
+/// Why a caller of the xDS port may be refused (docs/authentication.md).
+pub(crate) const CALLER_REFUSALS: [&str; 12] = [
+    "none",
+    "malformed",
+    "unknown_key",
+    "signature",
+    "audience",
+    "expired",
+    "not_yet_valid",
+    "not_vouched",
+    "certificate",
+    "revoked",
+    "no_role",
+    "unavailable",
+];
+
 /// Handles of every metric.
 pub struct Metrics {
     handle: PrometheusHandle,
@@ -29,6 +45,7 @@ pub struct Metrics {
     streams: Gauge,
     streams_refused: Vec<Counter>,
     streams_aged: Counter,
+    callers_refused: Vec<Counter>,
     findings: Gauge,
     access_logs: Gauge,
     access_log_entries: Counter,
@@ -76,6 +93,10 @@ impl Metrics {
                     .map(|bound| counter!("weir_xds_streams_refused_total", "bound" => *bound))
                     .collect(),
                 streams_aged: counter!("weir_xds_streams_aged_total"),
+                callers_refused: CALLER_REFUSALS
+                    .iter()
+                    .map(|why| counter!("weir_xds_callers_refused_total", "reason" => *why))
+                    .collect(),
                 findings: gauge!("weir_findings"),
                 access_logs: gauge!("weir_access_log_streams"),
                 access_log_entries: counter!("weir_access_log_entries_total"),
@@ -102,6 +123,12 @@ impl Metrics {
     /// A stream was not let in, because of one of [`STREAM_BOUNDS`].
     pub(crate) fn stream_refused(&self, bound: &str) {
         let of = STREAM_BOUNDS.iter().zip(&self.streams_refused).find(|(name, _)| **name == bound);
+        of.into_iter().for_each(|(_, counter)| counter.increment(1));
+    }
+
+    /// A caller was not let in, for one of [`CALLER_REFUSALS`].
+    pub(crate) fn caller_refused(&self, why: &str) {
+        let of = CALLER_REFUSALS.iter().zip(&self.callers_refused).find(|(name, _)| **name == why);
         of.into_iter().for_each(|(_, counter)| counter.increment(1));
     }
 

@@ -25,6 +25,7 @@ use super::reports::Reports;
 use super::review::{Reviewer, Verdict};
 use super::roles::Roles;
 use super::token::{MAX_TOKEN, Token};
+use crate::metrics::Metrics;
 
 /// Questions to the API server that may be open at one time.
 const QUESTIONS: usize = 32;
@@ -51,6 +52,7 @@ pub struct Door {
     authorities: Option<Authorities>,
     proofs: Mutex<Proofs>,
     reports: Reports,
+    metrics: Arc<Metrics>,
     questions: Semaphore,
     clock: Clock,
 }
@@ -76,7 +78,7 @@ pub struct Admitted {
 
 impl Door {
     /// The door that a bootstrap asks for. `own` is this server's own issuer, where it has one; `reviewer` asks
-    /// the API server, where it is asked.
+    /// the API server, where it is asked; who is refused is counted in `metrics`.
     ///
     /// # Errors
     /// A file of keys or authorities that cannot be read.
@@ -84,6 +86,7 @@ impl Door {
         bootstrap: &ServerBootstrap,
         own: Option<&OwnIssuer>,
         reviewer: Option<Arc<dyn Reviewer>>,
+        metrics: Arc<Metrics>,
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let settings = &bootstrap.authentication;
@@ -98,6 +101,7 @@ impl Door {
             authorities: settings.client_ca_file.as_deref().map(Authorities::open).transpose()?,
             proofs: Mutex::default(),
             reports: Reports::default(),
+            metrics,
             questions: Semaphore::new(QUESTIONS),
             clock,
         })
@@ -116,7 +120,10 @@ impl Door {
         let outcome = self.identify(headers, peer).await;
         match &outcome {
             Ok(_) => peer.note_let_in(),
-            Err(refusal) => self.reports.refused(refusal, peer, (self.clock)().mono),
+            Err(refusal) => {
+                self.metrics.caller_refused(refusal.kind());
+                self.reports.refused(refusal, peer, (self.clock)().mono);
+            }
         }
         outcome
     }

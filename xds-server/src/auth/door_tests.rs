@@ -44,7 +44,8 @@ impl Place {
         };
         let bootstrap = ServerBootstrap::parse("source: {kubernetes: {}}").unwrap();
         let asked: Arc<dyn Reviewer> = reviewer.clone();
-        let door = Arc::new(Door::new(&bootstrap, None, Some(asked), clock).unwrap());
+        let door =
+            Arc::new(Door::new(&bootstrap, None, Some(asked), Arc::new(Metrics::new().unwrap()), clock).unwrap());
         Self { door, reviewer, now }
     }
 

@@ -92,7 +92,7 @@ impl Refusal {
         }
     }
 
-    /// A word for it, for metrics and for what is logged alike.
+    /// A word for it, for metrics and for what is logged alike: one of [`CALLER_REFUSALS`](crate::metrics::CALLER_REFUSALS).
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NoCredential => "none",
@@ -109,22 +109,6 @@ impl Refusal {
             Self::Unavailable(_) => "unavailable",
         }
     }
-
-    /// Every [`Refusal::kind`].
-    pub const KINDS: [&'static str; 12] = [
-        "none",
-        "malformed",
-        "unknown_key",
-        "signature",
-        "audience",
-        "expired",
-        "not_yet_valid",
-        "not_vouched",
-        "certificate",
-        "revoked",
-        "no_role",
-        "unavailable",
-    ];
 }
 
 impl fmt::Display for Refusal {

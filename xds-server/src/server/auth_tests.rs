@@ -290,6 +290,7 @@ async fn each_way_in_and_each_attempt_that_must_fail() {
         ("too long", Some(signed(&with("padding", json!("x".repeat(16 << 10))))), "more than any real one"),
         ("no service account's", Some(signed(&with("sub", json!("system:admin")))), "no service account"),
     ];
+    let mut refused = attempts.len();
     for (what, token, reason) in attempts {
         place.log.take();
         let authorization = match what {
@@ -313,6 +314,8 @@ async fn each_way_in_and_each_attempt_that_must_fail() {
     assert!(log.contains("weir-system/other") && log.contains("proxyClasses"), "{log}");
 
     let stranger = Authority::new();
+    // With the one above, the two here, and the last.
+    refused += 4;
     let attempts = [
         ("another authority", stranger.client("ns/weir-system/sa/weir-edge", Duration::from_secs(600))),
         ("no account's", place.clients.client("something", Duration::from_secs(600))),
@@ -327,6 +330,10 @@ async fn each_way_in_and_each_attempt_that_must_fail() {
     let wrong = format!("Bearer {}", other.sign("k1", &claims(edge, 600)));
     let status = place.open(Some(&wrong), Some(certificate())).await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);
+    let page = place.server.page("/stats/prometheus").await;
+    let counts = page.lines().filter(|line| line.starts_with("weir_xds_callers_refused_total"));
+    let counted: usize = counts.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum();
+    assert_eq!(counted, refused, "each is counted, by its reason");
     place.server.finish().await;
 }
 

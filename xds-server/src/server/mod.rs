@@ -20,6 +20,7 @@ use crate::auth::door::{Door, clock};
 use crate::auth::gate::Gate;
 use crate::auth::issuer::OwnIssuer;
 use crate::auth::review::{Reviewer, TokenReviews};
+use crate::metrics::Metrics;
 use crate::state::State;
 use crate::translate::{Classes, Settings};
 use crate::usage::als::AccessLogs;
@@ -121,8 +122,10 @@ async fn serve(
 ) -> anyhow::Result<()> {
     refuse_open(bootstrap)?;
     let store = Store::open(&bootstrap.usage, &bootstrap.state_dir).context("cannot use the usage database")?;
+    let stats = Arc::new(Stats::new(bootstrap.usage.prometheus_tenants));
+    let state = Arc::new(State::new(settings(bootstrap), Arc::clone(&stats))?);
     // Before the port is open, so that whoever can connect finds what a local proxy proves itself by.
-    let access = Access::new(bootstrap, api.as_ref())?;
+    let access = Access::new(bootstrap, api.as_ref(), Arc::clone(state.metrics()))?;
     let xds = Bound::bind(&bootstrap.xds.address).await.context("cannot open the xDS port")?;
     let admin = Bound::bind(&bootstrap.admin.address).await.context("cannot open the admin endpoint")?;
     let open = match &bootstrap.admin.metrics_address {
@@ -135,8 +138,6 @@ async fn serve(
     // Whoever started the server may not care.
     let _ = bound.send(addresses);
 
-    let stats = Arc::new(Stats::new(bootstrap.usage.prometheus_tenants));
-    let state = Arc::new(State::new(settings(bootstrap), Arc::clone(&stats))?);
     // One task that ends, for whatever reason, ends the others.
     let stop = shutdown.child_token();
     let guard = stop.clone().drop_guard();
@@ -237,7 +238,7 @@ struct Access {
 }
 
 impl Access {
-    fn new(bootstrap: &ServerBootstrap, api: Option<&ApiServer>) -> anyhow::Result<Self> {
+    fn new(bootstrap: &ServerBootstrap, api: Option<&ApiServer>, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
         let own = bootstrap.has_own_issuer();
         let issuer = own.then(|| OwnIssuer::open(bootstrap, clock()())).transpose()?;
         let certificate = match (&bootstrap.xds.tls, &issuer) {
@@ -248,7 +249,7 @@ impl Access {
         // It waits for nobody: each request that is under way has a connection of its own.
         let asked = api.filter(|_| bootstrap.reviews_tokens());
         let reviewer = asked.map(|api| Arc::new(TokenReviews::new(api.clone())) as Arc<dyn Reviewer>);
-        let door = Arc::new(Door::new(bootstrap, issuer.as_ref(), reviewer, clock())?);
+        let door = Arc::new(Door::new(bootstrap, issuer.as_ref(), reviewer, metrics, clock())?);
         Ok(Self { door, issuer, certificate })
     }
 
