@@ -1,7 +1,7 @@
 //! Where a request goes, and what each share of such requests gets.
 
 use weir_config::model::name::NO_CLUSTER;
-use weir_config::model::{EndpointSource, HealthStatus, LoadAssignment, Route, RouteAction, Split};
+use weir_config::model::{EndpointSource, Forward, HealthStatus, LoadAssignment, Route, RouteAction, Split};
 use weir_xds_server::explain::Scene;
 
 use super::answer::{BackendPart, EndpointPart, Kind, ResultPart};
@@ -12,7 +12,7 @@ const MOST_ENDPOINTS: usize = 8;
 
 /// The backends of the route that matched, with the share of each.
 pub(super) fn of(scene: &Scene, tables: &Tables, decided: &Decided, model: Option<&Route>) -> Vec<BackendPart> {
-    let (Some(route), Some(RouteAction::Forward { split, missing, .. })) =
+    let (Some(route), Some(RouteAction::Forward(Forward { split, missing, .. }))) =
         (&decided.route, model.map(|model| &model.action))
     else {
         return Vec::new();

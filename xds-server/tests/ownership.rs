@@ -167,7 +167,7 @@ fn table_of(world: &World, host: &str) -> Option<String> {
         }
         names.into_iter().map(move |name| (name, chain))
     });
-    match &most_specific(chains, host)?.http.routes {
+    match &most_specific(chains, host)?.http().unwrap().routes {
         RouteSource::Rds(name) => Some(name.clone()),
         RouteSource::Inline(_) => None,
     }

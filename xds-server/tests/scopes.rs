@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use weir_config::kinds::gateway::{Gateway, HTTPRoute};
 use weir_config::kinds::{Object, ObjectKey};
-use weir_config::model::{EndpointSource, HttpFilter, Resource, ResourceType, RouteAction, Snapshot, name};
+use weir_config::model::{EndpointSource, Forward, HttpFilter, Resource, ResourceType, RouteAction, Snapshot, name};
 use weir_config::testing::soak;
 use weir_xds_server::ads::{Form, Interest, Store};
 use weir_xds_server::scope::Scope;
@@ -173,7 +173,7 @@ fn allowed(snapshot: &Snapshot, scope: &Scope) -> BTreeSet<Key> {
                 for chain in &listener.chains {
                     let secrets = chain.tls.iter().flat_map(|tls| &tls.secrets);
                     keys.extend(secrets.map(|name| (ResourceType::Secret, name.clone())));
-                    for filter in &chain.http.filters {
+                    for filter in chain.http().iter().flat_map(|http| &http.filters) {
                         if let HttpFilter::Discovered(name) = filter {
                             keys.insert((ResourceType::FilterConfig, name.clone()));
                         }
@@ -185,7 +185,7 @@ fn allowed(snapshot: &Snapshot, scope: &Scope) -> BTreeSet<Key> {
             for host in snapshot.virtual_hosts.values().filter(|host| mine(&host.name)) {
                 keys.insert((ResourceType::VirtualHost, host.name.clone()));
                 for route in &host.routes {
-                    if let RouteAction::Forward { split, .. } = &route.action {
+                    if let RouteAction::Forward(Forward { split, .. }) = &route.action {
                         keys.extend(split.clusters().map(|name| (ResourceType::Cluster, name.to_owned())));
                     }
                 }

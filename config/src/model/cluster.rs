@@ -12,6 +12,58 @@ pub struct Cluster {
     pub endpoints: EndpointSource,
     /// `connect_timeout`; absent: Envoy's 5 s.
     pub connect_timeout: Option<Duration>,
+    /// What its endpoints speak (`HttpProtocolOptions.explicit_http_config`).
+    pub protocol: UpstreamProtocol,
+    /// TLS toward the endpoints; absent: plain text.
+    pub tls: Option<Box<UpstreamTls>>,
+}
+
+impl Cluster {
+    /// Endpoints that speak HTTP/1.1 in plain text.
+    pub fn new(name: impl Into<String>, endpoints: EndpointSource) -> Self {
+        Self { name: name.into(), endpoints, connect_timeout: None, protocol: UpstreamProtocol::default(), tls: None }
+    }
+}
+
+/// What endpoints speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 (RFC 9113), by prior knowledge in plain text.
+    Http2,
+}
+
+/// `UpstreamTlsContext`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// `sni`; not empty.
+    pub sni: String,
+    /// Who may have signed the endpoint's certificate.
+    pub roots: Roots,
+    /// `match_typed_subject_alt_names`: the certificate has one of them; at least one.
+    pub names: Vec<SubjectName>,
+    /// SDS secret of the certificate that Weir shows; absent: none.
+    pub certificate: Option<String>,
+}
+
+/// `CertificateValidationContext`: `trusted_ca`, or `system_root_certs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Roots {
+    /// Certificates, as PEM.
+    Pem(String),
+    /// Those of the machine.
+    System,
+}
+
+/// `SubjectAltNameMatcher`, exact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubjectName {
+    /// A DNS name; a wildcard of the certificate matches one label (RFC 9525).
+    Dns(String),
+    /// A URI, character by character.
+    Uri(String),
 }
 
 /// Where a cluster's endpoints come from.

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::cluster::Roots;
 use super::limit::LocalRateLimit;
-use super::route::RouteConfiguration;
+use super::route::{Owner, RouteConfiguration};
+use super::split::Split;
 
-/// A TCP listener (`envoy.config.listener.v3.Listener`).
+/// A listener (`envoy.config.listener.v3.Listener`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// Resource name.
@@ -14,21 +16,68 @@ pub struct Listener {
     /// Address to bind.
     pub address: SocketAddr,
     /// Chains; the one whose `server_names` match the SNI most specifically takes the connection.
-    /// At most one chain has no `server_names`: it takes what no other does.
+    /// At most one chain has no `server_names`: it takes what no other does. None at a UDP listener.
     pub chains: Vec<FilterChain>,
+    /// A UDP listener (`socket_address.protocol`) with this `udp_proxy`; absent: TCP.
+    pub udp: Option<Box<Proxied>>,
 }
 
-/// `FilterChain`: TLS or none, then HTTP.
+/// `FilterChain`: TLS or none, then HTTP or bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FilterChain {
     /// Name, unique in the listener.
     pub name: String,
     /// SNI names (`filter_chain_match.server_names`); empty: any connection.
     pub server_names: Vec<ServerName>,
-    /// TLS; absent: plain text.
+    /// TLS that ends here; absent: plain text, or TLS that goes through.
     pub tls: Option<DownstreamTls>,
+    /// Whether the chain takes TLS connections and passes them on unread (`filter_chain_match.transport_protocol`
+    /// is `tls`, without a `transport_socket`). `tls` is absent then.
+    pub passthrough: bool,
+    /// What is spoken within.
+    pub network: Network,
+}
+
+impl FilterChain {
+    /// Its HTTP connection manager, if it has one.
+    pub fn http(&self) -> Option<&HttpOptions> {
+        match &self.network {
+            Network::Http(http) => Some(http),
+            Network::Tcp(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn http_mut(&mut self) -> Option<&mut HttpOptions> {
+        match &mut self.network {
+            Network::Http(http) => Some(http),
+            Network::Tcp(_) => None,
+        }
+    }
+}
+
+/// The network filter of a chain.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Network {
     /// The HTTP connection manager.
-    pub http: HttpOptions,
+    Http(HttpOptions),
+    /// `tcp_proxy`: bytes both ways.
+    Tcp(Proxied),
+}
+
+/// `TcpProxy`, or `UdpProxyConfig`: where connections, or sessions, go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proxied {
+    /// `stat_prefix`.
+    pub stat_prefix: String,
+    /// Which clusters. Where the one chosen does not exist, a connection is closed and a datagram dropped.
+    pub split: Split,
+    /// Whose it is: charged (metadata `weir.dev` of the filter chain; of the listener, for UDP).
+    pub owner: Option<Owner>,
+    /// `idle_timeout`: nothing moves; absent: Envoy's 1 h (UDP: 1 min).
+    pub idle_timeout: Option<Duration>,
+    /// Whether each connection is written to the access log (stdout, JSON).
+    pub access_log: bool,
 }
 
 /// An SNI name: exact, or `*.` and a suffix that spans one or more labels. Lower case.
@@ -47,6 +96,19 @@ pub struct DownstreamTls {
     pub secrets: Vec<String>,
     /// Protocols offered by ALPN, best first.
     pub alpn: Vec<String>,
+    /// Which certificates of clients are asked for; absent: none.
+    pub clients: Option<Box<ClientCertificates>>,
+}
+
+/// Validation of clients' certificates (`validation_context`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// Who may have signed them.
+    pub roots: Roots,
+    /// `require_client_certificate`: a client without one is refused.
+    pub required: bool,
+    /// `trust_chain_verification: ACCEPT_UNTRUSTED`: one that nobody known has signed is taken too.
+    pub untrusted: bool,
 }
 
 /// `HttpConnectionManager`.
@@ -93,4 +155,8 @@ pub enum HttpFilter {
         /// Configuration.
         config: LocalRateLimit,
     },
+    /// `envoy.filters.http.cors`: routes have their policies.
+    Cors,
+    /// `envoy.filters.http.stateful_session`: routes have their sessions.
+    StatefulSession,
 }

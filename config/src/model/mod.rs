@@ -9,18 +9,27 @@ pub mod limit;
 pub mod listener;
 pub mod name;
 pub mod pattern;
+mod references;
 pub mod route;
 pub mod secret;
 pub mod snapshot;
 pub mod split;
 
-pub use cluster::{Cluster, Endpoint, EndpointSource, HealthStatus, LoadAssignment, Locality, LocalityEndpoints};
+pub use cluster::{
+    Cluster, Endpoint, EndpointSource, HealthStatus, LoadAssignment, Locality, LocalityEndpoints, Roots, SubjectName,
+    UpstreamProtocol, UpstreamTls,
+};
 pub use limit::{FilterConfig, LocalRateLimit, TokenBucket};
-pub use listener::{DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, RouteSource, ServerName};
+pub use listener::{
+    ClientCertificates, DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, Network, Proxied, RouteSource,
+    ServerName,
+};
+pub use references::references;
 pub use route::{
-    Domain, HeaderMatch, HeaderMutation, HeaderOp, Owner, PathMatch, QueryMatch, Route, RouteAction,
-    RouteConfiguration, RouteMatch, StringMatch, VirtualHost,
+    Cors, Domain, Forward, Fraction, HeaderMatch, HeaderMutation, HeaderOp, Mirror, Owner, PathMatch, PathRewrite,
+    QueryMatch, Redirect, Retry, RetryOn, Route, RouteAction, RouteConfiguration, RouteMatch, SessionPersistence,
+    StringMatch, VirtualHost,
 };
 pub use secret::{PrivateKey, Secret, TlsCertificate};
 pub use snapshot::{Delta, Resource, ResourceType, Snapshot};
-pub use split::{Split, WeightedCluster};
+pub use split::{ClusterChanges, Split, WeightedCluster};

@@ -1,5 +1,7 @@
 //! Split: one cluster, or several by weight.
 
+use super::route::HeaderMutation;
+
 /// Where a route's requests go (`cluster`, or `weighted_clusters`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Split {
@@ -16,6 +18,26 @@ pub struct WeightedCluster {
     pub cluster: String,
     /// Share, relative to the sum; zero is allowed.
     pub weight: u32,
+    /// What is changed for this cluster alone, after the route's own changes.
+    pub changes: Option<Box<ClusterChanges>>,
+}
+
+/// What `ClusterWeight` changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterChanges {
+    /// `request_headers_to_add` and `..._to_remove`.
+    pub request_headers: HeaderMutation,
+    /// `response_headers_to_add` and `..._to_remove`.
+    pub response_headers: HeaderMutation,
+    /// `host_rewrite_literal`.
+    pub host_rewrite: Option<String>,
+}
+
+impl WeightedCluster {
+    /// A share of requests, sent as they came.
+    pub fn new(cluster: impl Into<String>, weight: u32) -> Self {
+        Self { cluster: cluster.into(), weight, changes: None }
+    }
 }
 
 impl Split {

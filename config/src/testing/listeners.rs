@@ -9,7 +9,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::{duration, host, local_rate_limit, name, route_configuration};
-use crate::model::{DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, RouteSource, ServerName};
+use crate::model::{DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, Network, RouteSource, ServerName};
 
 /// A listener whose chains are told apart by name and by SNI.
 pub fn listener() -> impl Strategy<Value = Listener> {
@@ -21,7 +21,7 @@ pub fn listener() -> impl Strategy<Value = Listener> {
         }
         let mut open = false;
         chains.retain(|chain| !chain.server_names.is_empty() || !std::mem::replace(&mut open, true));
-        Listener { name, address: SocketAddr::new(address.ip(), address.port()), chains }
+        Listener { name, address: SocketAddr::new(address.ip(), address.port()), chains, udp: None }
     })
 }
 
@@ -31,13 +31,14 @@ fn chain() -> impl Strategy<Value = FilterChain> {
         name,
         server_names,
         tls,
-        http,
+        passthrough: false,
+        network: Network::Http(http),
     })
 }
 
 fn tls() -> impl Strategy<Value = DownstreamTls> {
     (vec(name(), 1..3), vec(prop_oneof![Just("h2".to_owned()), Just("http/1.1".to_owned())], 0..3))
-        .prop_map(|(secrets, alpn)| DownstreamTls { secrets, alpn })
+        .prop_map(|(secrets, alpn)| DownstreamTls { secrets, alpn, clients: None })
 }
 
 fn http() -> impl Strategy<Value = HttpOptions> {

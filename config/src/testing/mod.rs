@@ -57,11 +57,8 @@ pub(crate) fn duration() -> impl Strategy<Value = Duration> {
 pub fn cluster() -> impl Strategy<Value = Cluster> {
     let endpoints =
         prop_oneof![name().prop_map(EndpointSource::Eds), load_assignment().prop_map(EndpointSource::Static),];
-    (name(), endpoints, option::of(duration())).prop_map(|(name, endpoints, connect_timeout)| Cluster {
-        name,
-        endpoints,
-        connect_timeout,
-    })
+    (name(), endpoints, option::of(duration()))
+        .prop_map(|(name, endpoints, connect_timeout)| Cluster { connect_timeout, ..Cluster::new(name, endpoints) })
 }
 
 /// Endpoints.

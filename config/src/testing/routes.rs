@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{duration, host, name};
 use crate::model::{
-    Domain, HeaderMatch, HeaderMutation, HeaderOp, Owner, PathMatch, QueryMatch, Route, RouteAction,
+    Domain, Forward, HeaderMatch, HeaderMutation, HeaderOp, Owner, PathMatch, QueryMatch, Route, RouteAction,
     RouteConfiguration, RouteMatch, Split, StringMatch, VirtualHost, WeightedCluster,
 };
 
@@ -36,12 +36,10 @@ fn owner() -> impl Strategy<Value = Owner> {
 fn route() -> impl Strategy<Value = Route> {
     ("[a-z/]{0,8}", option::of(owner()), route_match(), action(), mutation(), mutation()).prop_map(
         |(name, owner, matches, action, request_headers, response_headers)| Route {
-            name,
             owner,
-            matches,
-            action,
             request_headers,
             response_headers,
+            ..Route::new(name, matches, action)
         },
     )
 }
@@ -84,13 +82,17 @@ fn action() -> impl Strategy<Value = RouteAction> {
             option::of(prop_oneof![duration(), Just(std::time::Duration::ZERO)]),
             prop_oneof![Just(503), Just(404), Just(500)],
         )
-            .prop_map(|(split, timeout, missing)| RouteAction::Forward { split, timeout, missing }),
+            .prop_map(|(split, timeout, missing)| RouteAction::Forward(Forward {
+                timeout,
+                missing,
+                ..Forward::to(split)
+            })),
         (200u16..600).prop_map(|status| RouteAction::Direct { status }),
     ]
 }
 
 fn split() -> impl Strategy<Value = Split> {
-    let weighted = (name(), 0u32..1_000_000).prop_map(|(cluster, weight)| WeightedCluster { cluster, weight });
+    let weighted = (name(), 0u32..1_000_000).prop_map(|(cluster, weight)| WeightedCluster::new(cluster, weight));
     prop_oneof![
         name().prop_map(Split::One),
         vec(weighted, 1..4)

@@ -65,7 +65,7 @@ pub(super) fn read(message: ProtoCluster, at: &At<'_>, problems: &mut Problems) 
         problems.add(&at.field("connect_timeout"), "must be greater than zero");
     }
     let endpoints = read_source(&name, cluster_discovery_type, eds_cluster_config, load_assignment, at, problems)?;
-    Some(Cluster { name, endpoints, connect_timeout })
+    Some(Cluster { connect_timeout, ..Cluster::new(name, endpoints) })
 }
 
 fn read_balancing(policy: i32, configured: bool, common: Option<CommonLbConfig>, at: &At<'_>, problems: &mut Problems) {

@@ -1,5 +1,7 @@
 //! The HTTP filters of a connection manager: limits, then the router.
 
+use envoy_types::pb::envoy::extensions::filters::http::cors::v3::Cors;
+use envoy_types::pb::envoy::extensions::filters::http::stateful_session::v3::StatefulSession;
 use xds_api::pb::envoy::config::core::v3::ExtensionConfigSource;
 use xds_api::pb::envoy::extensions::filters::http::router::v3::Router;
 use xds_api::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter as ProtoFilter;
@@ -11,6 +13,9 @@ use super::style::Style;
 use super::{local_rate_limit, scalar};
 use crate::model::HttpFilter;
 
+/// Names of filters, under which routes have their configurations.
+pub(super) const CORS: &str = "envoy.filters.http.cors";
+pub(super) const STATEFUL_SESSION: &str = "envoy.filters.http.stateful_session";
 /// What the last filter's type URL ends with.
 const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 
@@ -23,7 +28,7 @@ pub(super) fn write_all(filters: &[HttpFilter], style: Style) -> Vec<ProtoFilter
 fn write(value: &HttpFilter, style: Style) -> ProtoFilter {
     let (name, config) = match value {
         HttpFilter::Discovered(name) => (
-            name,
+            name.as_str(),
             // Without a default Envoy waits for the resource before the listener serves.
             ConfigType::ConfigDiscovery(ExtensionConfigSource {
                 config_source: Some(style.source()),
@@ -31,9 +36,15 @@ fn write(value: &HttpFilter, style: Style) -> ProtoFilter {
                 ..Default::default()
             }),
         ),
-        HttpFilter::LocalRateLimit { name, config } => (name, ConfigType::TypedConfig(local_rate_limit::write(config))),
+        HttpFilter::LocalRateLimit { name, config } => {
+            (name.as_str(), ConfigType::TypedConfig(local_rate_limit::write(config)))
+        }
+        HttpFilter::Cors => (CORS, ConfigType::TypedConfig(scalar::any14(&Cors::default(), &scalar::NO_MAPS))),
+        HttpFilter::StatefulSession => {
+            (STATEFUL_SESSION, ConfigType::TypedConfig(scalar::any14(&StatefulSession::default(), &scalar::NO_MAPS)))
+        }
     };
-    ProtoFilter { name: name.clone(), config_type: Some(config), ..Default::default() }
+    ProtoFilter { name: name.to_owned(), config_type: Some(config), ..Default::default() }
 }
 
 /// The filter that ends every chain. Backends get no `x-envoy-*` header.
@@ -102,6 +113,12 @@ fn read_config(name: String, any: &Any, optional: bool, at: &At<'_>, problems: &
     if any.type_url == local_rate_limit::type_url() {
         let config = local_rate_limit::read(any, at, problems)?;
         return Some(Read::Filter(HttpFilter::LocalRateLimit { name, config }));
+    }
+    if scalar::holds::<Cors>(any) {
+        return Some(Read::Filter(HttpFilter::Cors));
+    }
+    if scalar::holds::<StatefulSession>(any) {
+        return Some(Read::Filter(HttpFilter::StatefulSession));
     }
     // `is_optional`: a proxy that does not know the filter goes without it.
     if !optional {

@@ -9,7 +9,7 @@ use xds_api::pb::envoy::config::listener::v3::{
 use super::read::{At, Problems, fields};
 use super::style::Style;
 use super::{http, scalar, tls};
-use crate::model::{FilterChain, Listener, ServerName};
+use crate::model::{FilterChain, Listener, Network, ServerName};
 
 pub(super) fn write(value: &Listener, style: Style) -> ProtoListener {
     // Envoy needs it to see the name that a client asks for.
@@ -46,7 +46,7 @@ fn write_chain(value: &FilterChain, style: Style) -> ProtoChain {
         transport_socket: value.tls.as_ref().map(|tls| tls::write(tls, style)),
         filters: vec![Filter {
             name: "envoy.filters.network.http_connection_manager".to_owned(),
-            config_type: Some(filter::ConfigType::TypedConfig(http::write(&value.http, style))),
+            config_type: value.http().map(|http| filter::ConfigType::TypedConfig(http::write(http, style))),
         }],
         ..Default::default()
     }
@@ -86,7 +86,7 @@ pub(super) fn read(message: ProtoListener, at: &At<'_>, problems: &mut Problems)
         chains.extend(read_chain(chain, "default_filter_chain", &at, problems));
     }
     check_chains(&chains, at, problems);
-    Some(Listener { name, address: address?, chains })
+    Some(Listener { name, address: address?, chains, udp: None })
 }
 
 /// Which chain takes a connection must be clear.
@@ -144,7 +144,8 @@ fn read_chain(message: ProtoChain, unnamed: &str, at: &At<'_>, problems: &mut Pr
         .map(|matches| read_match(matches, tls.is_some(), &at.field("filter_chain_match"), problems))
         .unwrap_or_default();
     let name = if name.is_empty() { unnamed.to_owned() } else { name };
-    Some(FilterChain { name, server_names, tls, http: read_filters(filters, at, problems)? })
+    let network = Network::Http(read_filters(filters, at, problems)?);
+    Some(FilterChain { name, server_names, tls, passthrough: false, network })
 }
 
 fn read_match(message: FilterChainMatch, tls: bool, at: &At<'_>, problems: &mut Problems) -> Vec<ServerName> {

@@ -10,11 +10,11 @@ use xds_api::pb::envoy::config::route::v3::{
 
 use super::read::{At, Problems, fields};
 use super::scalar;
-use crate::model::{RouteAction, Split, WeightedCluster};
+use crate::model::{Forward, Redirect, RouteAction, Split, WeightedCluster};
 
 pub(super) fn write(value: &RouteAction) -> Action {
     match value {
-        RouteAction::Forward { split, timeout, missing } => Action::Route(ProtoAction {
+        RouteAction::Forward(Forward { split, timeout, missing, .. }) => Action::Route(ProtoAction {
             cluster_not_found_response_code: write_missing(*missing) as i32,
             timeout: timeout.map(scalar::duration),
             cluster_specifier: Some(match split {
@@ -26,7 +26,7 @@ pub(super) fn write(value: &RouteAction) -> Action {
             }),
             ..Default::default()
         }),
-        RouteAction::Direct { status } => {
+        RouteAction::Redirect(Redirect { status, .. }) | RouteAction::Direct { status } => {
             Action::DirectResponse(DirectResponseAction { status: u32::from(*status), ..Default::default() })
         }
     }
@@ -80,17 +80,18 @@ fn read_forward(message: ProtoAction, at: &At<'_>, problems: &mut Problems) -> O
             return None;
         }
     };
+    let forward = |split| RouteAction::Forward(Forward { timeout, missing, ..Forward::to(split) });
     let unsupported = match cluster_specifier {
         Some(ClusterSpecifier::Cluster(cluster)) if cluster.is_empty() => {
             problems.add(&at.field("cluster"), "must not be empty");
             return None;
         }
         Some(ClusterSpecifier::Cluster(cluster)) => {
-            return Some(RouteAction::Forward { split: Split::One(cluster), timeout, missing });
+            return Some(forward(Split::One(cluster)));
         }
         Some(ClusterSpecifier::WeightedClusters(weights)) => {
             let split = read_weights(weights, &at.field("weighted_clusters"), problems)?;
-            return Some(RouteAction::Forward { split, timeout, missing });
+            return Some(forward(split));
         }
         Some(ClusterSpecifier::ClusterHeader(_)) => "cluster_header",
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => "cluster_specifier_plugin",
@@ -136,7 +137,7 @@ fn read_weight(message: ClusterWeight, at: &At<'_>, problems: &mut Problems) -> 
         problems.missing(&at.field("weight"));
         return None;
     };
-    Some(WeightedCluster { cluster: name, weight: weight.value })
+    Some(WeightedCluster::new(name, weight.value))
 }
 
 fn read_direct(message: DirectResponseAction, at: &At<'_>, problems: &mut Problems) -> Option<RouteAction> {

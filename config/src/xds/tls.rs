@@ -104,5 +104,5 @@ fn read_common(message: CommonTlsContext, at: &At<'_>, problems: &mut Problems) 
     if secrets.is_empty() {
         problems.missing(&at.field("tls_certificate_sds_secret_configs"));
     }
-    Some(DownstreamTls { secrets, alpn: alpn_protocols })
+    Some(DownstreamTls { secrets, alpn: alpn_protocols, clients: None })
 }

@@ -107,5 +107,5 @@ fn read_route(message: ProtoRoute, at: &At<'_>, problems: &mut Problems) -> Opti
     let owner = metadata::read(metadata, &at.field("metadata"), problems);
     let request_headers = headers::read((request_headers_to_add, request_headers_to_remove), REQUEST, at, problems);
     let response_headers = headers::read((response_headers_to_add, response_headers_to_remove), RESPONSE, at, problems);
-    Some(Route { name, owner, matches: matches?, action: action?, request_headers, response_headers })
+    Some(Route { owner, request_headers, response_headers, ..Route::new(name, matches?, action?) })
 }

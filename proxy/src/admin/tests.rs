@@ -45,7 +45,7 @@ fn stored() -> Vec<(Resource, String)> {
     let endpoint = Endpoint { address: ([127, 0, 0, 1], 7).into(), health: HealthStatus::Healthy, weight: 3 };
     let localities = vec![LocalityEndpoints { endpoints: vec![endpoint], ..LocalityEndpoints::default() }];
     let endpoints = EndpointSource::Static(LoadAssignment { name: "c".into(), localities });
-    let cluster = Cluster { name: "c".into(), endpoints, connect_timeout: None };
+    let cluster = Cluster::new("c", endpoints);
     let certificate = TlsCertificate { chain: "chain".into(), key: PrivateKey("very secret".into()) };
     vec![(cluster.into(), "v7".into()), (Secret { name: "s".into(), certificate }.into(), "v8".into())]
 }

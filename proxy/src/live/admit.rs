@@ -76,7 +76,7 @@ fn chains(listener: &Listener) -> Vec<FieldError> {
                 errors.push(FieldError::new(format!("{field}.filter_chain_match.server_names"), problem));
             }
         }
-        if let RouteSource::Inline(routes) = &chain.http.routes {
+        if let Some(RouteSource::Inline(routes)) = chain.http().map(|http| &http.routes) {
             let field = format!("{field}.filters[0].typed_config.route_config");
             errors.extend(virtual_hosts(&routes.virtual_hosts).into_iter().map(|e| e.within(&field)));
         }

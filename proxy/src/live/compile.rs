@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use weir_config::FieldError;
-use weir_config::model::{HeaderMutation, Owner, Route, RouteAction, Split, VirtualHost};
+use weir_config::model::{Forward, HeaderMutation, Owner, Redirect, Route, RouteAction, Split, VirtualHost};
 use weir_config::usage::NO_TENANT;
 
 use super::clusters::Clusters;
@@ -60,8 +60,10 @@ impl Compiler<'_> {
         let tenant = self.tenant(model.owner.as_ref());
         let plan = model.owner.as_ref().and_then(|owner| owner.plan.as_deref());
         let (action, timeout, missing) = match &model.action {
-            RouteAction::Direct { status } => (ActionTable::Direct(*status), None, *status),
-            RouteAction::Forward { split, timeout, missing } => {
+            RouteAction::Redirect(Redirect { status, .. }) | RouteAction::Direct { status } => {
+                (ActionTable::Direct(*status), None, *status)
+            }
+            RouteAction::Forward(Forward { split, timeout, missing, .. }) => {
                 (self.split(split, old), timeout.or(Some(ROUTE_TIMEOUT)), *missing)
             }
         };

@@ -94,10 +94,15 @@ impl ListenerSet {
         let kept = old.filter(|(model, _)| model.address == listener.address);
         let mut chains = Vec::with_capacity(listener.chains.len());
         for chain in &listener.chains {
-            let routes = parts.routes(listener, chain);
-            let limits = parts.limits(listener, chain);
+            let Some(options) = chain.http() else {
+                tracing::error!(chain = chain.name, "only HTTP is served yet: the chain is left out");
+                continue;
+            };
+            let routes = parts.routes(listener, chain, options);
+            let limits = parts.limits(listener, chain, options);
             let same = kept.and_then(|(model, table)| same_chain(model, table, chain));
-            let Some(table) = same.or_else(|| self.chain(chain, routes, limits, parts)) else { continue };
+            let make = |parts| self.chain(chain, http(options, routes, limits), parts);
+            let Some(table) = same.or_else(|| make(parts)) else { continue };
             chains.push(table);
         }
         let table = Arc::new(ListenerTable::new(listener.name.clone(), listener.address, chains));
@@ -112,13 +117,7 @@ impl ListenerSet {
         true
     }
 
-    fn chain(
-        &self,
-        model: &FilterChain,
-        routes: RoutesSlot,
-        limits: Box<[Arc<LimitSlot>]>,
-        parts: &mut Parts<'_, '_>,
-    ) -> Option<Arc<ChainTable>> {
+    fn chain(&self, model: &FilterChain, http: HttpTable, parts: &mut Parts<'_, '_>) -> Option<Arc<ChainTable>> {
         let tls = match &model.tls {
             None => None,
             Some(tls) => {
@@ -139,31 +138,35 @@ impl ListenerSet {
             name: model.name.clone(),
             server_names: model.server_names.clone(),
             tls,
-            http: http(&model.http, routes, limits),
+            http,
             draining: AtomicBool::new(false),
         }))
     }
 }
 
 impl Parts<'_, '_> {
-    fn routes(&mut self, listener: &Listener, chain: &FilterChain) -> RoutesSlot {
-        match &chain.http.routes {
+    fn routes(&mut self, listener: &Listener, chain: &FilterChain, http: &HttpOptions) -> RoutesSlot {
+        match &http.routes {
             RouteSource::Rds(name) => self.routes.slot(name),
             RouteSource::Inline(routes) => self.routes.set(&inline_name(listener, chain), routes, self.compiler),
         }
     }
 
-    fn limits(&mut self, listener: &Listener, chain: &FilterChain) -> Box<[Arc<LimitSlot>]> {
+    fn limits(&mut self, listener: &Listener, chain: &FilterChain, http: &HttpOptions) -> Box<[Arc<LimitSlot>]> {
         let limits = &mut self.compiler.limits;
-        let slots = chain.http.filters.iter().map(|filter| match filter {
-            HttpFilter::Discovered(name) => limits.discovered(name),
-            HttpFilter::LocalRateLimit { name, config } => limits.inline([&listener.name, &chain.name, name], config),
+        let slots = http.filters.iter().filter_map(|filter| match filter {
+            HttpFilter::Discovered(name) => Some(limits.discovered(name)),
+            HttpFilter::LocalRateLimit { name, config } => {
+                Some(limits.inline([&listener.name, &chain.name, name], config))
+            }
+            // Routes have what these do.
+            HttpFilter::Cors | HttpFilter::StatefulSession => None,
         });
         slots.collect()
     }
 
     fn forget_routes(&mut self, listener: &Listener, chain: &FilterChain) {
-        if let RouteSource::Inline(_) = chain.http.routes {
+        if has_routes(chain) {
             self.routes.unset(&inline_name(listener, chain), self.compiler);
         }
     }
@@ -176,8 +179,11 @@ fn inline_name(listener: &Listener, chain: &FilterChain) -> String {
 
 /// Whether both have routes that came with them, under the same name.
 fn same_inline(a: &FilterChain, b: &FilterChain) -> bool {
-    let inline = |chain: &FilterChain| matches!(chain.http.routes, RouteSource::Inline(_));
-    a.name == b.name && inline(a) && inline(b)
+    a.name == b.name && has_routes(a) && has_routes(b)
+}
+
+fn has_routes(chain: &FilterChain) -> bool {
+    chain.http().is_some_and(|http| matches!(http.routes, RouteSource::Inline(_)))
 }
 
 /// The table of the chain of that name, if all is the same but what swaps in place.
@@ -189,11 +195,12 @@ fn same_chain(old: &Listener, table: &ListenerTable, new: &FilterChain) -> Optio
 
 /// A chain without what lies in slots behind it.
 fn without_slots(chain: &FilterChain) -> FilterChain {
-    let mut chain = FilterChain { http: HttpOptions { ..chain.http.clone() }, ..chain.clone() };
-    if let RouteSource::Inline(_) = chain.http.routes {
-        chain.http.routes = RouteSource::Inline(Box::<RouteConfiguration>::default());
+    let mut chain = chain.clone();
+    let Some(http) = chain.http_mut() else { return chain };
+    if let RouteSource::Inline(_) = http.routes {
+        http.routes = RouteSource::Inline(Box::<RouteConfiguration>::default());
     }
-    for filter in &mut chain.http.filters {
+    for filter in &mut http.filters {
         if let HttpFilter::LocalRateLimit { config, .. } = filter {
             *config = LocalRateLimit::default();
         }

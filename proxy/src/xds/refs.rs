@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use weir_config::model::name::NO_CLUSTER;
-use weir_config::model::{
-    EndpointSource, FilterChain, HttpFilter, Listener, Resource, ResourceType, RouteAction, RouteConfiguration,
-    RouteSource, VirtualHost,
-};
+use weir_config::model::{self, FilterChain, Resource, ResourceType, RouteConfiguration, RouteSource};
 
 /// Whether a type is asked for as a whole.
 pub(super) fn wildcard(kind: ResourceType) -> bool {
@@ -16,56 +13,31 @@ pub(super) fn wildcard(kind: ResourceType) -> bool {
 /// Identity of a resource. A RouteConfiguration that wants VHDS refers to (`VirtualHost`, its own name).
 pub type Key = (ResourceType, String);
 
-/// What `resource` refers to, repeated where it says so repeatedly.
+/// What `resource` refers to, repeated where it says so repeatedly. What never exists is not waited for.
 pub fn references(resource: &Resource) -> Vec<Key> {
     let mut keys = Vec::new();
+    model::references(resource, &mut |kind, name| {
+        if name != NO_CLUSTER {
+            keys.push((kind, name.to_owned()));
+        }
+    });
+    let mut wants = |routes: &RouteConfiguration| {
+        if routes.vhds {
+            keys.push((ResourceType::VirtualHost, routes.name.clone()));
+        }
+    };
     match resource {
-        Resource::Listener(listener) => of_listener(listener, &mut keys),
-        Resource::RouteConfiguration(routes) => of_routes(routes, &mut keys),
-        Resource::VirtualHost(host) => of_host(host, &mut keys),
-        Resource::Cluster(cluster) => {
-            if let EndpointSource::Eds(name) = &cluster.endpoints {
-                keys.push((ResourceType::LoadAssignment, name.clone()));
+        Resource::RouteConfiguration(routes) => wants(routes),
+        Resource::Listener(listener) => {
+            for http in listener.chains.iter().filter_map(FilterChain::http) {
+                if let RouteSource::Inline(routes) = &http.routes {
+                    wants(routes);
+                }
             }
         }
-        Resource::LoadAssignment(_) | Resource::Secret(_) | Resource::FilterConfig(_) => {}
+        _ => {}
     }
     keys
-}
-
-fn of_listener(listener: &Listener, keys: &mut Vec<Key>) {
-    for FilterChain { tls, http, .. } in &listener.chains {
-        let secrets = tls.iter().flat_map(|tls| &tls.secrets);
-        keys.extend(secrets.map(|name| (ResourceType::Secret, name.clone())));
-        for filter in &http.filters {
-            if let HttpFilter::Discovered(name) = filter {
-                keys.push((ResourceType::FilterConfig, name.clone()));
-            }
-        }
-        match &http.routes {
-            RouteSource::Rds(name) => keys.push((ResourceType::RouteConfiguration, name.clone())),
-            RouteSource::Inline(routes) => of_routes(routes, keys),
-        }
-    }
-}
-
-fn of_routes(routes: &RouteConfiguration, keys: &mut Vec<Key>) {
-    if routes.vhds {
-        keys.push((ResourceType::VirtualHost, routes.name.clone()));
-    }
-    for host in &routes.virtual_hosts {
-        of_host(host, keys);
-    }
-}
-
-fn of_host(host: &VirtualHost, keys: &mut Vec<Key>) {
-    for route in &host.routes {
-        if let RouteAction::Forward { split, .. } = &route.action {
-            // What never exists is not waited for.
-            let clusters = split.clusters().filter(|name| *name != NO_CLUSTER);
-            keys.extend(clusters.map(|name| (ResourceType::Cluster, name.to_owned())));
-        }
-    }
 }
 
 /// What `resource` refers to and that is asked for by name.

@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use weir_config::model::{
-    Cluster, Delta, Domain, Endpoint, EndpointSource, FilterChain, FilterConfig, HeaderMatch, HealthStatus, HttpFilter,
-    HttpOptions, Listener, LoadAssignment, LocalRateLimit, LocalityEndpoints, Owner, PathMatch, QueryMatch, Resource,
-    Route, RouteAction, RouteConfiguration, RouteMatch, RouteSource, Split, StringMatch, TokenBucket, VirtualHost,
-    WeightedCluster,
+    Cluster, Delta, Domain, Endpoint, EndpointSource, FilterChain, FilterConfig, Forward, HeaderMatch, HealthStatus,
+    HttpFilter, HttpOptions, Listener, LoadAssignment, LocalRateLimit, LocalityEndpoints, Network, Owner, PathMatch,
+    QueryMatch, Resource, Route, RouteAction, RouteConfiguration, RouteMatch, RouteSource, Split, StringMatch,
+    TokenBucket, VirtualHost, WeightedCluster,
 };
 use weir_proxy::balance;
 use weir_proxy::live::Live;
@@ -49,10 +49,11 @@ fn tenant(n: usize) -> Vec<Resource> {
         action,
         request_headers: Default::default(),
         response_headers: Default::default(),
+        cors: None,
+        session: None,
     };
-    let forward = |split| RouteAction::Forward { split, timeout: None, missing: 503 };
-    let weighted =
-        [("web", 90), ("api", 10)].map(|(which, weight)| WeightedCluster { cluster: cluster(which), weight });
+    let forward = |split| RouteAction::Forward(Forward::to(split));
+    let weighted = [("web", 90), ("api", 10)].map(|(which, weight)| WeightedCluster::new(cluster(which), weight));
     let host = VirtualHost {
         name: format!("r/www.tenant-{n:05}.example"),
         domains: vec![Domain::Exact(format!("www.tenant-{n:05}.example"))],
@@ -69,7 +70,7 @@ fn tenant(n: usize) -> Vec<Resource> {
         let locality = LocalityEndpoints { endpoints: vec![endpoint], ..Default::default() };
         let endpoints = EndpointSource::Eds(service.clone());
         resources.push(LoadAssignment { name: service, localities: vec![locality] }.into());
-        resources.push(Cluster { name: cluster(which), endpoints, connect_timeout: None }.into());
+        resources.push(Cluster::new(cluster(which), endpoints).into());
     }
     resources
 }
@@ -88,11 +89,17 @@ fn edge() -> Vec<Resource> {
         use_remote_address: true,
         access_log: true,
     };
-    let chain = FilterChain { name: "c".into(), server_names: Vec::new(), tls: None, http };
+    let chain = FilterChain {
+        name: "c".into(),
+        server_names: Vec::new(),
+        tls: None,
+        passthrough: false,
+        network: Network::Http(http),
+    };
     vec![
         FilterConfig { name: "limits".into(), config }.into(),
         RouteConfiguration { name: "r".into(), virtual_hosts: Vec::new(), vhds: true }.into(),
-        Listener { name: "l".into(), address: address(), chains: vec![chain] }.into(),
+        Listener { name: "l".into(), address: address(), chains: vec![chain], udp: None }.into(),
     ]
 }
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use weir_config::model::{
-    Cluster, Delta, Domain, Endpoint, EndpointSource, FilterChain, HeaderMutation, HealthStatus, HttpOptions, Listener,
-    LoadAssignment, LocalityEndpoints, Owner, PathMatch, Resource, ResourceType, Route, RouteAction,
+    Cluster, Delta, Domain, Endpoint, EndpointSource, FilterChain, Forward, HealthStatus, HttpOptions, Listener,
+    LoadAssignment, LocalityEndpoints, Network, Owner, PathMatch, Resource, ResourceType, Route, RouteAction,
     RouteConfiguration, RouteMatch, RouteSource, Split, VirtualHost,
 };
 use weir_proxy::live::Live;
@@ -66,15 +66,23 @@ pub(crate) fn route(prefix: &str, cluster: &str) -> Route {
             headers: Vec::new(),
             query: Vec::new(),
         },
-        action: RouteAction::Forward { split: Split::One(cluster.into()), timeout: None, missing: 503 },
-        request_headers: HeaderMutation::default(),
-        response_headers: HeaderMutation::default(),
+        action: RouteAction::Forward(Forward::to(Split::One(cluster.into()))),
+        request_headers: Default::default(),
+        response_headers: Default::default(),
+        cors: None,
+        session: None,
     }
 }
 
 pub(crate) fn listener(name: &str, http: HttpOptions) -> Listener {
-    let chain = FilterChain { name: "plain".into(), server_names: Vec::new(), tls: None, http };
-    Listener { name: name.into(), address: ([127, 0, 0, 1], 0).into(), chains: vec![chain] }
+    let chain = FilterChain {
+        name: "plain".into(),
+        server_names: Vec::new(),
+        tls: None,
+        passthrough: false,
+        network: Network::Http(http),
+    };
+    Listener { name: name.into(), address: ([127, 0, 0, 1], 0).into(), chains: vec![chain], udp: None }
 }
 
 pub(crate) fn routes(routes: Vec<Route>) -> RouteConfiguration {
@@ -94,7 +102,7 @@ pub(crate) fn cluster(name: &str, connect_timeout: Duration, endpoints: &[Socket
         .collect();
     let locality = LocalityEndpoints { endpoints, ..LocalityEndpoints::default() };
     let assignment = LoadAssignment { name: name.into(), localities: vec![locality] };
-    Cluster { name: name.into(), endpoints: EndpointSource::Static(assignment), connect_timeout: Some(connect_timeout) }
+    Cluster { connect_timeout: Some(connect_timeout), ..Cluster::new(name, EndpointSource::Static(assignment)) }
 }
 
 /// An engine that runs.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use weir_config::model::{HttpOptions, RouteAction, Split};
+use weir_config::model::{Forward, HttpOptions, RouteAction, Split};
 
 use crate::support::{Backend, Proxy, Setup, get, http, ok, route, status};
 
@@ -111,7 +111,7 @@ fn bytes_that_move_keep_an_exchange_alive() {
 fn a_route_says_how_long_a_response_may_take() {
     let backend = Backend::new();
     let mut limited = route("/", "c");
-    limited.action = RouteAction::Forward { split: Split::One("c".into()), timeout: Some(SHORT), missing: 503 };
+    limited.action = RouteAction::Forward(Forward { timeout: Some(SHORT), ..Forward::to(Split::One("c".into())) });
     let proxy = Proxy::with(Setup { routes: vec![limited], ..Setup::default() }, &[backend.address]);
     let mut client = proxy.connect();
     client.send(get("/1"));

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName as Name};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use weir_config::model::{DownstreamTls, FilterChain, Listener, PrivateKey, Secret, ServerName, TlsCertificate};
+use weir_config::model::{
+    DownstreamTls, FilterChain, Listener, Network, PrivateKey, Secret, ServerName, TlsCertificate,
+};
 use weir_proxy::meter::Metric;
 use weir_proxy::serve::Options;
 
@@ -22,8 +24,14 @@ fn secret(name: &str, hosts: &[&str]) -> (Secret, CertificateDer<'static>) {
 }
 
 fn chain(name: &str, names: Vec<ServerName>) -> FilterChain {
-    let tls = DownstreamTls { secrets: vec![name.into()], alpn: vec!["h2".into(), "http/1.1".into()] };
-    FilterChain { name: name.into(), server_names: names, tls: Some(tls), http: http() }
+    let tls = DownstreamTls { secrets: vec![name.into()], alpn: vec!["h2".into(), "http/1.1".into()], clients: None };
+    FilterChain {
+        name: name.into(),
+        server_names: names,
+        tls: Some(tls),
+        passthrough: false,
+        network: Network::Http(http()),
+    }
 }
 
 /// A proxy with listener `tls`: an exact name, a suffix, and what is left.
@@ -41,7 +49,7 @@ pub(crate) fn start_with(backend: &Backend, setup: Setup) -> (Proxy, [Certificat
         chain("exact", vec![ServerName::Exact("shop.acme.test".into())]),
         chain("rest", Vec::new()),
     ];
-    let listener = Listener { name: "tls".into(), address: ([127, 0, 0, 1], 0).into(), chains };
+    let listener = Listener { name: "tls".into(), address: ([127, 0, 0, 1], 0).into(), chains, udp: None };
     proxy.apply(vec![exact.into(), suffix.into(), rest.into(), listener.into()]);
     (proxy, [exact_der, suffix_der, rest_der])
 }

@@ -39,7 +39,7 @@ fn backend(name: &'static str) -> SocketAddr {
 }
 
 fn cluster(name: &str) -> Resource {
-    Cluster { name: name.into(), endpoints: EndpointSource::Eds(name.into()), connect_timeout: None }.into()
+    Cluster::new(name, EndpointSource::Eds(name.into())).into()
 }
 
 fn endpoints(name: &str, address: SocketAddr) -> Resource {
@@ -53,9 +53,11 @@ fn host(domain: &str, cluster: &str, path: PathMatch) -> Resource {
         name: format!("{domain} to {cluster}"),
         owner: Some(Owner { tenant: "acme".into(), plan: None }),
         matches: RouteMatch { path, method: None, headers: vec![], query: vec![] },
-        action: RouteAction::Forward { split: Split::One(cluster.into()), timeout: None, missing: 503 },
-        request_headers: HeaderMutation::default(),
-        response_headers: HeaderMutation::default(),
+        action: RouteAction::Forward(Forward::to(Split::One(cluster.into()))),
+        request_headers: Default::default(),
+        response_headers: Default::default(),
+        cors: None,
+        session: None,
     };
     let domains = vec![Domain::Exact(domain.into())];
     VirtualHost { name: format!("r/{domain}"), domains, owner: None, routes: vec![route] }.into()
@@ -73,8 +75,14 @@ fn listener() -> Resource {
         use_remote_address: true,
         access_log: false,
     };
-    let chains = vec![FilterChain { name: "plain".into(), server_names: vec![], tls: None, http }];
-    Listener { name: "l".into(), address: ([127, 0, 0, 1], 0).into(), chains }.into()
+    let chains = vec![FilterChain {
+        name: "plain".into(),
+        server_names: vec![],
+        tls: None,
+        passthrough: false,
+        network: Network::Http(http),
+    }];
+    Listener { name: "l".into(), address: ([127, 0, 0, 1], 0).into(), chains, udp: None }.into()
 }
 
 /// One listener, `a.test` to `backend`.

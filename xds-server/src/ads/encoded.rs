@@ -7,9 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use sha2::{Digest, Sha256};
-use weir_config::model::{
-    EndpointSource, HttpFilter, Listener, Resource, ResourceType, Route, RouteAction, RouteSource, VirtualHost,
-};
+use weir_config::model::{Resource, ResourceType, references as references_of};
 use weir_config::xds::{Sources, Style};
 
 /// Version of a resource: the first half of the SHA-256 of its bytes, so that every replica and
@@ -92,7 +90,9 @@ impl Encoded {
             _ => None,
         };
         let mut references = BTreeSet::new();
-        collect(resource, &mut references);
+        references_of(resource, &mut |kind, name| {
+            references.insert((kind, name.into()));
+        });
         let body = weir_config::xds::encode(resource);
         Self::assemble(resource.kind(), resource.name().into(), body, references, inline_head)
     }
@@ -183,46 +183,6 @@ fn place(kind: ResourceType, style: Style) -> Option<usize> {
         | ResourceType::VirtualHost => 0,
     };
     (place > 0).then_some(place)
-}
-
-fn collect(resource: &Resource, into: &mut BTreeSet<Reference>) {
-    match resource {
-        Resource::Cluster(cluster) => {
-            if let EndpointSource::Eds(name) = &cluster.endpoints {
-                into.insert((ResourceType::LoadAssignment, name.as_str().into()));
-            }
-        }
-        Resource::Listener(listener) => of_listener(listener, into),
-        Resource::RouteConfiguration(routes) => routes.virtual_hosts.iter().for_each(|host| of_host(host, into)),
-        Resource::VirtualHost(host) => of_host(host, into),
-        Resource::LoadAssignment(_) | Resource::Secret(_) | Resource::FilterConfig(_) => {}
-    }
-}
-
-fn of_listener(listener: &Listener, into: &mut BTreeSet<Reference>) {
-    for chain in &listener.chains {
-        let secrets = chain.tls.iter().flat_map(|tls| &tls.secrets);
-        into.extend(secrets.map(|name| (ResourceType::Secret, name.as_str().into())));
-        for filter in &chain.http.filters {
-            if let HttpFilter::Discovered(name) = filter {
-                into.insert((ResourceType::FilterConfig, name.as_str().into()));
-            }
-        }
-        match &chain.http.routes {
-            RouteSource::Rds(name) => {
-                into.insert((ResourceType::RouteConfiguration, name.as_str().into()));
-            }
-            RouteSource::Inline(routes) => routes.virtual_hosts.iter().for_each(|host| of_host(host, into)),
-        }
-    }
-}
-
-fn of_host(host: &VirtualHost, into: &mut BTreeSet<Reference>) {
-    for Route { action, .. } in &host.routes {
-        if let RouteAction::Forward { split, .. } = action {
-            into.extend(split.clusters().map(|name| (ResourceType::Cluster, name.into())));
-        }
-    }
 }
 
 #[cfg(test)]

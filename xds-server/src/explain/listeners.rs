@@ -129,9 +129,9 @@ pub(super) fn narrowed(listener: &Listener, question: &Question) -> Listener {
 
 /// The RouteConfiguration that a chain names.
 pub(super) fn routes_of(chain: &FilterChain) -> Option<&str> {
-    match &chain.http.routes {
-        RouteSource::Rds(name) => Some(name),
-        RouteSource::Inline(_) => None,
+    match chain.http().map(|http| &http.routes) {
+        Some(RouteSource::Rds(name)) => Some(name),
+        Some(RouteSource::Inline(_)) | None => None,
     }
 }
 

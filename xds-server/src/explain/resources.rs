@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_config::model::{
-    EndpointSource, FilterConfig, Listener, LocalRateLimit, Resource, RouteAction, VirtualHost, name,
-};
+use weir_config::model::{EndpointSource, FilterConfig, Listener, LocalRateLimit, Resource, VirtualHost, name};
 use weir_config::xds;
 
 use super::listeners::{narrowed, routes_of};
@@ -33,9 +31,7 @@ pub(super) fn gather(world: &World, question: &Question, chosen: &[Arc<Listener>
         plans.extend(host.owner.iter().filter_map(|owner| owner.plan.as_deref()));
         for route in &host.routes {
             plans.extend(route.owner.iter().filter_map(|owner| owner.plan.as_deref()));
-            if let RouteAction::Forward { split, .. } = &route.action {
-                clusters.extend(split.clusters());
-            }
+            clusters.extend(route.clusters());
         }
     }
     let clusters: Vec<_> = clusters.into_iter().filter_map(|name| snapshot.clusters.get(name)).collect();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_config::kinds::Kind;
 use weir_config::kinds::gateway::{BackendObjectReference, HttpBackendRef};
-use weir_config::model::{Cluster, EndpointSource, Route, RouteAction, Split, WeightedCluster, name};
+use weir_config::model::{Cluster, EndpointSource, Route, Split, WeightedCluster, name};
 
 use super::facts::Facts;
 use crate::index::NsName;
@@ -53,7 +53,7 @@ impl Backends {
                 Ok(_) if weight == 0 => {}
                 Ok(cluster) => match shares.iter_mut().find(|share| share.cluster == cluster) {
                     Some(share) => share.weight = share.weight.saturating_add(weight),
-                    None => shares.push(WeightedCluster { cluster, weight }),
+                    None => shares.push(WeightedCluster::new(cluster, weight)),
                 },
                 Err(problem) => {
                     broken = broken.saturating_add(weight);
@@ -65,7 +65,7 @@ impl Backends {
             return None;
         }
         if broken > 0 {
-            shares.push(WeightedCluster { cluster: name::NO_CLUSTER.to_owned(), weight: broken });
+            shares.push(WeightedCluster::new(name::NO_CLUSTER, broken));
         }
         match shares.as_slice() {
             [one] => Some(Split::One(one.cluster.clone())),
@@ -117,7 +117,7 @@ impl Backends {
         let cluster = name::cluster(tenant, target, &backend.name, port);
         let source = EndpointSource::Eds(name::endpoints(target, &backend.name, port));
         let endpoints = (target.to_owned(), backend.name.clone(), port);
-        self.keep(Cluster { name: cluster.clone(), endpoints: source, connect_timeout: None }, Some(endpoints));
+        self.keep(Cluster::new(cluster.clone(), source), Some(endpoints));
         Ok(cluster)
     }
 
@@ -132,8 +132,7 @@ impl Backends {
     ) -> (BTreeMap<String, Cluster>, BTreeSet<ServicePort>) {
         let (mut clusters, mut endpoints) = (BTreeMap::new(), BTreeSet::new());
         for route in routes {
-            let RouteAction::Forward { split, .. } = &route.action else { continue };
-            for (cluster, port) in split.clusters().filter_map(|name| self.clusters.get(name)) {
+            for (cluster, port) in route.clusters().filter_map(|name| self.clusters.get(name)) {
                 clusters.entry(cluster.name.clone()).or_insert_with(|| cluster.clone());
                 endpoints.extend(port.clone());
             }

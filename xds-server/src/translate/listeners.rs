@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use weir_config::model::{
-    DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, RouteConfiguration, RouteSource, name,
+    DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, Network, RouteConfiguration, RouteSource, name,
 };
 
 use super::facts::Facts;
@@ -181,7 +181,7 @@ fn bind(
         names.clear();
     }
     let secrets = checked.secrets.iter().map(|(namespace, name)| name::secret(namespace, name)).collect();
-    let tls = DownstreamTls { secrets, alpn: vec!["http/1.1".into()] };
+    let tls = DownstreamTls { secrets, alpn: vec!["http/1.1".into()], clients: None };
     here.place.insert(fact.id.clone(), here.chains.len());
     here.chains.push(chain(facts, routes.clone(), names, Some(tls)));
     Some(routes)
@@ -197,7 +197,8 @@ fn chain(
         name: routes.clone(),
         server_names,
         tls,
-        http: HttpOptions {
+        passthrough: false,
+        network: Network::Http(HttpOptions {
             stat_prefix: routes.clone(),
             routes: RouteSource::Rds(routes),
             filters: vec![HttpFilter::Discovered(name::RATE_LIMITS.into())],
@@ -207,7 +208,7 @@ fn chain(
             max_request_headers_kb: None,
             use_remote_address: true,
             access_log: facts.settings.access_log,
-        },
+        }),
     }
 }
 
@@ -225,5 +226,5 @@ fn finish(facts: &Facts, port: PortId, address: IpAddr, taken: Taken, plan: &mut
         plan.resources.push(RouteConfiguration { name, virtual_hosts: Vec::new(), vhds: true }.into());
     }
     let name = name::listener(facts.settings.classes.name(port.edge), address, port.number);
-    plan.resources.push(Listener { name, address: SocketAddr::new(address, port.number), chains }.into());
+    plan.resources.push(Listener { name, address: SocketAddr::new(address, port.number), chains, udp: None }.into());
 }

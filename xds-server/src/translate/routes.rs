@@ -6,7 +6,7 @@
 use weir_config::FieldError;
 use weir_config::kinds::gateway::{HTTPRoute, HttpRouteMatch, HttpRouteRule};
 use weir_config::model::name::NO_CLUSTER;
-use weir_config::model::{Owner, Route, RouteAction};
+use weir_config::model::{Forward, Owner, Route, RouteAction};
 
 use super::backends::{Backends, Unresolved};
 use super::facts::Facts;
@@ -66,13 +66,12 @@ fn one(
     let mut routes = Vec::with_capacity(list.len());
     for (place, entry) in list.iter().enumerate() {
         let matches = matches::translate(entry).map_err(|e| e.within(&format!("matches[{place}]")))?;
+        let name = format!("{}/{}/{index}/{place}", age.namespace, age.name);
         let route = Route {
-            name: format!("{}/{}/{index}/{place}", age.namespace, age.name),
             owner: Some(owner.clone()),
-            matches,
-            action: RouteAction::Direct { status: 500 },
             request_headers: mutations.request.clone(),
             response_headers: mutations.response.clone(),
+            ..Route::new(name, matches, RouteAction::Direct { status: 500 })
         };
         routes.push((Precedence::new(&route.matches, age, index, place), route));
     }
@@ -81,7 +80,7 @@ fn one(
         // A cluster that is merely not there yet is unavailable, not an error of the route.
         let missing = if split.clusters().any(|cluster| cluster == NO_CLUSTER) { 500 } else { 503 };
         for (_, route) in &mut routes {
-            route.action = RouteAction::Forward { split: split.clone(), timeout, missing };
+            route.action = RouteAction::Forward(Forward { timeout, missing, ..Forward::to(split.clone()) });
         }
     }
     Ok(routes)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_config::kinds::gateway::{HTTPRoute, ParentReference};
 use weir_config::kinds::{Kind, ObjectKey};
 use weir_config::model::{
-    HeaderMutation, HeaderOp, Owner, PathMatch, Resource, Route, RouteAction, RouteMatch, VirtualHost, name,
+    HeaderMutation, HeaderOp, Owner, Resource, Route, RouteAction, RouteMatch, VirtualHost, name,
 };
 
 use super::attach::{Attachment, attach, gateway_of};
@@ -223,16 +223,8 @@ fn refusal(standing: &Standing) -> Option<Refusal> {
 fn unavailable(reason: &str, owner: Option<Owner>) -> Route {
     let retry = HeaderOp { name: "retry-after".into(), value: RETRY_AFTER.into(), append: false };
     Route {
-        name: reason.into(),
         owner,
-        matches: RouteMatch {
-            path: PathMatch::Prefix("/".into()),
-            method: None,
-            headers: Vec::new(),
-            query: Vec::new(),
-        },
-        action: RouteAction::Direct { status: 503 },
-        request_headers: HeaderMutation::default(),
         response_headers: HeaderMutation { remove: Vec::new(), ops: vec![retry] },
+        ..Route::new(reason, RouteMatch::default(), RouteAction::Direct { status: 503 })
     }
 }

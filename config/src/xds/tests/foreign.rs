@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::model::{
-    Domain, EndpointSource, HeaderMatch, HealthStatus, Resource, ResourceType, RouteAction, RouteSource, ServerName,
-    Split, StringMatch,
+    Domain, EndpointSource, Forward, HeaderMatch, HealthStatus, Resource, ResourceType, RouteAction, RouteSource,
+    ServerName, Split, StringMatch,
 };
 use crate::xds::json::{from_json, to_json};
 use crate::xds::{Sources, Style, decode, encode_in};
@@ -78,8 +78,9 @@ fn a_listener_with_its_routes_in_place() {
         panic!("not a listener")
     };
     assert_eq!(listener.chains[0].name, "filter_chains[0]");
-    assert!(matches!(&listener.chains[0].http.routes, RouteSource::Inline(routes) if routes.name == "local"));
-    assert_eq!(listener.chains[0].http.idle_timeout, None);
+    let http = listener.chains[0].http().unwrap();
+    assert!(matches!(&http.routes, RouteSource::Inline(routes) if routes.name == "local"));
+    assert_eq!(http.idle_timeout, None);
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn a_route_says_its_defaults_or_leaves_them_out() {
         panic!("not a virtual host")
     };
     assert_eq!(host.domains, [Domain::Any, Domain::Suffix("b.test".into())]);
-    let RouteAction::Forward { split: Split::Weighted(clusters), timeout, .. } = &host.routes[0].action else {
+    let RouteAction::Forward(Forward { split: Split::Weighted(clusters), timeout, .. }) = &host.routes[0].action else {
         panic!("not weighted")
     };
     assert_eq!((clusters.len(), *timeout), (2, Some(Duration::ZERO)));

@@ -33,7 +33,7 @@ fn expressions_are_found_where_they_stand() {
     let hosts = routes(vec![host("a", "acme", to("web")), bad("b")]);
     assert_eq!(fields(hosts.clone()), ["virtual_hosts[1].routes[1].match.safe_regex.regex"]);
     let mut chain = chain("c", Vec::new());
-    chain.http.routes = RouteSource::Inline(Box::new(hosts));
+    chain.http_mut().unwrap().routes = RouteSource::Inline(Box::new(hosts));
     assert_eq!(
         fields(listener(vec![chain])),
         ["filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[1].routes[1].match.safe_regex.regex"]

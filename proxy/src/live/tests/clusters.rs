@@ -70,7 +70,7 @@ fn clusters_share_endpoints_and_may_change_them() {
     world.set(vec![assignment("two", &[(0, 3, Unknown, 1), (0, 4, Unknown, 1)]).into()]);
     assert_eq!(ports(&world), [3, 4]);
     let fixed = EndpointSource::Static(assignment("", &[(0, 7, Unknown, 1)]));
-    world.set(vec![Cluster { name: "web".into(), endpoints: fixed, connect_timeout: None }.into()]);
+    world.set(vec![Cluster::new("web", fixed).into()]);
     assert_eq!(ports(&world), [7]);
     assert_eq!(slot(&world).state.load().connect_timeout, Duration::from_secs(5));
 }

@@ -75,12 +75,10 @@ fn a_bucket_outlives_what_is_not_of_its_own_rate() {
         (
             "an edited listener",
             vec![
-                listener(vec![FilterChain {
-                    http: HttpOptions {
-                        access_log: true,
-                        ..chain("c", vec![HttpFilter::Discovered("limits".into())]).http
-                    },
-                    ..chain("c", Vec::new())
+                listener(vec![{
+                    let mut chain = chain("c", vec![HttpFilter::Discovered("limits".into())]);
+                    chain.http_mut().unwrap().access_log = true;
+                    chain
                 }])
                 .into(),
             ],
@@ -169,7 +167,7 @@ fn filters_that_come_with_a_listener_limit_and_outlive_its_edits() {
     let with = |max, access_log| -> Resource {
         let config = LocalRateLimit { default_bucket: Some(bucket(max)), ..Default::default() };
         let mut chain = chain("c", vec![HttpFilter::LocalRateLimit { name: "own".into(), config }]);
-        chain.http.access_log = access_log;
+        chain.http_mut().unwrap().access_log = access_log;
         listener(vec![chain]).into()
     };
     let mut world = World::new(vec![with(4, false), routes(vec![host("a", "acme", to("web"))]).into()]);

@@ -10,7 +10,7 @@ fn drains(chain: &ChainTable) -> bool {
 }
 
 fn tls_chain(name: &str, sni: &[ServerName]) -> FilterChain {
-    let tls = DownstreamTls { secrets: vec!["s".into()], alpn: vec!["http/1.1".into()] };
+    let tls = DownstreamTls { secrets: vec!["s".into()], alpn: vec!["http/1.1".into()], clients: None };
     FilterChain { server_names: sni.to_vec(), tls: Some(tls), ..chain(name, Vec::new()) }
 }
 
@@ -36,7 +36,7 @@ fn what_is_the_same_keeps_its_connections_and_the_rest_drains() {
     let mut world = World::new(vec![listener(vec![kept.clone(), changed.clone(), gone]).into()]);
     let before = world.live.listeners().borrow()["l"].chains.clone();
     let mut edited = changed;
-    edited.http.idle_timeout = Some(Duration::from_secs(1));
+    edited.http_mut().unwrap().idle_timeout = Some(Duration::from_secs(1));
     world.set(vec![listener(vec![edited, kept, chain("new", Vec::new())]).into()]);
     let after = world.live.listeners().borrow()["l"].chains.clone();
     assert_eq!(before.iter().map(|c| drains(c)).collect::<Vec<_>>(), [false, true, true]);
@@ -61,7 +61,7 @@ fn routes_that_come_with_a_chain_swap_in_place() {
     let with = |cluster: &str| -> Resource {
         let mut chain = chain("c", Vec::new());
         let hosts = routes(vec![host("a", "acme", to(cluster))]);
-        chain.http.routes = RouteSource::Inline(Box::new(hosts));
+        chain.http_mut().unwrap().routes = RouteSource::Inline(Box::new(hosts));
         listener(vec![chain]).into()
     };
     let mut world = World::new(vec![with("old")]);
@@ -78,8 +78,8 @@ fn routes_that_come_with_a_chain_swap_in_place() {
 #[test]
 fn timeouts_and_sizes_are_envoys_where_none_is_given() {
     let mut own = chain("c", Vec::new());
-    own.http.stream_idle_timeout = Some(Duration::ZERO);
-    own.http.max_request_headers_kb = Some(8);
+    own.http_mut().unwrap().stream_idle_timeout = Some(Duration::ZERO);
+    own.http_mut().unwrap().max_request_headers_kb = Some(8);
     let world = World::new(vec![edge(), Listener { name: "own".into(), ..listener(vec![own]) }.into()]);
     let chain = world.chain();
     let http = &chain.http;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_config::model::{
-    Cluster, Delta, Domain, Endpoint, EndpointSource, FilterChain, HealthStatus, HttpFilter, HttpOptions, Listener,
-    LoadAssignment, LocalityEndpoints, Owner, PathMatch, Resource, ResourceType, Route, RouteAction,
+    Cluster, Delta, Domain, Endpoint, EndpointSource, FilterChain, Forward, HealthStatus, HttpFilter, HttpOptions,
+    Listener, LoadAssignment, LocalityEndpoints, Network, Owner, PathMatch, Resource, ResourceType, Route, RouteAction,
     RouteConfiguration, RouteMatch, RouteSource, Split, VirtualHost, WeightedCluster,
 };
 
@@ -92,16 +92,18 @@ fn route(name: &str, path: &str, owner: Option<Owner>, action: RouteAction) -> R
         action,
         request_headers: Default::default(),
         response_headers: Default::default(),
+        cors: None,
+        session: None,
     }
 }
 
 fn to(cluster: &str) -> RouteAction {
-    RouteAction::Forward { split: Split::One(cluster.into()), timeout: None, missing: 503 }
+    RouteAction::Forward(Forward::to(Split::One(cluster.into())))
 }
 
 fn split(weights: &[(&str, u32)]) -> RouteAction {
-    let list = weights.iter().map(|(cluster, weight)| WeightedCluster { cluster: (*cluster).into(), weight: *weight });
-    RouteAction::Forward { split: Split::Weighted(list.collect()), timeout: None, missing: 503 }
+    let list = weights.iter().map(|(cluster, weight)| WeightedCluster::new(*cluster, *weight));
+    RouteAction::Forward(Forward::to(Split::Weighted(list.collect())))
 }
 
 /// `r/<domain>`, owned by `tenant` on plan `gold`, everything to `action`.
@@ -131,7 +133,8 @@ fn chain(name: &str, filters: Vec<HttpFilter>) -> FilterChain {
         name: name.into(),
         server_names: Vec::new(),
         tls: None,
-        http: HttpOptions {
+        passthrough: false,
+        network: Network::Http(HttpOptions {
             stat_prefix: "s".into(),
             routes: RouteSource::Rds("r".into()),
             filters,
@@ -141,12 +144,12 @@ fn chain(name: &str, filters: Vec<HttpFilter>) -> FilterChain {
             max_request_headers_kb: None,
             use_remote_address: true,
             access_log: false,
-        },
+        }),
     }
 }
 
 fn listener(chains: Vec<FilterChain>) -> Listener {
-    Listener { name: "l".into(), address: address(8000), chains }
+    Listener { name: "l".into(), address: address(8000), chains, udp: None }
 }
 
 /// Listener `l` with one chain, routes from `r`, and the platform's limits.
@@ -156,7 +159,7 @@ fn edge() -> Resource {
 
 fn cluster(name: &str, service: &str) -> Resource {
     let connect_timeout = Some(Duration::from_secs(1));
-    Cluster { name: name.into(), endpoints: EndpointSource::Eds(service.into()), connect_timeout }.into()
+    Cluster { connect_timeout, ..Cluster::new(name, EndpointSource::Eds(service.into())) }.into()
 }
 
 fn address(port: u16) -> SocketAddr {

@@ -26,7 +26,7 @@ fn a_request_goes_where_the_routes_say() {
 #[test]
 fn timeouts_are_envoys_where_none_is_given() {
     let timeout = |timeout| {
-        let action = RouteAction::Forward { split: Split::One("web".into()), timeout, missing: 503 };
+        let action = RouteAction::Forward(Forward { timeout, ..Forward::to(Split::One("web".into())) });
         let world = World::new(vec![edge(), routes(vec![host("a", "acme", action)]).into()]);
         world.chain().http.routes.load().find("a").unwrap().routes[0].timeout
     };

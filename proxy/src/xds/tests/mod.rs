@@ -32,7 +32,7 @@ fn new_client() -> Client {
 
 fn listener(name: &str, routes: &str, secrets: &[&str]) -> Resource {
     let secrets: Vec<String> = secrets.iter().map(ToString::to_string).collect();
-    let tls = (!secrets.is_empty()).then(|| DownstreamTls { secrets, alpn: vec!["http/1.1".into()] });
+    let tls = (!secrets.is_empty()).then(|| DownstreamTls { secrets, alpn: vec!["http/1.1".into()], clients: None });
     let http = HttpOptions {
         stat_prefix: "http".into(),
         routes: RouteSource::Rds(routes.into()),
@@ -44,8 +44,14 @@ fn listener(name: &str, routes: &str, secrets: &[&str]) -> Resource {
         use_remote_address: true,
         access_log: false,
     };
-    let chains = vec![FilterChain { name: "chain".into(), server_names: vec![], tls, http }];
-    Listener { name: name.into(), address: "127.0.0.1:0".parse().unwrap(), chains }.into()
+    let chains = vec![FilterChain {
+        name: "chain".into(),
+        server_names: vec![],
+        tls,
+        passthrough: false,
+        network: Network::Http(http),
+    }];
+    Listener { name: name.into(), address: "127.0.0.1:0".parse().unwrap(), chains, udp: None }.into()
 }
 
 fn routes(name: &str, vhds: bool) -> Resource {
@@ -57,16 +63,18 @@ fn host(routes: &str, domain: &str, cluster: &str) -> Resource {
         name: "r".into(),
         owner: None,
         matches: RouteMatch { path: PathMatch::Prefix("/".into()), method: None, headers: vec![], query: vec![] },
-        action: RouteAction::Forward { split: Split::One(cluster.into()), timeout: None, missing: 503 },
-        request_headers: HeaderMutation::default(),
-        response_headers: HeaderMutation::default(),
+        action: RouteAction::Forward(Forward::to(Split::One(cluster.into()))),
+        request_headers: Default::default(),
+        response_headers: Default::default(),
+        cors: None,
+        session: None,
     };
     let domains = vec![Domain::Exact(domain.into())];
     VirtualHost { name: name::virtual_host(routes, domain), domains, owner: None, routes: vec![route] }.into()
 }
 
 fn cluster(name: &str) -> Resource {
-    Cluster { name: name.into(), endpoints: EndpointSource::Eds(format!("eds/{name}")), connect_timeout: None }.into()
+    Cluster::new(name, EndpointSource::Eds(format!("eds/{name}"))).into()
 }
 
 fn endpoints(cluster: &str, port: u16) -> Resource {

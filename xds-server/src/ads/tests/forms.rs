@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weir_config::model::{
-    Delta, Domain, FilterChain, HttpOptions, Listener, Resource, ResourceType, RouteConfiguration, RouteSource,
-    VirtualHost,
+    Delta, Domain, FilterChain, HttpOptions, Listener, Network, Resource, ResourceType, RouteConfiguration,
+    RouteSource, VirtualHost,
 };
 use weir_config::xds::{Sources, Style, decode};
 
@@ -63,8 +63,14 @@ fn listener() -> Resource {
         use_remote_address: true,
         access_log: true,
     };
-    let chain = FilterChain { name: "l".into(), server_names: vec![], tls: None, http };
-    Listener { name: "l".into(), address: "127.0.0.1:80".parse().unwrap(), chains: vec![chain] }.into()
+    let chain = FilterChain {
+        name: "l".into(),
+        server_names: vec![],
+        tls: None,
+        passthrough: false,
+        network: Network::Http(http),
+    };
+    Listener { name: "l".into(), address: "127.0.0.1:80".parse().unwrap(), chains: vec![chain], udp: None }.into()
 }
 
 #[test]

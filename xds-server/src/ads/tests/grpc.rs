@@ -142,7 +142,7 @@ fn ask(node: &str, names: &[&str]) -> DeltaDiscoveryRequest {
 }
 
 fn cluster(name: &str) -> Cluster {
-    Cluster { name: name.into(), endpoints: EndpointSource::Eds("e".into()), connect_timeout: None }
+    Cluster::new(name, EndpointSource::Eds("e".into()))
 }
 
 fn secret() -> Secret {
