@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::envoy::Envoy;
+use super::http::{self, Request, Target};
 use super::process::Process;
 use super::site::{PROXY_ADMIN, SERVER_ADMIN, Site, XDS, weir};
 use super::wait;
@@ -119,6 +120,15 @@ impl System {
             Plane::Weir => Some(Proxy::Weir(authenticated_proxy(site))),
             Plane::Up => None,
         };
+    }
+
+    /// Waits until the proxy has stored what it serves: what is new is written a moment after it serves.
+    pub fn wait_for_store(&self, site: &Site) {
+        let admin = Target::plain(site.ip(), PROXY_ADMIN);
+        wait::until("the proxy to store what it serves", || {
+            let page = http::once(&admin, &Request::get("admin", "/stats/prometheus")).ok()?;
+            String::from_utf8_lossy(&page.body).contains("\nweir_xds_resources_unstored 0\n").then_some(())
+        });
     }
 
     /// `kill -9` of the data plane.

@@ -100,7 +100,10 @@ impl Run {
             None => {}
         }
         match step.proxy.as_deref() {
-            Some("kill") => self.system.kill_proxy(),
+            Some("kill") => {
+                self.system.wait_for_store(&self.site);
+                self.system.kill_proxy();
+            }
             Some("start") => {
                 self.system.start_proxy(&self.site);
                 wait_for_port(&self.site, HTTP);

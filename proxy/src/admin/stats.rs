@@ -106,6 +106,7 @@ fn configuration(admin: &Admin) {
     gauge!("weir_control_plane_connected_state").set(f64::from(u8::from(overview.connected)));
     gauge!("weir_xds_resources_warming").set(overview.warming as f64);
     gauge!("weir_xds_resources_rejected").set(overview.rejected as f64);
+    gauge!("weir_xds_resources_unstored").set(overview.unwritten as f64);
     for (kind, count) in overview.sizes {
         gauge!("weir_xds_resources_active", "type" => kind.message()).set(count as f64);
     }

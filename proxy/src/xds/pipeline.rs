@@ -85,6 +85,8 @@ pub struct Overview {
     pub warming: usize,
     /// How many were refused.
     pub rejected: usize,
+    /// How many changes are not in the store yet.
+    pub unwritten: usize,
 }
 
 impl Pipeline {
@@ -219,6 +221,7 @@ impl Pipeline {
             sizes: ResourceType::ALL.iter().map(|kind| (*kind, self.warm.active().count(*kind))).collect(),
             warming: self.warm.pending().count(),
             rejected: self.client.rejected().count(),
+            unwritten: self.unwritten.len(),
         }
     }
 
