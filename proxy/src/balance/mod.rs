@@ -8,14 +8,44 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::request::table::{ClusterSlot, ClusterTable, EndpointTable};
 
-/// The endpoint whose turn it is, not one of `tried` (those that failed in this exchange); none
-/// where no other is left. `table` is what `slot.state` held at the beginning of the exchange.
+/// Endpoints that one exchange tries to connect to, one after the other.
+const MOST: usize = 3;
+
+/// What an exchange knows of endpoints before it chooses one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// Those that failed.
+    pub failed: Vec<SocketAddr>,
+    /// The one that served this client before: taken, and no turn with it, if it is there and has not failed.
+    pub prefer: Option<SocketAddr>,
+}
+
+impl Tries {
+    /// Whether another endpoint may be tried.
+    pub fn go_on(&self) -> bool {
+        self.failed.len() < MOST
+    }
+
+    /// Whether none was tried yet.
+    pub fn is_first(&self) -> bool {
+        self.failed.is_empty()
+    }
+}
+
+/// The endpoint that serves this client already, or whose turn it is; not one of those that failed in this
+/// exchange; none where no other is left. `table` is what `slot.state` held at the beginning of the exchange.
 ///
 /// The turn is counted in the slot, so that it goes on when endpoints swap. An exchange that tries
 /// again takes the next endpoint in order and no turn of its own, so that retries bend no share.
-pub fn pick<'t>(slot: &ClusterSlot, table: &'t ClusterTable, tried: &[SocketAddr]) -> Option<&'t EndpointTable> {
+pub fn pick<'t>(slot: &ClusterSlot, table: &'t ClusterTable, tries: &Tries) -> Option<&'t EndpointTable> {
+    let free = |endpoint: &&EndpointTable| !tries.failed.contains(&endpoint.address);
+    if let Some(wanted) = tries.prefer
+        && let Some(endpoint) = table.endpoints.iter().find(|e| e.address == wanted).filter(free)
+    {
+        return Some(endpoint);
+    }
     let wheel = table.wheel.as_ref()?;
-    let turn = if tried.is_empty() { slot.turn.fetch_add(1, Relaxed) } else { slot.turn.load(Relaxed) };
+    let turn = if tries.is_first() { slot.turn.fetch_add(1, Relaxed) } else { slot.turn.load(Relaxed) };
     let (before, from) = table.endpoints.split_at_checked(wheel.at(turn))?;
-    from.iter().chain(before).find(|endpoint| !tried.contains(&endpoint.address))
+    from.iter().chain(before).find(free)
 }

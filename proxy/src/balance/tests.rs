@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::pick;
+use super::{Tries, pick};
 use crate::request::table::{ClusterSlot, ClusterTable, EndpointTable};
 
 fn address(n: u16) -> SocketAddr {
@@ -20,7 +20,23 @@ fn cluster(weights: &[u32]) -> ClusterSlot {
 }
 
 fn choose(slot: &ClusterSlot, tried: &[SocketAddr]) -> Option<SocketAddr> {
-    pick(slot, &slot.state.load(), tried).map(|e| e.address)
+    let tries = Tries { failed: tried.to_vec(), prefer: None };
+    pick(slot, &slot.state.load(), &tries).map(|e| e.address)
+}
+
+#[test]
+fn whoever_served_a_client_serves_it_again_and_takes_no_turn() {
+    let slot = cluster(&[1, 1, 1]);
+    let prefer = |n: u16, failed: &[SocketAddr]| {
+        let tries = Tries { failed: failed.to_vec(), prefer: Some(address(n)) };
+        pick(&slot, &slot.state.load(), &tries).map(|e| e.address)
+    };
+    for _ in 0..5 {
+        assert_eq!(prefer(2, &[]), Some(address(2)));
+    }
+    assert_eq!(choose(&slot, &[]), Some(address(1)), "turns are as they were");
+    assert_ne!(prefer(2, &[address(2)]), Some(address(2)), "it has failed");
+    assert!(prefer(9, &[]).is_some(), "it is gone: another serves");
 }
 
 #[test]

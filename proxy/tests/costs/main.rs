@@ -141,7 +141,10 @@ fn request(http: &HttpTable, meter: &Meter, log: &AccessLog, host: &str) {
         }
         other => panic!("{other:?}"),
     };
-    let Some(endpoint) = balance::pick(cluster, &cluster.state.load(), &[]).map(|e| e.address) else { panic!() };
+    let Some(endpoint) = balance::pick(cluster, &cluster.state.load(), &balance::Tries::default()).map(|e| e.address)
+    else {
+        panic!()
+    };
     meter.add(0, route.tenant.id(), Metric::Requests, 1);
     meter.begin_write(0, route.tenant.id(), Metric::ResponseBytes, 1024).done(1024);
     let entry = Entry {

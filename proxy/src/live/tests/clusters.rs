@@ -44,7 +44,7 @@ fn endpoints_swap_under_open_connections_and_the_pools_key_stays() {
     let mut world = world(vec![cluster("web", "web"), assignment("web", &[(0, 1, Unknown, 1)]).into()]);
     let slot = slot(&world);
     world.set(vec![assignment("web", &[(0, 2, Unknown, 1)]).into(), cluster("web", "web")]);
-    assert_eq!(balance::pick(&slot, &slot.state.load(), &[]).unwrap().address, address(2));
+    assert_eq!(balance::pick(&slot, &slot.state.load(), &balance::Tries::default()).unwrap().address, address(2));
     assert!(Arc::ptr_eq(&slot, &self::slot(&world)));
     world.remove(ResourceType::LoadAssignment, "web");
     assert_eq!((world.ask("a", "/"), ports(&world)), ("acme -> web".into(), vec![]));
@@ -110,7 +110,7 @@ fn weights_of_endpoints_are_exact() {
     let slot = slot(&world);
     let mut counts = [0; 3];
     for _ in 0..50 {
-        let port = balance::pick(&slot, &slot.state.load(), &[]).unwrap().address.port();
+        let port = balance::pick(&slot, &slot.state.load(), &balance::Tries::default()).unwrap().address.port();
         counts[usize::from(port) - 1] += 1;
     }
     assert_eq!(counts, [30, 10, 10], "a weight is at least 1");

@@ -5,11 +5,13 @@ mod plan;
 mod relay;
 
 use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-pub(crate) use plan::{Action, Plan};
+pub(crate) use plan::{Action, Plan, UNCHANGED};
 use relay::{End, Relay};
 
 use super::deadline::{Deadline, after};
@@ -19,6 +21,7 @@ use super::h1::reader::{ReadError, Ready};
 use super::h1::response_head::ResponseHead;
 use super::upstream::{Reuse, Upstream};
 use super::worker::Worker;
+use crate::balance::Tries;
 use crate::request::decide::Budget;
 use crate::request::table::{ChainTable, ClusterSlot, RouteTable};
 
@@ -49,8 +52,13 @@ pub(crate) trait Downstream {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
     /// Passes on an interim response (1xx but 101).
     fn interim(&mut self, head: &ResponseHead<'_, '_>);
-    /// Passes on the final head, or 101.
-    fn respond(&mut self, head: &ResponseHead<'_, '_>, route: Option<&RouteTable>, budget: Option<Budget>);
+    /// Whether a response of this status is not what is wanted: it is not passed on, and the exchange ends with
+    /// [`End::Declined`]. Asked before [`Self::respond`].
+    fn declines(&mut self, _status: u16) -> bool {
+        false
+    }
+    /// Passes on the final head, or 101, that the endpoint `from` gave.
+    fn respond(&mut self, head: &ResponseHead<'_, '_>, plan: &Plan, from: SocketAddr);
     /// Writes what waits and some of `data`, of which it gives how much was taken.
     fn poll_response(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>>;
     /// Ends the response's body.
@@ -86,7 +94,7 @@ pub(crate) struct Outcome {
     /// More on it, where there is more (`response_code_details`).
     pub(crate) details: &'static str,
     /// The endpoint that served it.
-    pub(crate) endpoint: Option<std::net::SocketAddr>,
+    pub(crate) endpoint: Option<SocketAddr>,
     /// The response was written to its last byte.
     pub(crate) complete: bool,
     /// The connection now speaks another protocol.
@@ -104,9 +112,9 @@ impl Outcome {
 #[derive(Debug)]
 pub(crate) struct Surroundings<'s> {
     /// The worker.
-    pub(crate) worker: &'s Worker,
+    pub(crate) worker: &'s Rc<Worker>,
     /// The chain that the connection arrived at.
-    pub(crate) chain: &'s ChainTable,
+    pub(crate) chain: &'s Arc<ChainTable>,
     /// The connection's timer.
     pub(crate) deadline: &'s mut Deadline,
     /// When the exchange, or this try of it, began.
@@ -148,11 +156,11 @@ async fn forward<D: Downstream>(
     around: &mut Surroundings<'_>,
 ) -> Outcome {
     let upstreams = &around.worker.upstreams;
-    let mut tried = Vec::new();
+    let mut tries = Tries::default();
     let repeatable = down.is_idempotent() && down.request_framing() == Framing::None;
     let mut reuse = if repeatable { Reuse::Any } else { Reuse::Checked };
     loop {
-        let mut up = match upstreams.acquire(cluster, &mut tried, reuse, around.worker.stats()).await {
+        let mut up = match upstreams.acquire(cluster, &mut tries, reuse, around.worker.stats()).await {
             Ok(up) => up,
             Err(flag) => {
                 let route = plan.route.as_ref().filter(|_| flag == Flag::NoCluster);
@@ -215,6 +223,8 @@ fn own_answer(end: &End, whole: bool) -> (u16, Flag, &'static str) {
         End::Idle => (if whole { 504 } else { 408 }, Flag::StreamIdleTimeout, "stream_idle_timeout"),
         End::RequestRefused(refused) => (refused.status, Flag::DownstreamProtocolError, refused.reason),
         End::ClientGone => (0, Flag::DownstreamConnectionTermination, "client_gone"),
+        // Whoever declines it says what becomes of it.
+        End::Declined(status) => (*status, Flag::None, "declined"),
         End::Drained => (0, Flag::Drained, "drain_timeout"),
         End::Complete { .. } | End::Upgraded => (0, Flag::None, ""),
     }

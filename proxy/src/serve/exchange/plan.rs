@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use weir_config::model::HeaderMutation;
 use weir_config::usage::NO_TENANT;
 
 use crate::meter::{Lease, Metric, TenantId};
@@ -9,6 +10,9 @@ use crate::request::decide::{Budget, Charged, Decision, Refusal, decide};
 use crate::request::table::{ClusterSlot, HttpTable, RouteTable, VirtualHostTable};
 use crate::request::{Head, Headers};
 use crate::serve::flag::Flag;
+
+/// Changes no header.
+pub(crate) static UNCHANGED: HeaderMutation = HeaderMutation { remove: Vec::new(), ops: Vec::new() };
 
 /// What will be done with a request. It holds what it is charged to: while there is a plan, the tenant
 /// keeps its place among the counters.
@@ -65,6 +69,16 @@ impl Plan {
                 Self { route, host, budget, action: Action::Answer { status, flag } }
             }
         }
+    }
+
+    /// What is changed of the request's headers.
+    pub(crate) fn request_headers(&self) -> &HeaderMutation {
+        self.route.as_ref().map_or(&UNCHANGED, |route| &route.request_headers)
+    }
+
+    /// What is changed of the response's headers.
+    pub(crate) fn response_headers(&self) -> &HeaderMutation {
+        self.route.as_ref().map_or(&UNCHANGED, |route| &route.response_headers)
     }
 
     fn lease(&self) -> Option<&Lease> {

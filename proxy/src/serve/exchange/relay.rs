@@ -32,6 +32,8 @@ pub(super) enum End {
     UpstreamClosed,
     /// The response is malformed.
     UpstreamRefused(Refused),
+    /// The response is not what is wanted (see [`Downstream::declines`]); nothing of it was passed on.
+    Declined(u16),
     /// The route's timeout passed.
     RouteTimeout,
     /// No byte moved for too long.
@@ -241,7 +243,7 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
         let framing = match head.status {
             101 if self.down.wants_upgrade() && self.whole => {
                 self.response = Response::Upgrading;
-                self.down.respond(&head, self.plan.route.as_deref(), self.plan.budget);
+                self.down.respond(&head, self.plan, self.up.address);
                 self.status = 101;
                 Framing::None
             }
@@ -255,10 +257,13 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
                 Framing::None
             }
             status => {
+                if self.down.declines(status) {
+                    return Err(End::Declined(status));
+                }
                 self.status = status;
                 self.reusable = head.keep_alive;
                 self.response = Response::Body;
-                self.down.respond(&head, self.plan.route.as_deref(), self.plan.budget);
+                self.down.respond(&head, self.plan, self.up.address);
                 head.body
             }
         };

@@ -1,15 +1,15 @@
 //! The client's side of an HTTP/1.1 exchange.
 
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use tokio::io::AsyncWrite;
-use weir_config::model::HeaderMutation;
 
 use super::fields::Persistence;
 use super::note::Note;
@@ -24,15 +24,12 @@ use super::{Framing, Refused};
 use crate::clock;
 use crate::meter::{Metric, TenantId};
 use crate::request::Head;
-use crate::request::decide::Budget;
-use crate::request::table::{ChainTable, RouteTable};
+use crate::request::table::ChainTable;
 use crate::serve::bill::Bill;
-use crate::serve::exchange::{Answer, Downstream, Plan};
+use crate::serve::exchange::{Answer, Downstream, Plan, UNCHANGED};
 use crate::serve::peer::Peer;
 use crate::serve::stream::ClientStream;
 use crate::serve::worker::Worker;
-
-static UNCHANGED: LazyLock<HeaderMutation> = LazyLock::new(HeaderMutation::default);
 
 /// A client's connection, and the request that it is at.
 #[derive(Debug)]
@@ -129,12 +126,12 @@ impl Client {
             }
         };
         let plan = made.as_ref().or(planned);
-        if let Some(route) = plan.and_then(|plan| plan.route.as_deref()) {
+        if let Some(plan) = plan.filter(|plan| plan.route.is_some()) {
             let context = RequestContext {
                 peer: &self.peer.text,
                 tls: self.peer.tls,
                 use_remote_address: http.use_remote_address,
-                mutation: &route.request_headers,
+                mutation: plan.request_headers(),
                 request_id: id,
             };
             self.head.clear();
@@ -265,7 +262,7 @@ impl Downstream for Client {
         }
     }
 
-    fn respond(&mut self, head: &ResponseHead<'_, '_>, route: Option<&RouteTable>, budget: Option<Budget>) {
+    fn respond(&mut self, head: &ResponseHead<'_, '_>, plan: &Plan, _from: SocketAddr) {
         self.reader.let_go();
         self.framing = rewrite::client_framing(head.body, self.facts.minor);
         let connection = if head.status == 101 {
@@ -274,8 +271,8 @@ impl Downstream for Client {
             // A body that is still on its way is not waited for: the response says that it ends the connection.
             self.persistence(self.framing != Framing::Close && self.reader.is_whole())
         };
-        let mutation = route.map_or(&*UNCHANGED, |route| &route.response_headers);
-        let context = ResponseContext { mutation, framing: self.framing, connection, budget };
+        let mutation = plan.response_headers();
+        let context = ResponseContext { mutation, framing: self.framing, connection, budget: plan.budget };
         rewrite::response(head, &context, self.writer.out());
         self.writer.begin_body(self.framing);
     }

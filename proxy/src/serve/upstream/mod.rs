@@ -13,14 +13,11 @@ use std::time::{Duration, Instant};
 pub(crate) use connection::Upstream;
 use pool::{Key, Pool};
 
-use crate::balance;
+use crate::balance::{self, Tries};
 use crate::request::table::ClusterSlot;
 use crate::serve::flag::Flag;
 use crate::serve::stats::Cells;
 use crate::serve::timers::Timers;
-
-/// Endpoints that one exchange tries to connect to.
-const ATTEMPTS: usize = 3;
 
 /// Bounds of a worker's idle connections.
 #[derive(Clone, Copy, Debug)]
@@ -64,15 +61,15 @@ impl Upstreams {
         Self { pool: RefCell::new(Pool::new(limits)), timers }
     }
 
-    /// A connection to an endpoint of `slot` whose turn it is. Where a connect fails another
-    /// endpoint is tried, since nothing was sent; `tried` collects those that failed.
+    /// A connection to an endpoint of `slot`, as [`balance::pick`] chooses it. Where a connect fails another
+    /// endpoint is tried, since nothing was sent; `tries` collects those that failed.
     ///
     /// # Errors
     /// `NC` if the cluster is not known, `UH` if it has no endpoint, `UF` if none could be reached.
     pub(crate) async fn acquire(
         &self,
         slot: &Arc<ClusterSlot>,
-        tried: &mut Vec<SocketAddr>,
+        tries: &mut Tries,
         reuse: Reuse,
         stats: &Cells,
     ) -> Result<Box<Upstream>, Flag> {
@@ -82,9 +79,9 @@ impl Upstreams {
                 if !table.known {
                     return Err(Flag::NoCluster);
                 }
-                match balance::pick(slot, &table, tried) {
-                    Some(endpoint) if tried.len() < ATTEMPTS => (endpoint.address, table.connect_timeout),
-                    _ if tried.is_empty() => return Err(Flag::NoHealthyUpstream),
+                match balance::pick(slot, &table, tries) {
+                    Some(endpoint) if tries.go_on() => (endpoint.address, table.connect_timeout),
+                    _ if tries.is_first() => return Err(Flag::NoHealthyUpstream),
                     _ => return Err(Flag::UpstreamConnectionFailure),
                 }
             };
@@ -101,7 +98,7 @@ impl Upstreams {
                 Err(error) if no_file(&error) && self.pool.borrow_mut().shed() => {}
                 Err(error) => {
                     tracing::debug!(cluster = %slot.name, %address, %error, "connect failed");
-                    tried.push(address);
+                    tries.failed.push(address);
                 }
             }
         }
