@@ -53,10 +53,13 @@ pub const RIGHTS: &[Right] = &[
         status: false,
         why: "certificates of HTTPS listeners: of type kubernetes.io/tls only",
     },
+    read("", "configmaps", "certificates of authorities (`ca.crt`); nothing else of them is kept"),
     read(GATEWAY, "gatewayclasses", "which Gateways are Weir's"),
     read(GATEWAY, "gateways", "listeners"),
+    read(GATEWAY, "listenersets", "listeners that tenants add, with certificates of their own"),
     read(GATEWAY, "httproutes", "routes"),
     read(GATEWAY, "referencegrants", "what may be used from another namespace"),
+    read(GATEWAY, "backendtlspolicies", "which backends are reached over TLS, and whom to trust"),
     read("weir.dev", "plans", "limits"),
     read("weir.dev", "tenants", "namespaces, hostnames and state of customers"),
     Right {

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::gateway::{Gateway, GatewayClass, HTTPRoute, ReferenceGrant};
+use super::gateway::{BackendTLSPolicy, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant};
 use super::plan::Plan;
 use super::tenant::Tenant;
 
@@ -77,11 +77,14 @@ objects! {
     Namespace(Namespace): "", ["v1"], false;
     Service(Service): "", ["v1"], true;
     Secret(Secret): "", ["v1"], true;
+    ConfigMap(ConfigMap): "", ["v1"], true;
     EndpointSlice(EndpointSlice): "discovery.k8s.io", ["v1"], true;
     GatewayClass(GatewayClass): "gateway.networking.k8s.io", ["v1"], false;
     Gateway(Gateway): "gateway.networking.k8s.io", ["v1"], true;
+    ListenerSet(ListenerSet): "gateway.networking.k8s.io", ["v1"], true;
     HTTPRoute(HTTPRoute): "gateway.networking.k8s.io", ["v1"], true;
     ReferenceGrant(ReferenceGrant): "gateway.networking.k8s.io", ["v1", "v1beta1"], true;
+    BackendTLSPolicy(BackendTLSPolicy): "gateway.networking.k8s.io", ["v1"], true;
     Plan(Plan): "weir.dev", ["v1alpha1"], false;
     Tenant(Tenant): "weir.dev", ["v1alpha1"], false;
 }
@@ -156,11 +159,14 @@ mod tests {
             "namespaces",
             "services",
             "secrets",
+            "configmaps",
             "endpointslices",
             "gatewayclasses",
             "gateways",
+            "listenersets",
             "httproutes",
             "referencegrants",
+            "backendtlspolicies",
             "plans",
             "tenants",
         ];

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use weir_config::kinds::gateway::{Gateway, GatewayClass, HTTPRoute, ReferenceGrant};
+use weir_config::kinds::gateway::{BackendTLSPolicy, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant};
 use weir_config::kinds::plan::Plan;
 use weir_config::kinds::tenant::Tenant;
 use weir_config::kinds::{Kind, Object, ObjectKey};
@@ -96,6 +96,12 @@ impl Objects {
         service -> Service(Service);
         /// A Secret.
         secret -> Secret(Secret);
+        /// A ConfigMap.
+        config_map -> ConfigMap(ConfigMap);
+        /// A ListenerSet.
+        listener_set -> ListenerSet(ListenerSet);
+        /// A BackendTLSPolicy.
+        backend_tls_policy -> BackendTLSPolicy(BackendTLSPolicy);
         /// A Gateway.
         gateway -> Gateway(Gateway);
         /// A GatewayClass, by its name (the namespace is empty).
@@ -113,6 +119,8 @@ impl Objects {
         routes -> HTTPRoute(HTTPRoute);
         /// Gateways of a namespace, by name.
         gateways -> Gateway(Gateway);
+        /// ListenerSets of a namespace, by name.
+        listener_sets -> ListenerSet(ListenerSet);
         /// ReferenceGrants of a namespace, by name.
         grants -> ReferenceGrant(ReferenceGrant);
     }

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::core::v1::ServicePort as ServicePortSpec;
 use weir_config::kinds::Kind;
 use weir_config::kinds::gateway::{BackendObjectReference, HttpBackendRef};
 use weir_config::model::{Cluster, EndpointSource, Route, Split, WeightedCluster, name};
 
+use super::app_protocol;
 use super::facts::Facts;
 use crate::index::NsName;
 use crate::index::references::{Party, permitted};
@@ -111,13 +113,29 @@ impl Backends {
             return fail("BackendNotFound", format!("the reference to {called} names no port"));
         };
         let mut ports = spec.into_iter().flat_map(|spec| spec.ports.iter().flatten());
-        if !ports.any(|p| p.port == i32::from(port) && p.protocol.as_deref().unwrap_or("TCP") == "TCP") {
+        let of_number =
+            |p: &&ServicePortSpec| p.port == i32::from(port) && p.protocol.as_deref().unwrap_or("TCP") == "TCP";
+        let Some(found) = ports.find(of_number) else {
             return fail("BackendNotFound", format!("{called} has no TCP port {port}"));
+        };
+        let said = found.app_protocol.as_deref();
+        let Some(app) = app_protocol::read(said) else {
+            let said = said.unwrap_or_default();
+            return fail(
+                "UnsupportedProtocol",
+                format!("port {port} of {called} has appProtocol `{said}`, which is not supported for such a route"),
+            );
+        };
+        if app.needs_tls {
+            let message =
+                format!("port {port} of {called} has appProtocol `kubernetes.io/wss`, and no BackendTLSPolicy");
+            return fail("UnsupportedProtocol", message);
         }
         let cluster = name::cluster(tenant, target, &backend.name, port);
         let source = EndpointSource::Eds(name::endpoints(target, &backend.name, port));
         let endpoints = (target.to_owned(), backend.name.clone(), port);
-        self.keep(Cluster::new(cluster.clone(), source), Some(endpoints));
+        let protocol = app.protocol.unwrap_or_default();
+        self.keep(Cluster { protocol, ..Cluster::new(cluster.clone(), source) }, Some(endpoints));
         Ok(cluster)
     }
 

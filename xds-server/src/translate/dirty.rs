@@ -128,6 +128,7 @@ impl Dirty {
                 self.endpoints.extend(change.old.and_then(service_of));
                 self.endpoints.extend(change.new.and_then(service_of));
             }
+            Kind::ConfigMap | Kind::ListenerSet | Kind::BackendTLSPolicy => {}
             Kind::Secret => {
                 let now = facts.certificates.get(&id).map(|c| c.as_ref().map(|_| ()).map_err(String::clone));
                 if now != usable {

@@ -13,6 +13,7 @@
 //! | a Secret | Secret | `secrets` |
 //! | all plans | the rate limits | `limits` |
 
+mod app_protocol;
 pub(crate) mod attach;
 pub(crate) mod backends;
 mod blame;

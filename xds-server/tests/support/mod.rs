@@ -38,11 +38,14 @@ fn object(document: &str) -> Object {
         Namespace,
         Service,
         Secret,
+        ConfigMap,
         EndpointSlice,
         GatewayClass,
         Gateway,
+        ListenerSet,
         HTTPRoute,
         ReferenceGrant,
+        BackendTLSPolicy,
         Plan,
         Tenant
     );

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{LocalObjectReference, SecretObjectReference};
+use super::{LocalObjectReference, ObjectReference, SecretObjectReference};
 
 /// A class of gateways and the controller that serves it.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,10 +57,10 @@ pub struct GatewaySpec {
     pub infrastructure: Option<GatewayInfrastructure>,
     /// Which ListenerSets may attach.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub allowed_listeners: Option<Value>,
+    pub allowed_listeners: Option<AllowedListeners>,
     /// Client certificates, both ways.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Value>,
+    pub tls: Option<GatewayTls>,
     /// Whether routes attach without naming it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_scope: Option<String>,
@@ -158,4 +158,82 @@ pub struct GatewayInfrastructure {
     /// Parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters_ref: Option<LocalObjectReference>,
+}
+
+/// `AllowedListeners`: which ListenerSets may attach.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AllowedListeners {
+    /// From which namespaces. Absent: from none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<ListenerNamespaces>,
+}
+
+/// `ListenerNamespaces`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ListenerNamespaces {
+    /// `All`, `Selector`, `Same`, `None` (default).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Labels, with `Selector`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// `GatewayTLSConfig`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayTls {
+    /// Toward backends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<GatewayBackendTls>,
+    /// Toward clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frontend: Option<FrontendTls>,
+}
+
+/// `GatewayBackendTLS`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayBackendTls {
+    /// Secret with the certificate that backends see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate_ref: Option<SecretObjectReference>,
+}
+
+/// `FrontendTLSConfig`: how clients' certificates are judged at HTTPS listeners.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontendTls {
+    /// At ports that `perPort` does not name.
+    pub default: PortTls,
+    /// By port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per_port: Vec<TlsOfPort>,
+}
+
+/// `TLSPortConfig`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsOfPort {
+    /// Port.
+    pub port: u16,
+    /// What holds there in place of the default.
+    pub tls: PortTls,
+}
+
+/// `TLSConfig`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortTls {
+    /// Absent: no certificate is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<FrontendValidation>,
+}
+
+/// `FrontendTLSValidation`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrontendValidation {
+    /// ConfigMaps, each with certificates under `ca.crt`; at least one.
+    #[serde(rename = "caCertificateRefs")]
+    pub ca_certificate_refs: Vec<ObjectReference>,
+    /// `AllowValidOnly` (default) or `AllowInsecureFallback`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
 }

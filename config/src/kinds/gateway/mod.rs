@@ -1,16 +1,20 @@
 //! The Gateway API's objects (v1.6, group `gateway.networking.k8s.io`).
 
+mod backend_tls_policy;
 mod common;
 mod filter;
 mod gateways;
 mod grant;
 mod http_route;
+mod listener_set;
 
+pub use backend_tls_policy::*;
 pub use common::*;
 pub use filter::*;
 pub use gateways::*;
 pub use grant::*;
 pub use http_route::*;
+pub use listener_set::*;
 
 /// API group of the Gateway API.
 pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";

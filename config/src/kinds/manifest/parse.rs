@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -12,14 +12,15 @@ use super::split::Raw;
 use super::unknown::{nearest, take_unknown};
 use super::{Content, Document, Problem, explain::explain, identify, path};
 use crate::FieldError;
-use crate::kinds::gateway::{GATEWAY_GROUP, Gateway, GatewayClass, HTTPRoute, ReferenceGrant};
+use crate::kinds::gateway::{
+    BackendTLSPolicy, GATEWAY_GROUP, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant,
+};
 use crate::kinds::{GROUP, Kind, Object, ObjectKey, plan::Plan, tenant::Tenant, validate::validate};
 
 /// Namespace of an object that names none, as with kubectl.
 const DEFAULT_NAMESPACE: &str = "default";
 /// Kinds of the Gateway API that are known and not read.
-const OTHER_GATEWAY_KINDS: [&str; 6] =
-    ["GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "BackendTLSPolicy", "ListenerSet"];
+const OTHER_GATEWAY_KINDS: [&str; 4] = ["GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"];
 
 /// Reads one document: itself, or the items of a `List`.
 pub(super) fn document(raw: Raw<'_>) -> Vec<Document> {
@@ -208,11 +209,14 @@ pub(super) fn typed(kind: Kind, value: Value) -> Result<Object, FieldError> {
         Kind::Namespace => read::<Namespace>(kind, value),
         Kind::Service => read::<Service>(kind, value),
         Kind::Secret => read::<Secret>(kind, value),
+        Kind::ConfigMap => read::<ConfigMap>(kind, value),
         Kind::EndpointSlice => read::<EndpointSlice>(kind, value),
         Kind::GatewayClass => read::<GatewayClass>(kind, value),
         Kind::Gateway => read::<Gateway>(kind, value),
+        Kind::ListenerSet => read::<ListenerSet>(kind, value),
         Kind::HTTPRoute => read::<HTTPRoute>(kind, value),
         Kind::ReferenceGrant => read::<ReferenceGrant>(kind, value),
+        Kind::BackendTLSPolicy => read::<BackendTLSPolicy>(kind, value),
         Kind::Plan => read::<Plan>(kind, value),
         Kind::Tenant => read::<Tenant>(kind, value),
     }

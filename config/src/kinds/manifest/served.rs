@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -74,6 +74,7 @@ fn directly(kind: Kind, json: &str) -> Option<Object> {
         Kind::Namespace => read::<Namespace>(json),
         Kind::Service => read::<Service>(json),
         Kind::Secret => read::<Secret>(json),
+        Kind::ConfigMap => read::<ConfigMap>(json),
         Kind::EndpointSlice => read::<EndpointSlice>(json),
         // The others have fields that are kept as values, where absent and null differ.
         _ => None,
@@ -122,11 +123,14 @@ mod tests {
                 Namespace,
                 Service,
                 Secret,
+                ConfigMap,
                 EndpointSlice,
                 GatewayClass,
                 Gateway,
+                ListenerSet,
                 HTTPRoute,
                 ReferenceGrant,
+                BackendTLSPolicy,
                 Plan,
                 Tenant
             );

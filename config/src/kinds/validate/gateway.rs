@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use super::{Errors, names, policy::label_selector};
-use crate::kinds::gateway::{GatewayClassSpec, GatewayListener, GatewaySpec, ListenerTls};
+use crate::kinds::gateway::{
+    FrontendTls, FrontendValidation, GatewayClassSpec, GatewayListener, GatewaySpec, ListenerSetSpec, ListenerTls,
+};
 
 pub(super) fn class(class: &GatewayClassSpec, errors: &mut Errors) {
     let right = class.controller_name.split_once('/').is_some_and(|(domain, path)| {
@@ -16,7 +18,27 @@ pub(super) fn class(class: &GatewayClassSpec, errors: &mut Errors) {
 
 pub(super) fn gateway(gateway: &GatewaySpec, errors: &mut Errors) {
     errors.check(!gateway.gateway_class_name.is_empty(), "spec.gatewayClassName", || "must not be empty".into());
-    let listeners = &gateway.listeners;
+    listeners(&gateway.listeners, errors);
+    addresses(gateway, errors);
+    let allowed = gateway.allowed_listeners.as_ref().and_then(|allowed| allowed.namespaces.as_ref());
+    if let Some(namespaces) = allowed {
+        let at = "spec.allowedListeners.namespaces";
+        errors.one_of(namespaces.from.as_deref(), &["All", "Selector", "Same", "None"], format!("{at}.from"));
+        if let Some(selector) = &namespaces.selector {
+            label_selector(selector, &format!("{at}.selector"), errors);
+        }
+    }
+    if let Some(frontend) = gateway.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) {
+        frontend_tls(frontend, errors);
+    }
+}
+
+pub(super) fn listener_set(set: &ListenerSetSpec, errors: &mut Errors) {
+    errors.check(!set.parent_ref.name.is_empty(), "spec.parentRef.name", || "must not be empty".into());
+    listeners(&set.listeners, errors);
+}
+
+fn listeners(listeners: &[GatewayListener], errors: &mut Errors) {
     errors.check(!listeners.is_empty(), "spec.listeners", || "must have at least one listener".into());
     errors.at_most(listeners, 64, "spec.listeners");
     for (index, one) in listeners.iter().enumerate() {
@@ -27,7 +49,29 @@ pub(super) fn gateway(gateway: &GatewaySpec, errors: &mut Errors) {
     errors.unique(listeners.iter().map(|one| one.name.as_str()), name, "is the name of an earlier listener");
     let triples = listeners.iter().map(|one| (one.port, one.protocol.as_str(), one.hostname.as_deref()));
     errors.unique(triples, at, "has port, protocol and hostname of an earlier listener");
-    addresses(gateway, errors);
+}
+
+fn frontend_tls(frontend: &FrontendTls, errors: &mut Errors) {
+    let at = "spec.tls.frontend";
+    if let Some(one) = &frontend.default.validation {
+        validation(one, &format!("{at}.default.validation"), errors);
+    }
+    errors.at_most(&frontend.per_port, 64, &format!("{at}.perPort"));
+    for (index, port) in frontend.per_port.iter().enumerate() {
+        if let Some(one) = &port.tls.validation {
+            validation(one, &format!("{at}.perPort[{index}].tls.validation"), errors);
+        }
+    }
+    let ports = frontend.per_port.iter().map(|port| port.port);
+    errors.unique(ports, |index| format!("{at}.perPort[{index}].port"), "stands twice");
+}
+
+fn validation(validation: &FrontendValidation, at: &str, errors: &mut Errors) {
+    let refs = &validation.ca_certificate_refs;
+    errors.check(!refs.is_empty(), format!("{at}.caCertificateRefs"), || "must not be empty".into());
+    errors.at_most(refs, 16, &format!("{at}.caCertificateRefs"));
+    let known = ["AllowValidOnly", "AllowInsecureFallback"];
+    errors.one_of(validation.mode.as_deref(), &known, format!("{at}.mode"));
 }
 
 fn addresses(gateway: &GatewaySpec, errors: &mut Errors) {

@@ -2,6 +2,7 @@
 //! has no API server. What the Gateway API answers with a status condition (a reference that does
 //! not resolve, a filter that is not supported) is no error.
 
+mod backend_tls;
 mod core;
 mod gateway;
 mod http_route;
@@ -20,11 +21,15 @@ pub fn validate(object: &Object) -> Vec<FieldError> {
         Object::Namespace(_) => {}
         Object::Service(service) => core::service(service, &mut errors),
         Object::Secret(secret) => core::secret(secret, &mut errors),
+        // What is wrong with one that is referred to, its referrer's status says.
+        Object::ConfigMap(_) => {}
         Object::EndpointSlice(slice) => core::endpoint_slice(slice, &mut errors),
         Object::GatewayClass(class) => gateway::class(&class.spec, &mut errors),
         Object::Gateway(gateway) => gateway::gateway(&gateway.spec, &mut errors),
+        Object::ListenerSet(set) => gateway::listener_set(&set.spec, &mut errors),
         Object::HTTPRoute(route) => http_route::route(&route.spec, &mut errors),
         Object::ReferenceGrant(grant) => core::grant(&grant.spec, &mut errors),
+        Object::BackendTLSPolicy(policy) => backend_tls::policy(&policy.spec, &mut errors),
         Object::Plan(plan) => policy::limits("spec", &plan.spec, &mut errors),
         Object::Tenant(tenant) => policy::tenant(&tenant.spec, &mut errors),
     }

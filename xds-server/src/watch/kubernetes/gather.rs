@@ -2,7 +2,7 @@
 //! anything in any order.
 //!
 //! The first batch is everything: it comes once each kind was listed completely, or is known not to exist in the
-//! cluster, or, of Secrets alone, is forbidden. Until then there are only findings that say what is waited for.
+//! cluster, or, of Secrets and ConfigMaps alone, is forbidden. Until then there are only findings that say what is waited for.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -56,7 +56,7 @@ enum Standing {
     Listed,
     /// The cluster does not have the kind.
     Missing,
-    /// Secrets that may not be read.
+    /// Secrets or ConfigMaps that may not be read.
     Forbidden,
 }
 
@@ -119,7 +119,8 @@ impl Gather {
             }
             Report::Failing(failure) => {
                 // Secrets that were read stay, and so does that they can be read, until the next start.
-                let forbidden = watch.target.kind == Kind::Secret && failure.cause() == Cause::Forbidden;
+                let optional = matches!(watch.target.kind, Kind::Secret | Kind::ConfigMap);
+                let forbidden = optional && failure.cause() == Cause::Forbidden;
                 let standing = if forbidden { Standing::Forbidden } else { watch.standing };
                 watch.become_(standing, Some(failure));
                 self.doubt = true;
@@ -219,7 +220,10 @@ impl Watch {
             }
             Cause::Forbidden if self.standing == Standing::Forbidden => {
                 let problem = format!("{what} cannot be read: {failure}");
-                FieldError::new("", problem).hint("TLS listeners whose Secrets were not read yet are not served")
+                FieldError::new("", problem).hint(match kind {
+                    Kind::Secret => "TLS listeners whose Secrets were not read yet are not served",
+                    _ => "what refers to a CA in one of them is not served",
+                })
             }
             _ => FieldError::new("", format!("{what} cannot be read: {failure}")).hint(consequence(ready)),
         })

@@ -8,6 +8,8 @@ use weir_config::kinds::Kind;
 
 /// Objects in one answer of a list.
 const PAGE: u32 = 500;
+/// Of ConfigMaps, which may be large, most of it not read.
+const PAGE_OF_CONFIG_MAPS: u32 = 100;
 
 /// One watch: a kind, of the whole cluster or of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +36,8 @@ impl Target {
     pub(crate) fn list(&self, version: &str, next: Option<&str>, whole: bool) -> String {
         let mut target = format!("{}?{}", self.path(version), self.selector());
         if !whole {
-            let _ = write!(target, "limit={PAGE}");
+            let page = if self.kind == Kind::ConfigMap { PAGE_OF_CONFIG_MAPS } else { PAGE };
+            let _ = write!(target, "limit={page}");
         }
         if let Some(next) = next {
             let _ = write!(target, "&continue={}", encoded(next));

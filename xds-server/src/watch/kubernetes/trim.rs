@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use weir_config::kinds::Object;
@@ -15,6 +15,8 @@ use weir_config::kinds::Object;
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// Fields of a TLS Secret.
 const TLS: [&str; 2] = ["tls.crt", "tls.key"];
+/// Field of a ConfigMap with certificates.
+const AUTHORITIES: &str = "ca.crt";
 
 /// Takes out of an object what is never read of it.
 pub(super) fn trim(object: &mut Object) {
@@ -22,7 +24,7 @@ pub(super) fn trim(object: &mut Object) {
     let ObjectMeta { name, namespace, labels, creation_timestamp, generation, uid, .. } = metadata;
     let kept = ObjectMeta { name, namespace, ..ObjectMeta::default() };
     *object.metadata_mut() = match object {
-        Object::Service(_) | Object::Secret(_) => kept,
+        Object::Service(_) | Object::Secret(_) | Object::ConfigMap(_) => kept,
         Object::Namespace(_) => ObjectMeta { labels, ..kept },
         Object::EndpointSlice(_) => {
             let service = labels.and_then(|mut labels| labels.remove(SERVICE_LABEL));
@@ -31,8 +33,10 @@ pub(super) fn trim(object: &mut Object) {
         }
         Object::GatewayClass(_)
         | Object::Gateway(_)
+        | Object::ListenerSet(_)
         | Object::HTTPRoute(_)
         | Object::ReferenceGrant(_)
+        | Object::BackendTLSPolicy(_)
         | Object::Plan(_)
         | Object::Tenant(_) => ObjectMeta { creation_timestamp, generation, uid, ..kept },
     };
@@ -40,6 +44,7 @@ pub(super) fn trim(object: &mut Object) {
         Object::Namespace(namespace) => (namespace.spec, namespace.status) = (None, None),
         Object::Service(one) => service(one),
         Object::Secret(one) => secret(one),
+        Object::ConfigMap(one) => config_map(one),
         Object::EndpointSlice(one) => slice(one),
         _ => {}
     }
@@ -50,7 +55,7 @@ fn service(service: &mut Service) {
     let Some(spec) = service.spec.take() else { return };
     let mut ports = spec.ports.unwrap_or_default();
     for port in &mut ports {
-        (port.target_port, port.node_port, port.app_protocol) = (None, None, None);
+        (port.target_port, port.node_port) = (None, None);
     }
     ports.shrink_to_fit();
     let kept = k8s_openapi::api::core::v1::ServiceSpec { ports: Some(ports), type_: spec.type_, ..Default::default() };
@@ -61,6 +66,14 @@ fn secret(secret: &mut Secret) {
     secret.immutable = None;
     if let Some(data) = &mut secret.data {
         data.retain(|field, _| TLS.contains(&field.as_str()));
+    }
+}
+
+/// Of the many ConfigMaps of a cluster only certificates of authorities are kept.
+fn config_map(config_map: &mut ConfigMap) {
+    (config_map.immutable, config_map.binary_data) = (None, None);
+    if let Some(data) = &mut config_map.data {
+        data.retain(|field, _| field == AUTHORITIES);
     }
 }
 
