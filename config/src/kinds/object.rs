@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::gateway::{BackendTLSPolicy, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant};
+use super::gateway::{
+    BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant, TCPRoute, TLSRoute,
+    UDPRoute,
+};
 use super::plan::Plan;
 use super::tenant::Tenant;
 
@@ -83,6 +86,10 @@ objects! {
     Gateway(Gateway): "gateway.networking.k8s.io", ["v1"], true;
     ListenerSet(ListenerSet): "gateway.networking.k8s.io", ["v1"], true;
     HTTPRoute(HTTPRoute): "gateway.networking.k8s.io", ["v1"], true;
+    GRPCRoute(GRPCRoute): "gateway.networking.k8s.io", ["v1"], true;
+    TLSRoute(TLSRoute): "gateway.networking.k8s.io", ["v1", "v1alpha3", "v1alpha2"], true;
+    TCPRoute(TCPRoute): "gateway.networking.k8s.io", ["v1", "v1alpha2"], true;
+    UDPRoute(UDPRoute): "gateway.networking.k8s.io", ["v1", "v1alpha2"], true;
     ReferenceGrant(ReferenceGrant): "gateway.networking.k8s.io", ["v1", "v1beta1"], true;
     BackendTLSPolicy(BackendTLSPolicy): "gateway.networking.k8s.io", ["v1"], true;
     Plan(Plan): "weir.dev", ["v1alpha1"], false;
@@ -90,6 +97,14 @@ objects! {
 }
 
 impl Kind {
+    /// The kinds of routes, which have a status for each parent.
+    pub const ROUTES: [Kind; 5] = [Kind::HTTPRoute, Kind::GRPCRoute, Kind::TLSRoute, Kind::TCPRoute, Kind::UDPRoute];
+
+    /// Whether it is a kind of routes.
+    pub fn is_route(self) -> bool {
+        Self::ROUTES.contains(&self)
+    }
+
     /// The kind's name in paths of the API and in RBAC: `httproutes`.
     pub fn plural(self) -> String {
         plural(self.name())
@@ -165,6 +180,10 @@ mod tests {
             "gateways",
             "listenersets",
             "httproutes",
+            "grpcroutes",
+            "tlsroutes",
+            "tcproutes",
+            "udproutes",
             "referencegrants",
             "backendtlspolicies",
             "plans",

@@ -3,7 +3,7 @@
 //! [`queue`] says what to look at and when (pure), [`writer`] writes one object, [`replicas`] brings what proxies of
 //! other replicas say, [`events`] tells people, [`usage`] reads what tenants used.
 //!
-//! Rights that it needs: `get` and `patch` of `<kind>/status` of GatewayClasses, Gateways, HTTPRoutes, Plans and
+//! Rights that it needs: `get` and `patch` of `<kind>/status` of GatewayClasses, Gateways, routes, Plans and
 //! Tenants; `create` and `patch` of `events.events.k8s.io`; those of [`replicas`] and of [`crate::leader`].
 
 mod events;

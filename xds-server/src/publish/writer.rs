@@ -7,7 +7,7 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::json;
-use weir_config::kinds::{Kind, ObjectKey};
+use weir_config::kinds::ObjectKey;
 
 use super::queue::Outcome;
 use crate::apiserver::{ApiServer, Cause, Failure};
@@ -48,7 +48,7 @@ impl Writer {
             Wanted::Early => return Look::Early(EARLY),
             Wanted::Status(status) => Some(status),
             // Another controller's, or nobody's: only a route has entries of Weir's to take back.
-            Wanted::Nothing if key.kind != Kind::HTTPRoute => return Look::Fine,
+            Wanted::Nothing if !key.kind.is_route() => return Look::Fine,
             Wanted::Nothing => None,
         };
         let wanted = digest_wanted(key.kind, status.as_deref());
@@ -99,7 +99,7 @@ impl Writer {
         if !key.namespace.is_empty() {
             metadata["namespace"] = json!(key.namespace);
         }
-        if key.kind == Kind::HTTPRoute {
+        if key.kind.is_route() {
             // The list of parents is one value that controllers share: who writes it must have seen it.
             metadata["resourceVersion"] = json!(object.metadata.resource_version);
         }

@@ -33,7 +33,7 @@ pub struct Digest(u64);
 
 /// Whether Weir writes a status to objects of this kind.
 pub fn has_status(kind: Kind) -> bool {
-    matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::HTTPRoute | Kind::Plan | Kind::Tenant)
+    kind.is_route() || matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::Plan | Kind::Tenant)
 }
 
 /// The digest of `.status` as an API server gives it; `Null` where there is none.
@@ -46,7 +46,7 @@ fn normal(kind: Kind, status: &Value) -> Value {
     let fields: &[&str] = match kind {
         Kind::GatewayClass => &["conditions", "supportedFeatures"],
         Kind::Gateway => &["conditions", "addresses", "listeners"],
-        Kind::HTTPRoute => &["parents"],
+        route if route.is_route() => &["parents"],
         Kind::Plan => &["conditions", "tenants"],
         Kind::Tenant => &["conditions", "namespaces", "hostnames", "lostHostnames", "limits", "usage"],
         _ => &[],

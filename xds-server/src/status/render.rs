@@ -26,7 +26,7 @@ pub fn render(kind: Kind, status: Option<&ObjectStatus>, there: &Value, now: &st
         let old = list(there, "listeners").iter().find(|old| old["name"] == listener["name"]);
         stamp(listener, old.unwrap_or(&Value::Null), now);
     }
-    if kind == Kind::HTTPRoute {
+    if kind.is_route() {
         for parent in list_mut(&mut wanted, "parents") {
             let old = list(there, "parents").iter().filter(|old| is_ours(old));
             let old = old.into_iter().find(|old| defaulted(&old["parentRef"]) == parent["parentRef"]);
@@ -42,7 +42,7 @@ pub fn render(kind: Kind, status: Option<&ObjectStatus>, there: &Value, now: &st
 
 fn wanted(kind: Kind, status: Option<&ObjectStatus>) -> Value {
     let Some(status) = status else {
-        return if kind == Kind::HTTPRoute { json!({ "parents": [] }) } else { json!({}) };
+        return if kind.is_route() { json!({ "parents": [] }) } else { json!({}) };
     };
     let generation = status.observed_generation;
     let mut fields = Map::new();
@@ -51,7 +51,7 @@ fn wanted(kind: Kind, status: Option<&ObjectStatus>) -> Value {
             fields.insert(name.to_owned(), Value::Array(values));
         }
     };
-    if kind == Kind::HTTPRoute {
+    if kind.is_route() {
         let parents = status.parents.iter().filter(|parent| parent.claimed);
         let parents = parents.map(|parent| {
             json!({

@@ -113,7 +113,7 @@ impl Dirty {
                     self.referrers(links, key);
                 }
             }
-            Kind::HTTPRoute => {
+            Kind::HTTPRoute | Kind::GRPCRoute | Kind::TLSRoute | Kind::TCPRoute | Kind::UDPRoute => {
                 self.groups.insert(Group::of(&facts.tenancy, &key.namespace));
             }
             Kind::ReferenceGrant => {

@@ -13,14 +13,13 @@ use super::unknown::{nearest, take_unknown};
 use super::{Content, Document, Problem, explain::explain, identify, path};
 use crate::FieldError;
 use crate::kinds::gateway::{
-    BackendTLSPolicy, GATEWAY_GROUP, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant,
+    BackendTLSPolicy, GATEWAY_GROUP, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant,
+    TCPRoute, TLSRoute, UDPRoute,
 };
 use crate::kinds::{GROUP, Kind, Object, ObjectKey, plan::Plan, tenant::Tenant, validate::validate};
 
 /// Namespace of an object that names none, as with kubectl.
 const DEFAULT_NAMESPACE: &str = "default";
-/// Kinds of the Gateway API that are known and not read.
-const OTHER_GATEWAY_KINDS: [&str; 4] = ["GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"];
 
 /// Reads one document: itself, or the items of a `List`.
 pub(super) fn document(raw: Raw<'_>) -> Vec<Document> {
@@ -167,9 +166,6 @@ fn unknown_kind<'a>(
     name: &str,
     known: impl Iterator<Item = &'a str>,
 ) -> Result<Option<Kind>, Vec<FieldError>> {
-    if group == GATEWAY_GROUP && OTHER_GATEWAY_KINDS.contains(&name) {
-        return Ok(None);
-    }
     let near = nearest(name, known);
     if near.is_none() && group != GROUP && group != GATEWAY_GROUP {
         return match [GROUP, GATEWAY_GROUP].into_iter().find(|ours| strsim::damerau_levenshtein(group, ours) <= 2) {
@@ -215,6 +211,10 @@ pub(super) fn typed(kind: Kind, value: Value) -> Result<Object, FieldError> {
         Kind::Gateway => read::<Gateway>(kind, value),
         Kind::ListenerSet => read::<ListenerSet>(kind, value),
         Kind::HTTPRoute => read::<HTTPRoute>(kind, value),
+        Kind::GRPCRoute => read::<GRPCRoute>(kind, value),
+        Kind::TLSRoute => read::<TLSRoute>(kind, value),
+        Kind::TCPRoute => read::<TCPRoute>(kind, value),
+        Kind::UDPRoute => read::<UDPRoute>(kind, value),
         Kind::ReferenceGrant => read::<ReferenceGrant>(kind, value),
         Kind::BackendTLSPolicy => read::<BackendTLSPolicy>(kind, value),
         Kind::Plan => read::<Plan>(kind, value),

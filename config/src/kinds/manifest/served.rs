@@ -2,7 +2,7 @@
 //!
 //! It is read as a document of a file is, with two differences, because it is a fact of the cluster that two
 //! replicas must read alike, and not a text that can be refused: a field that Weir's own kinds do not have is
-//! passed over (the CRD may be newer than the server), and of an HTTPRoute only the rules that are wrong are.
+//! passed over (the CRD may be newer than the server), and of an HTTPRoute or GRPCRoute only the rules that are wrong are.
 
 use std::collections::BTreeSet;
 
@@ -83,18 +83,27 @@ fn directly(kind: Kind, json: &str) -> Option<Object> {
     Some(object)
 }
 
-/// Takes the rules with errors out of an HTTPRoute; false where that does not mend it, or leaves no rule.
+/// Takes the rules with errors out of a route; false where that does not mend it, or leaves no rule.
 fn mend(object: &mut Object, errors: &[FieldError]) -> bool {
-    let Object::HTTPRoute(route) = object else { return false };
     let rule = |error: &FieldError| error.field.strip_prefix("spec.rules[")?.split_once(']')?.0.parse().ok();
     let Some(wrong) = errors.iter().map(rule).collect::<Option<BTreeSet<usize>>>() else { return false };
-    let Some(rules) = &mut route.spec.rules else { return false };
+    let left = match object {
+        Object::HTTPRoute(route) => leave_out(route.spec.rules.as_mut(), &wrong),
+        Object::GRPCRoute(route) => leave_out(route.spec.rules.as_mut(), &wrong),
+        _ => false,
+    };
+    left && validate(object).is_empty()
+}
+
+/// Leaves rules out by their places; whether any is left.
+fn leave_out<R>(rules: Option<&mut Vec<R>>, wrong: &BTreeSet<usize>) -> bool {
+    let Some(rules) = rules else { return false };
     let mut index = 0;
     rules.retain(|_| {
         index += 1;
         !wrong.contains(&(index - 1))
     });
-    !rules.is_empty() && validate(object).is_empty()
+    !rules.is_empty()
 }
 
 #[cfg(test)]
@@ -129,6 +138,10 @@ mod tests {
                 Gateway,
                 ListenerSet,
                 HTTPRoute,
+                GRPCRoute,
+                TLSRoute,
+                TCPRoute,
+                UDPRoute,
                 ReferenceGrant,
                 BackendTLSPolicy,
                 Plan,

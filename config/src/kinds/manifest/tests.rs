@@ -97,7 +97,6 @@ fn other_kinds_are_ignored_and_near_misses_are_not() {
     for text in [
         "apiVersion: apps/v1\nkind: Deployment\n",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\n",
         "apiVersion: example.com/v1\nkind: Tenant\n",
     ] {
         assert!(matches!(one(text).content, Content::Ignored), "{text}");

@@ -138,7 +138,7 @@ fn path_problem(value: &str) -> Option<String> {
     wrong.map(|(index, _)| format!("has a character at byte {index} that a path cannot hold (percent-encode it)"))
 }
 
-fn values(list: &[HttpValueMatch], longest: usize, at: &str, errors: &mut Errors) {
+pub(super) fn values(list: &[HttpValueMatch], longest: usize, at: &str, errors: &mut Errors) {
     errors.at_most(list, 16, at);
     for (index, one) in list.iter().enumerate() {
         let at = format!("{at}[{index}]");
@@ -155,7 +155,7 @@ fn values(list: &[HttpValueMatch], longest: usize, at: &str, errors: &mut Errors
     errors.unique(names, |index| format!("{at}[{index}].name"), "stands twice");
 }
 
-fn regex(value: &str, at: String, errors: &mut Errors) {
+pub(super) fn regex(value: &str, at: String, errors: &mut Errors) {
     if let Err(error) = regex::RegexBuilder::new(value).size_limit(REGEX_SIZE).build() {
         let reason = error.to_string();
         let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
@@ -167,7 +167,7 @@ fn header_name(name: &str, at: &str, errors: &mut Errors) {
     errors.check(names::is_header_name(name), format!("{at}.name"), || format!("`{name}` is not a valid name"));
 }
 
-fn filters(filters: &[HttpFilter], at: &str, errors: &mut Errors) {
+pub(super) fn filters(filters: &[HttpFilter], at: &str, errors: &mut Errors) {
     errors.at_most(filters, 16, at);
     for (index, filter) in filters.iter().enumerate() {
         let at = format!("{at}[{index}]");
@@ -235,7 +235,7 @@ fn header_modifier(modifier: &HeaderModifier, at: &str, errors: &mut Errors) {
     errors.unique(modifier.remove.iter(), |index| format!("{at}[{index}]"), "stands twice");
 }
 
-fn backend_ref(backend: &HttpBackendRef, at: &str, errors: &mut Errors) {
+pub(super) fn backend_ref(backend: &HttpBackendRef, at: &str, errors: &mut Errors) {
     let target = &backend.target;
     errors.check(!target.name.is_empty(), format!("{at}.name"), || "must not be empty".into());
     let group = target.group.as_deref().unwrap_or_default();

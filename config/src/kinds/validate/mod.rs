@@ -5,10 +5,14 @@
 mod backend_tls;
 mod core;
 mod gateway;
+mod grpc_route;
 mod http_route;
+mod l4_route;
 mod names;
+mod parents;
 mod policy;
 
+use super::gateway::{TCPRoute, UDPRoute};
 use super::{Object, SYSTEM_TENANT};
 use crate::FieldError;
 use names::{is_label, is_subdomain};
@@ -28,6 +32,10 @@ pub fn validate(object: &Object) -> Vec<FieldError> {
         Object::Gateway(gateway) => gateway::gateway(&gateway.spec, &mut errors),
         Object::ListenerSet(set) => gateway::listener_set(&set.spec, &mut errors),
         Object::HTTPRoute(route) => http_route::route(&route.spec, &mut errors),
+        Object::GRPCRoute(route) => grpc_route::route(&route.spec, &mut errors),
+        Object::TLSRoute(route) => l4_route::tls(&route.spec, &mut errors),
+        Object::TCPRoute(TCPRoute { spec, .. }) => l4_route::plain(&spec.parent_refs, &spec.rules, &mut errors),
+        Object::UDPRoute(UDPRoute { spec, .. }) => l4_route::plain(&spec.parent_refs, &spec.rules, &mut errors),
         Object::ReferenceGrant(grant) => core::grant(&grant.spec, &mut errors),
         Object::BackendTLSPolicy(policy) => backend_tls::policy(&policy.spec, &mut errors),
         Object::Plan(plan) => policy::limits("spec", &plan.spec, &mut errors),

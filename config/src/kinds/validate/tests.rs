@@ -378,3 +378,89 @@ fn plain_kinds_and_grants() {
     each_refused(&grant, "/spec/from/0/namespace", "spec.from[0].namespace", &[json!(null), json!(""), json!("*")]);
     each_refused(&grant, "/spec/to/0/name", "spec.to[0].name", &[json!("")]);
 }
+
+fn grpc() -> Value {
+    json!({ "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute", "metadata": { "name": "api" },
+        "spec": { "parentRefs": [{ "name": "edge" }], "hostnames": ["api.acme.com"], "rules": [{
+            "matches": [{ "method": { "service": "acme.Shop", "method": "Buy" }, "headers": [{ "name": "x-a", "value": "1" }] }],
+            "filters": [{ "type": "RequestHeaderModifier", "requestHeaderModifier": { "remove": ["x"] } }],
+            "backendRefs": [{ "name": "shop", "port": 80, "weight": 90 }] }] } })
+}
+
+fn l4(kind: &str) -> Value {
+    json!({ "apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": { "name": "db" },
+        "spec": { "parentRefs": [{ "name": "edge" }], "rules": [{ "backendRefs": [{ "name": "db", "port": 5432 }] }] } })
+}
+
+#[test]
+fn grpc_routes() {
+    let method = "/spec/rules/0/matches/0/method";
+    let field = |name: &str| format!("spec.rules[0].matches[0].method{name}");
+    each_refused(&grpc(), method, &field(""), &[json!({}), json!({ "service": "", "method": "" })]);
+    each_refused(
+        &grpc(),
+        &format!("{method}/service"),
+        &field(".service"),
+        &[json!("a b"), json!("a..b"), json!("a.1")],
+    );
+    each_refused(
+        &grpc(),
+        &format!("{method}/method"),
+        &field(".method"),
+        &[json!("a.b"), json!("1"), json!("x".repeat(1025))],
+    );
+    each_refused(&grpc(), &format!("{method}/type"), &field(".type"), &[json!("Prefix")]);
+    each_refused(&grpc(), method, &field(".service"), &[json!({ "type": "RegularExpression", "service": "[" })]);
+    each_accepted(
+        &grpc(),
+        method,
+        &[
+            json!({ "service": ".acme.v1.Shop_2" }),
+            json!({ "method": "_Buy" }),
+            json!({ "type": "RegularExpression", "service": "acme[.].*", "method": "Get.*" }),
+        ],
+    );
+    let redirect = json!([{ "type": "RequestRedirect", "requestRedirect": { "port": 1 } }]);
+    each_refused(&grpc(), "/spec/rules/0/filters", "spec.rules[0].filters[0].type", &[redirect]);
+    each_refused(&grpc(), "/spec/hostnames", "spec.hostnames[0]", &[json!(["1.2.3.4"])]);
+    each_refused(
+        &grpc(),
+        "/spec/rules/0/backendRefs/0",
+        "spec.rules[0].backendRefs[0].port",
+        &[json!({ "name": "a" })],
+    );
+}
+
+#[test]
+fn routes_of_connections() {
+    for kind in ["TCPRoute", "UDPRoute"] {
+        each_refused(&l4(kind), "/spec/rules", "spec.rules", &[json!([])]);
+        each_refused(&l4(kind), "/spec/rules/0/backendRefs", "spec.rules[0].backendRefs", &[json!([])]);
+        let backend = "/spec/rules/0/backendRefs/0";
+        each_refused(
+            &l4(kind),
+            &format!("{backend}/weight"),
+            "spec.rules[0].backendRefs[0].weight",
+            &[json!(1_000_001)],
+        );
+        each_refused(&l4(kind), backend, "spec.rules[0].backendRefs[0].port", &[json!({ "name": "a" })]);
+    }
+    let mut tls = l4("TLSRoute");
+    assert_eq!(refused(&tls, |_| ()), ["spec.hostnames"]);
+    tls["spec"]["hostnames"] = json!(["db.acme.com"]);
+    each_refused(&tls, "/spec/hostnames", "spec.hostnames[0]", &[json!(["*"]), json!(["db.acme.com:443"])]);
+    each_accepted(&tls, "/spec/hostnames", &[json!(["*.acme.com", "a.b"])]);
+}
+
+#[test]
+fn two_references_to_one_parent_are_told_apart() {
+    let two = |a: Value, b: Value| json!([{ "name": "edge" }, a, b]);
+    let parents = |one: Value| {
+        let list = two(json!({ "name": "other", "sectionName": "a" }), one);
+        refused(&l4("TCPRoute"), |object| set(object, "/spec/parentRefs", list))
+    };
+    assert_eq!(parents(json!({ "name": "other", "sectionName": "a" })), ["spec.parentRefs[2]"]);
+    assert_eq!(parents(json!({ "name": "other" })), ["spec.parentRefs[2]"]);
+    assert_eq!(parents(json!({ "name": "other", "sectionName": "b" })), [""; 0]);
+    assert_eq!(parents(json!({ "name": "other", "namespace": "elsewhere" })), [""; 0]);
+}
