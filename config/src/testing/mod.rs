@@ -12,12 +12,12 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
-pub use listeners::listener;
+pub use listeners::{listener, proxied};
 pub use routes::{route_configuration, virtual_host};
 
 use crate::model::{
     Cluster, Endpoint, EndpointSource, FilterConfig, HealthStatus, LoadAssignment, LocalRateLimit, Locality,
-    LocalityEndpoints, PrivateKey, Resource, Secret, TlsCertificate, TokenBucket,
+    LocalityEndpoints, PrivateKey, Resource, Roots, Secret, SubjectName, TlsCertificate, TokenBucket, UpstreamTls,
 };
 
 /// A resource of any type.
@@ -57,8 +57,27 @@ pub(crate) fn duration() -> impl Strategy<Value = Duration> {
 pub fn cluster() -> impl Strategy<Value = Cluster> {
     let endpoints =
         prop_oneof![name().prop_map(EndpointSource::Eds), load_assignment().prop_map(EndpointSource::Static),];
-    (name(), endpoints, option::of(duration()))
-        .prop_map(|(name, endpoints, connect_timeout)| Cluster { connect_timeout, ..Cluster::new(name, endpoints) })
+    (name(), endpoints, option::of(duration()), option::of(upstream_tls().prop_map(Box::new))).prop_map(
+        |(name, endpoints, connect_timeout, tls)| Cluster { connect_timeout, tls, ..Cluster::new(name, endpoints) },
+    )
+}
+
+fn upstream_tls() -> impl Strategy<Value = UpstreamTls> {
+    let subject = prop_oneof![
+        host().prop_map(SubjectName::Dns),
+        host().prop_map(|host| SubjectName::Uri(format!("spiffe://{host}/ns/a"))),
+    ];
+    (host(), roots(), vec(subject, 1..3), option::of(name())).prop_map(|(sni, roots, names, certificate)| UpstreamTls {
+        sni,
+        roots,
+        names,
+        certificate,
+    })
+}
+
+/// Roots; their PEM is not a real one.
+pub(crate) fn roots() -> impl Strategy<Value = Roots> {
+    prop_oneof!["\\PC{1,80}".prop_map(Roots::Pem), Just(Roots::System)]
 }
 
 /// Endpoints.

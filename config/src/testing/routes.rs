@@ -29,7 +29,7 @@ fn domain() -> impl Strategy<Value = Domain> {
     prop_oneof![host().prop_map(Domain::Exact), host().prop_map(Domain::Suffix), Just(Domain::Any)]
 }
 
-fn owner() -> impl Strategy<Value = Owner> {
+pub(super) fn owner() -> impl Strategy<Value = Owner> {
     (name(), option::of(name())).prop_map(|(tenant, plan)| Owner { tenant, plan })
 }
 

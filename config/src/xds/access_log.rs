@@ -13,6 +13,7 @@ use xds_api::pb::envoy::config::accesslog::v3::access_log::ConfigType;
 
 use super::read::{At, Problems, fields};
 use super::{scalar, usage_log, wire};
+use crate::model::Owner;
 
 /// What a stock Envoy writes of each request.
 const FIELDS: [(&str, &str); 14] = [
@@ -24,6 +25,18 @@ const FIELDS: [(&str, &str); 14] = [
     ("path", "%PATH(NQ)%"),
     ("protocol", "%PROTOCOL%"),
     ("status", "%RESPONSE_CODE%"),
+    ("flags", "%RESPONSE_FLAGS%"),
+    ("request_bytes", "%BYTES_RECEIVED%"),
+    ("response_bytes", "%BYTES_SENT%"),
+    ("duration_ms", "%DURATION%"),
+    ("client", "%DOWNSTREAM_REMOTE_ADDRESS%"),
+    ("upstream", "%UPSTREAM_HOST%"),
+];
+
+/// What a stock Envoy writes of each connection.
+const CONNECTION_FIELDS: [(&str, &str); 8] = [
+    ("time", "%START_TIME%"),
+    ("sni", "%REQUESTED_SERVER_NAME%"),
     ("flags", "%RESPONSE_FLAGS%"),
     ("request_bytes", "%BYTES_RECEIVED%"),
     ("response_bytes", "%BYTES_SENT%"),
@@ -46,9 +59,20 @@ pub(super) fn write(lines: bool, reporting: bool) -> Vec<AccessLog> {
 }
 
 fn write_lines() -> AccessLog {
-    let fields = FIELDS
-        .iter()
-        .map(|(name, format)| ((*name).to_owned(), Value { kind: Some(Kind::StringValue((*format).to_owned())) }))
+    stdout(FIELDS.iter().map(|(name, format)| (*name, (*format).to_owned())))
+}
+
+/// The log of connections or sessions that end at no HTTP filter. No metadata of theirs holds whose they are, so
+/// that stands in the format.
+pub(super) fn write_connections(owner: Option<&Owner>, protocol: &str) -> AccessLog {
+    let tenant = owner.map_or("-".to_owned(), |owner| owner.tenant.replace('%', "%%"));
+    let own = [("tenant", tenant), ("protocol", protocol.to_owned())];
+    stdout(CONNECTION_FIELDS.iter().map(|(name, format)| (*name, (*format).to_owned())).chain(own))
+}
+
+fn stdout(fields: impl Iterator<Item = (&'static str, String)>) -> AccessLog {
+    let fields = fields
+        .map(|(name, format)| (name.to_owned(), Value { kind: Some(Kind::StringValue(format)) }))
         .collect::<HashMap<_, _>>();
     let log = StdoutAccessLog {
         access_log_format: Some(AccessLogFormat::LogFormat(SubstitutionFormatString {

@@ -9,7 +9,7 @@ use xds_api::pb::envoy::r#type::v3::Percent;
 
 use super::read::{At, Problems, fields};
 use super::style::Style;
-use super::{endpoint, scalar};
+use super::{endpoint, scalar, tls};
 use crate::model::{Cluster, EndpointSource};
 
 pub(super) fn write(value: &Cluster, style: Style) -> ProtoCluster {
@@ -31,6 +31,7 @@ pub(super) fn write(value: &Cluster, style: Style) -> ProtoCluster {
         eds_cluster_config,
         load_assignment,
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(kind as i32)),
+        transport_socket: value.tls.as_deref().map(|tls| tls::write_upstream(tls, style)),
         // Envoy would send to endpoints that are not ready once half of them are not.
         common_lb_config: Some(CommonLbConfig {
             healthy_panic_threshold: Some(Percent { value: 0.0 }),
@@ -56,16 +57,17 @@ pub(super) fn read(message: ProtoCluster, at: &At<'_>, problems: &mut Problems) 
     if name.is_empty() {
         problems.missing(&at.field("name"));
     }
-    if scalar::read_transport_socket(transport_socket, &at.field("transport_socket"), problems).is_some() {
-        problems.advise(&at.field("transport_socket"), "is not supported", "endpoints are reached in plain text");
-    }
+    let socket_at = at.field("transport_socket");
+    let tls = scalar::read_transport_socket(transport_socket, &socket_at, problems)
+        .and_then(|any| tls::read_upstream(&any, &socket_at.field("typed_config"), problems))
+        .map(Box::new);
     read_balancing(lb_policy, lb_config.is_some(), common_lb_config, at, problems);
     let connect_timeout = scalar::read_duration(connect_timeout, &at.field("connect_timeout"), problems);
     if connect_timeout.is_some_and(|timeout| timeout.is_zero()) {
         problems.add(&at.field("connect_timeout"), "must be greater than zero");
     }
     let endpoints = read_source(&name, cluster_discovery_type, eds_cluster_config, load_assignment, at, problems)?;
-    Some(Cluster { connect_timeout, ..Cluster::new(name, endpoints) })
+    Some(Cluster { connect_timeout, tls, ..Cluster::new(name, endpoints) })
 }
 
 fn read_balancing(policy: i32, configured: bool, common: Option<CommonLbConfig>, at: &At<'_>, problems: &mut Problems) {

@@ -24,10 +24,13 @@ mod scalar;
 mod secret;
 mod string_match;
 mod style;
+mod tcp_proxy;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod udp_proxy;
 mod usage_log;
+mod validation;
 mod virtual_host;
 mod wire;
 
@@ -61,7 +64,7 @@ pub fn encode_in(resource: &Resource, style: Style) -> Bytes {
         Resource::LoadAssignment(value) => (endpoint::write(value).encode_to_vec(), &scalar::NO_MAPS),
         Resource::Secret(value) => (secret::write(value).encode_to_vec(), &scalar::NO_MAPS),
         Resource::FilterConfig(value) => (local_rate_limit::write_resource(value).encode_to_vec(), &scalar::NO_MAPS),
-        Resource::Listener(value) => (listener::write(value, style).encode_to_vec(), &scalar::NO_MAPS),
+        Resource::Listener(value) => (listener::write(value, style).encode_to_vec(), &wire::LISTENER),
         Resource::RouteConfiguration(value) => (route::write(value, style).encode_to_vec(), &wire::ROUTE_CONFIGURATION),
         Resource::VirtualHost(value) => (virtual_host::write(value).encode_to_vec(), &wire::VIRTUAL_HOST),
     };

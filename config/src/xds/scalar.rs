@@ -7,7 +7,7 @@ use std::time::Duration;
 use prost13::{Message, Name};
 use xds_api::pb::envoy::config::core::v3::address::Address as Kind;
 use xds_api::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
-use xds_api::pb::envoy::config::core::v3::socket_address::PortSpecifier;
+use xds_api::pb::envoy::config::core::v3::socket_address::{PortSpecifier, Protocol};
 use xds_api::pb::envoy::config::core::v3::{Address, ConfigSource, SocketAddress, TransportSocket, transport_socket};
 use xds_api::pb::google::protobuf::{Any, BoolValue, Duration as ProtoDuration, UInt32Value};
 
@@ -66,11 +66,34 @@ pub(super) fn socket_address(address: SocketAddr) -> Address {
     }
 }
 
+/// The same, of datagrams.
+pub(super) fn datagram_address(address: SocketAddr) -> Address {
+    let mut message = socket_address(address);
+    if let Some(Kind::SocketAddress(socket)) = &mut message.address {
+        socket.protocol = Protocol::Udp as i32;
+    }
+    message
+}
+
+/// An address of TCP.
 pub(super) fn read_socket_address(
     address: Option<Address>,
     at: &At<'_>,
     problems: &mut Problems,
 ) -> Option<SocketAddr> {
+    let (address, datagrams) = read_any_address(address, at, problems)?;
+    if datagrams {
+        problems.unsupported(&at.field("socket_address").field("protocol"));
+    }
+    Some(address)
+}
+
+/// An address, and whether it is one of UDP.
+pub(super) fn read_any_address(
+    address: Option<Address>,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Option<(SocketAddr, bool)> {
     let socket = match address.and_then(|address| address.address) {
         Some(Kind::SocketAddress(socket)) => socket,
         Some(Kind::Pipe(_)) => {
@@ -88,8 +111,8 @@ pub(super) fn read_socket_address(
     };
     let at = at.field("socket_address");
     fields!(socket => SocketAddress, at, problems;
-        read address port_specifier;
-        refuse protocol resolver_name;
+        read address port_specifier protocol;
+        refuse resolver_name;
         pass ipv4_compat;);
     let ip = address.parse::<IpAddr>();
     if ip.is_err() {
@@ -102,7 +125,7 @@ pub(super) fn read_socket_address(
     if port.is_none() {
         problems.add(&at.field("port_value"), "must be a port number");
     }
-    Some(SocketAddr::new(ip.ok()?, port?))
+    Some((SocketAddr::new(ip.ok()?, port?), protocol == Protocol::Udp as i32))
 }
 
 /// Refuses every source but ADS.
@@ -160,6 +183,11 @@ where
 
 fn not_a_message(error: &impl std::fmt::Display, at: &At<'_>, problems: &mut Problems) {
     problems.add(at, format!("is not a message of its type: {error}"));
+}
+
+/// The same message as envoy-types has it: both crates are made from the same definitions.
+pub(super) fn to14<M: prost::Message + Default>(message: &impl Message) -> M {
+    M::decode(message.encode_to_vec().as_slice()).unwrap_or_default()
 }
 
 /// The same message in the other crate: both crates are made from the same definitions.

@@ -58,7 +58,7 @@ fn read_certificate(message: ProtoCertificate, at: &At<'_>, problems: &mut Probl
 }
 
 /// PEM text that came inline. What it says is never part of an error.
-fn read_text(source: Option<DataSource>, at: &At<'_>, problems: &mut Problems) -> Option<String> {
+pub(super) fn read_text(source: Option<DataSource>, at: &At<'_>, problems: &mut Problems) -> Option<String> {
     let Some(source) = source else {
         problems.missing(at);
         return None;

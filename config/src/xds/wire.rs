@@ -27,6 +27,9 @@ pub(super) static ROUTE_CONFIGURATION: Shape = Shape(&[(2, Field::Message(&VIRTU
 /// `HttpConnectionManager`: `route_config`.
 pub(super) static HTTP_CONNECTION_MANAGER: Shape = Shape(&[(4, Field::Message(&ROUTE_CONFIGURATION))]);
 static SUBSTITUTION_FORMAT: Shape = Shape(&[(2, Field::Message(&STRUCT))]);
+static FILTER_CHAIN: Shape = Shape(&[(5, Field::Message(&METADATA))]);
+/// `Listener`: its chains' metadata, and its own.
+pub(super) static LISTENER: Shape = Shape(&[(3, Field::Message(&FILTER_CHAIN)), (6, Field::Message(&METADATA))]);
 /// `StdoutAccessLog`: `log_format.json_format`.
 pub(super) static STDOUT_ACCESS_LOG: Shape = Shape(&[(1, Field::Message(&SUBSTITUTION_FORMAT))]);
 

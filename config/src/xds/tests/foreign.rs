@@ -12,7 +12,7 @@ use crate::model::{
 use crate::xds::json::{from_json, to_json};
 use crate::xds::{Sources, Style, decode, encode_in};
 
-fn read(kind: ResourceType, mut json: Value) -> Result<Resource, Vec<String>> {
+pub(super) fn read(kind: ResourceType, mut json: Value) -> Result<Resource, Vec<String>> {
     json["@type"] = Value::from(kind.url());
     let (kind, bytes) = from_json(&json).unwrap();
     decode(kind, &bytes).map_err(|errors| errors.iter().map(ToString::to_string).collect())
@@ -30,7 +30,7 @@ fn manager(fields: Value) -> Value {
     manager
 }
 
-fn listener(http: Value, fields: Value) -> Value {
+pub(super) fn listener(http: Value, fields: Value) -> Value {
     let mut listener = json!({
         "name": "l",
         "address": {"socket_address": {"address": "0.0.0.0", "port_value": 80}},
@@ -48,14 +48,14 @@ fn host(route: Value, fields: Value) -> Value {
     host
 }
 
-fn cluster(fields: Value) -> Value {
+pub(super) fn cluster(fields: Value) -> Value {
     let mut cluster = json!({"name": "c", "type": "EDS", "eds_cluster_config": {"eds_config": {"ads": {}}}});
     merge(&mut cluster, fields);
     cluster
 }
 
 /// Puts fields in place of those of the same name; `null` takes one out.
-fn merge(target: &mut Value, fields: Value) {
+pub(super) fn merge(target: &mut Value, fields: Value) {
     for (name, value) in fields.as_object().unwrap() {
         if value.is_null() {
             target.as_object_mut().unwrap().remove(name);
@@ -67,7 +67,7 @@ fn merge(target: &mut Value, fields: Value) {
 
 /// The one problem is at this path.
 #[track_caller]
-fn refused(kind: ResourceType, json: Value, path: &str) {
+pub(super) fn refused(kind: ResourceType, json: Value, path: &str) {
     let errors = read(kind, json).unwrap_err();
     assert!(errors.len() == 1 && errors[0].starts_with(&format!("{path}:")), "expected {path}, got {errors:#?}");
 }
@@ -88,6 +88,10 @@ fn a_default_chain_takes_what_no_other_does() {
     let mut json = listener(json!({}), json!({}));
     json["default_filter_chain"] = json["filter_chains"][0].clone();
     json["filter_chains"][0]["filter_chain_match"] = json!({"server_names": ["*.A.test", "b.test"]});
+    json["filter_chains"][0]["transport_socket"] = json!({"name": "tls", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": "s", "sds_config": {"ads": {}}}]},
+    }});
     let Resource::Listener(listener) = read(ResourceType::Listener, json).unwrap() else { panic!("not a listener") };
     let names = [ServerName::Suffix("a.test".into()), ServerName::Exact("b.test".into())];
     assert_eq!(listener.chains[0].server_names, names);

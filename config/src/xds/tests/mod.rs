@@ -3,6 +3,7 @@
 mod descriptors;
 mod foreign;
 mod json;
+mod layer4;
 
 use proptest::prelude::*;
 
