@@ -18,12 +18,33 @@ impl Admit for Compiles {
         let errors = match resource {
             Resource::RouteConfiguration(routes) => virtual_hosts(&routes.virtual_hosts),
             Resource::VirtualHost(host) => virtual_host(host),
-            Resource::Listener(listener) => chains(listener),
+            Resource::Listener(listener) => chains(listener).into_iter().chain(not_yet(listener)).collect(),
+            Resource::Cluster(cluster) if cluster.tls.is_some() => {
+                vec![FieldError::new("transport_socket", "is not served yet")]
+            }
             Resource::Secret(secret) => tls::parse(&secret.certificate).err().into_iter().collect(),
             Resource::Cluster(_) | Resource::LoadAssignment(_) | Resource::FilterConfig(_) => Vec::new(),
         };
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
+}
+
+/// What the engine does not do yet.
+fn not_yet(listener: &Listener) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if listener.udp.is_some() {
+        errors.push(FieldError::new("address.socket_address.protocol", "UDP is not served yet"));
+    }
+    for (at, chain) in listener.chains.iter().enumerate() {
+        if chain.http().is_none() {
+            errors.push(FieldError::new(format!("filter_chains[{at}].filters[0]"), "a TCP proxy is not served yet"));
+        }
+        if chain.tls.as_ref().is_some_and(|tls| tls.clients.is_some()) {
+            let field = format!("filter_chains[{at}].transport_socket.typed_config.common_tls_context");
+            errors.push(FieldError::new(field, "clients' certificates are not checked yet"));
+        }
+    }
+    errors
 }
 
 /// One virtual host: expressions, and domains named twice in it.
