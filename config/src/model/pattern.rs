@@ -6,6 +6,9 @@
 //! one that Envoy refuses would cost every tenant its updates there.
 
 mod re2;
+mod rewrite;
+
+pub use rewrite::Rewrite;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -19,7 +22,11 @@ const MOST_BYTES: usize = 64 * 1024;
 /// Expressions that are kept for the next host they stand in.
 const MOST_KEPT: usize = 2048;
 
-static KEPT: LazyLock<Mutex<HashMap<String, Arc<Regex>>>> = LazyLock::new(Mutex::default);
+/// Compiled expressions by their text.
+type Kept = LazyLock<Mutex<HashMap<String, Arc<Regex>>>>;
+
+static WHOLE: Kept = LazyLock::new(Mutex::default);
+static PARTS: Kept = LazyLock::new(Mutex::default);
 
 /// Compiles an expression that must match the whole text (RE2's full match, as Envoy asks for).
 ///
@@ -29,11 +36,28 @@ static KEPT: LazyLock<Mutex<HashMap<String, Arc<Regex>>>> = LazyLock::new(Mutex:
 /// # Errors
 /// At no field of its own: it is empty, does not parse, is none to RE2, or grows too large.
 pub fn regex(pattern: &str) -> Result<Arc<Regex>, FieldError> {
-    if let Some(known) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).get(pattern) {
+    keep(&WHOLE, pattern, || compile(pattern, &format!(r"\A(?:{pattern})\z")))
+}
+
+/// Compiles an expression that is looked for in a text: what `regex_rewrite` replaces. Otherwise as [`regex`].
+///
+/// # Errors
+/// As [`regex`].
+pub fn search(pattern: &str) -> Result<Arc<Regex>, FieldError> {
+    keep(&PARTS, pattern, || compile(pattern, pattern))
+}
+
+/// What is kept of an expression, or comes anew.
+fn keep(
+    kept: &Kept,
+    pattern: &str,
+    compile: impl FnOnce() -> Result<Regex, FieldError>,
+) -> Result<Arc<Regex>, FieldError> {
+    if let Some(known) = kept.lock().unwrap_or_else(PoisonError::into_inner).get(pattern) {
         return Ok(Arc::clone(known));
     }
-    let compiled = Arc::new(compile(pattern)?);
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let compiled = Arc::new(compile()?);
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() >= MOST_KEPT {
         kept.clear();
     }
@@ -41,15 +65,15 @@ pub fn regex(pattern: &str) -> Result<Arc<Regex>, FieldError> {
     Ok(compiled)
 }
 
-fn compile(pattern: &str) -> Result<Regex, FieldError> {
+/// Compiles `whole`, which is `pattern` or has it within.
+fn compile(pattern: &str, whole: &str) -> Result<Regex, FieldError> {
     if pattern.is_empty() {
         return Err(FieldError::new("", "must not be empty"));
     }
     // Alone, so that `a)|(b` does not close the group that is put around it.
     re2::check(pattern)?;
-    let whole = format!(r"\A(?:{pattern})\z");
     let build = |unicode| {
-        RegexBuilder::new(&whole).unicode(unicode).size_limit(MOST_BYTES).dfa_size_limit(4 * MOST_BYTES).build()
+        RegexBuilder::new(whole).unicode(unicode).size_limit(MOST_BYTES).dfa_size_limit(4 * MOST_BYTES).build()
     };
     let compiled = match build(false) {
         Err(regex::Error::Syntax(_)) => build(true),

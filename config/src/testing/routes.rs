@@ -1,13 +1,16 @@
 //! Arbitrary routes.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
 use super::{duration, host, name};
 use crate::model::{
-    Domain, Forward, HeaderMatch, HeaderMutation, HeaderOp, Owner, PathMatch, QueryMatch, Route, RouteAction,
-    RouteConfiguration, RouteMatch, Split, StringMatch, VirtualHost, WeightedCluster,
+    ClusterChanges, Cors, Domain, Forward, Fraction, HeaderMatch, HeaderMutation, HeaderOp, Mirror, Owner, PathMatch,
+    PathRewrite, QueryMatch, Redirect, Retry, RetryOn, Route, RouteAction, RouteConfiguration, RouteMatch,
+    SessionPersistence, Split, StringMatch, VirtualHost, WeightedCluster,
 };
 
 /// A route configuration.
@@ -34,11 +37,14 @@ pub(super) fn owner() -> impl Strategy<Value = Owner> {
 }
 
 fn route() -> impl Strategy<Value = Route> {
-    ("[a-z/]{0,8}", option::of(owner()), route_match(), action(), mutation(), mutation()).prop_map(
-        |(name, owner, matches, action, request_headers, response_headers)| Route {
+    let per_route = (option::of(cors().prop_map(Box::new)), option::of(session().prop_map(Box::new)));
+    ("[a-z/]{0,8}", option::of(owner()), route_match(), action(), (mutation(), mutation()), per_route).prop_map(
+        |(name, owner, matches, action, (request_headers, response_headers), (cors, session))| Route {
             owner,
             request_headers,
             response_headers,
+            cors,
+            session,
             ..Route::new(name, matches, action)
         },
     )
@@ -77,22 +83,111 @@ fn expression() -> impl Strategy<Value = String> {
 
 fn action() -> impl Strategy<Value = RouteAction> {
     prop_oneof![
-        (
-            split(),
-            option::of(prop_oneof![duration(), Just(std::time::Duration::ZERO)]),
-            prop_oneof![Just(503), Just(404), Just(500)],
-        )
-            .prop_map(|(split, timeout, missing)| RouteAction::Forward(Forward {
-                timeout,
-                missing,
-                ..Forward::to(split)
-            })),
-        (200u16..600).prop_map(|status| RouteAction::Direct { status }),
+        3 => forward().prop_map(RouteAction::Forward),
+        1 => redirect().prop_map(RouteAction::Redirect),
+        1 => (200u16..600).prop_map(|status| RouteAction::Direct { status }),
+    ]
+}
+
+fn forward() -> impl Strategy<Value = Forward> {
+    let rewrites = (option::of(host()), option::of(path_rewrite()));
+    let missing = prop_oneof![Just(503), Just(404), Just(500)];
+    (split(), option::of(timeout()), missing, rewrites, option::of(retry().prop_map(Box::new)), vec(mirror(), 0..3))
+        .prop_map(|(split, timeout, missing, (host_rewrite, path_rewrite), retry, mirrors)| Forward {
+            split,
+            timeout,
+            missing,
+            host_rewrite,
+            path_rewrite,
+            retry,
+            mirrors,
+        })
+}
+
+fn timeout() -> impl Strategy<Value = Duration> {
+    prop_oneof![duration(), Just(Duration::ZERO)]
+}
+
+fn path_rewrite() -> impl Strategy<Value = PathRewrite> {
+    let regex = prop_oneof![
+        Just(("^/a/?".to_owned(), "/".to_owned())),
+        Just(("/(x|y)/(.*)".to_owned(), r"/\2/\1\\".to_owned())),
+    ];
+    prop_oneof![
+        "/[a-zA-Z0-9/%.]{0,12}".prop_map(PathRewrite::Full),
+        "/[a-zA-Z0-9/%.]{0,12}".prop_map(PathRewrite::Prefix),
+        regex.prop_map(|(pattern, substitution)| PathRewrite::Regex { pattern, substitution }),
+    ]
+}
+
+fn redirect() -> impl Strategy<Value = Redirect> {
+    let scheme = prop_oneof![Just("http".to_owned()), Just("https".to_owned())];
+    let status = prop_oneof![Just(301), Just(302), Just(303), Just(307), Just(308)];
+    // In a redirect the whole path has a field of its own, and needs no expression.
+    (option::of(scheme), option::of(host()), option::of(1u16..), option::of(path_rewrite()), status)
+        .prop_map(|(scheme, host, port, path, status)| Redirect { scheme, host, port, path, status })
+}
+
+fn retry() -> impl Strategy<Value = Retry> {
+    let on = any::<[bool; 5]>().prop_map(|[connect_failure, refused_stream, reset, gateway_error, server_error]| {
+        RetryOn { connect_failure, refused_stream, reset, gateway_error, server_error }
+    });
+    let back_off = (1u64..60_000, option::of(0u64..60_000))
+        .prop_map(|(base, more)| (Duration::from_millis(base), more.map(|more| Duration::from_millis(base + more))));
+    (on, vec(200u16..600, 0..3), option::of(any::<u32>()), option::of(timeout()), option::of(back_off)).prop_map(
+        |(on, statuses, attempts, per_try_timeout, back_off)| Retry {
+            on,
+            statuses,
+            attempts,
+            per_try_timeout,
+            back_off,
+        },
+    )
+}
+
+fn mirror() -> impl Strategy<Value = Mirror> {
+    let fraction = (any::<u32>(), prop_oneof![Just(100), Just(10_000), Just(1_000_000)])
+        .prop_map(|(numerator, denominator)| Fraction { numerator, denominator });
+    (name(), option::of(fraction)).prop_map(|(cluster, fraction)| Mirror { cluster, fraction })
+}
+
+fn cors() -> impl Strategy<Value = Cors> {
+    let list = || vec(prop_oneof!["[A-Z]{3,6}", "x-[a-z]{1,6}", Just("*".to_owned())], 0..3);
+    (vec(string_match(), 0..3), list(), list(), list(), option::of(any::<u32>()), any::<bool>()).prop_map(
+        |(origins, methods, headers, expose, max_age, credentials)| Cors {
+            origins,
+            methods,
+            headers,
+            expose,
+            max_age,
+            credentials,
+        },
+    )
+}
+
+fn session() -> impl Strategy<Value = SessionPersistence> {
+    let path = prop_oneof![Just(String::new()), "/[a-z/]{0,8}"];
+    prop_oneof![
+        ("[a-zA-Z_-]{1,12}", path, timeout()).prop_map(|(name, path, ttl)| SessionPersistence::Cookie {
+            name,
+            path,
+            ttl
+        }),
+        header_name().prop_map(|name| SessionPersistence::Header { name }),
     ]
 }
 
 fn split() -> impl Strategy<Value = Split> {
-    let weighted = (name(), 0u32..1_000_000).prop_map(|(cluster, weight)| WeightedCluster::new(cluster, weight));
+    let changes = (mutation(), mutation(), option::of(host()))
+        .prop_map(|(request_headers, response_headers, host_rewrite)| ClusterChanges {
+            request_headers,
+            response_headers,
+            host_rewrite,
+        })
+        .prop_map(|changes| (changes != ClusterChanges::default()).then(|| Box::new(changes)));
+    let weighted = (name(), 0u32..1_000_000, option::weighted(0.3, changes)).prop_map(|(cluster, weight, changes)| {
+        WeightedCluster { changes: changes.flatten(), ..WeightedCluster::new(cluster, weight) }
+    });
     prop_oneof![
         name().prop_map(Split::One),
         vec(weighted, 1..4)

@@ -9,6 +9,11 @@ use crate::model::{HeaderMutation, HeaderOp};
 /// What the two fields of one direction hold.
 pub(super) type Fields = (Vec<HeaderValueOption>, Vec<String>);
 
+/// The two fields of requests.
+pub(super) const REQUEST: [&str; 2] = ["request_headers_to_add", "request_headers_to_remove"];
+/// The two fields of responses.
+pub(super) const RESPONSE: [&str; 2] = ["response_headers_to_add", "response_headers_to_remove"];
+
 pub(super) fn write(value: &HeaderMutation) -> Fields {
     (value.ops.iter().map(write_op).collect(), value.remove.clone())
 }

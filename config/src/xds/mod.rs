@@ -7,6 +7,7 @@
 
 mod access_log;
 mod cluster;
+mod cors;
 mod dropped;
 mod endpoint;
 mod headers;
@@ -16,12 +17,19 @@ pub mod json;
 mod listener;
 mod local_rate_limit;
 mod metadata;
+mod mirror;
+mod per_route;
 mod read;
+mod redirect;
+mod retry;
+mod rewrite;
 mod route;
 mod route_action;
 mod route_match;
 mod scalar;
 mod secret;
+mod session;
+mod split;
 mod string_match;
 mod style;
 mod tcp_proxy;

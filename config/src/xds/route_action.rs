@@ -1,35 +1,48 @@
-//! What a route does: `route` (to clusters) or `direct_response`.
+//! What a route does: `route` (to clusters), `redirect` or `direct_response`.
 
 use xds_api::pb::envoy::config::core::v3::data_source::Specifier;
 use xds_api::pb::envoy::config::route::v3::route::Action;
-use xds_api::pb::envoy::config::route::v3::route_action::{ClusterNotFoundResponseCode, ClusterSpecifier};
-use xds_api::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
-use xds_api::pb::envoy::config::route::v3::{
-    DirectResponseAction, RouteAction as ProtoAction, WeightedCluster as Weights,
+use xds_api::pb::envoy::config::route::v3::route_action::{
+    ClusterNotFoundResponseCode, ClusterSpecifier, HostRewriteSpecifier,
 };
+use xds_api::pb::envoy::config::route::v3::{DirectResponseAction, RouteAction as ProtoAction};
 
-use super::read::{At, Problems, fields};
-use super::scalar;
-use crate::model::{Forward, Redirect, RouteAction, Split, WeightedCluster};
+use super::read::{At, Problems, fields, fitting};
+use super::{mirror, redirect, retry, rewrite, scalar, split};
+use crate::model::{Forward, PathRewrite, RouteAction, Split};
 
 pub(super) fn write(value: &RouteAction) -> Action {
     match value {
-        RouteAction::Forward(Forward { split, timeout, missing, .. }) => Action::Route(ProtoAction {
-            cluster_not_found_response_code: write_missing(*missing) as i32,
-            timeout: timeout.map(scalar::duration),
-            cluster_specifier: Some(match split {
-                Split::One(cluster) => ClusterSpecifier::Cluster(cluster.clone()),
-                Split::Weighted(clusters) => ClusterSpecifier::WeightedClusters(Weights {
-                    clusters: clusters.iter().map(write_weight).collect(),
-                    ..Default::default()
-                }),
-            }),
-            ..Default::default()
-        }),
-        RouteAction::Redirect(Redirect { status, .. }) | RouteAction::Direct { status } => {
+        RouteAction::Forward(forward) => Action::Route(write_forward(forward)),
+        RouteAction::Redirect(value) => Action::Redirect(redirect::write(value)),
+        RouteAction::Direct { status } => {
             Action::DirectResponse(DirectResponseAction { status: u32::from(*status), ..Default::default() })
         }
     }
+}
+
+fn write_forward(value: &Forward) -> ProtoAction {
+    let mut message = ProtoAction {
+        cluster_not_found_response_code: write_missing(value.missing) as i32,
+        timeout: value.timeout.map(scalar::duration),
+        host_rewrite_specifier: value.host_rewrite.clone().map(HostRewriteSpecifier::HostRewriteLiteral),
+        retry_policy: value.retry.as_deref().map(retry::write),
+        request_mirror_policies: value.mirrors.iter().map(mirror::write).collect(),
+        cluster_specifier: Some(match &value.split {
+            Split::One(cluster) => ClusterSpecifier::Cluster(cluster.clone()),
+            Split::Weighted(clusters) => ClusterSpecifier::WeightedClusters(split::write(clusters)),
+        }),
+        ..Default::default()
+    };
+    match &value.path_rewrite {
+        None => {}
+        Some(PathRewrite::Full(path)) => message.regex_rewrite = Some(rewrite::write_whole(path)),
+        Some(PathRewrite::Prefix(prefix)) => message.prefix_rewrite = prefix.clone(),
+        Some(PathRewrite::Regex { pattern, substitution }) => {
+            message.regex_rewrite = Some(rewrite::write_regex(pattern, substitution));
+        }
+    }
+    message
 }
 
 /// A status that Envoy has no name for is its default.
@@ -41,16 +54,16 @@ fn write_missing(status: u16) -> ClusterNotFoundResponseCode {
     }
 }
 
-fn write_weight(value: &WeightedCluster) -> ClusterWeight {
-    ClusterWeight { name: value.cluster.clone(), weight: Some(scalar::uint32(value.weight)), ..Default::default() }
-}
-
 /// Reads the action; `at` is the route's.
 pub(super) fn read(action: Option<Action>, at: &At<'_>, problems: &mut Problems) -> Option<RouteAction> {
     let unsupported = match action {
-        Some(Action::Route(route)) => return read_forward(route, &at.field("route"), problems),
+        Some(Action::Route(route)) => {
+            return read_forward(route, &at.field("route"), problems).map(RouteAction::Forward);
+        }
         Some(Action::DirectResponse(direct)) => return read_direct(direct, &at.field("direct_response"), problems),
-        Some(Action::Redirect(_)) => "redirect",
+        Some(Action::Redirect(message)) => {
+            return redirect::read(message, &at.field("redirect"), problems).map(RouteAction::Redirect);
+        }
         Some(Action::FilterAction(_)) => "filter_action",
         Some(Action::NonForwardingAction(_)) => "non_forwarding_action",
         None => {
@@ -62,13 +75,13 @@ pub(super) fn read(action: Option<Action>, at: &At<'_>, problems: &mut Problems)
     None
 }
 
-fn read_forward(message: ProtoAction, at: &At<'_>, problems: &mut Problems) -> Option<RouteAction> {
+fn read_forward(message: ProtoAction, at: &At<'_>, problems: &mut Problems) -> Option<Forward> {
     fields!(message => ProtoAction, at, problems;
-        read cluster_specifier timeout cluster_not_found_response_code;
-        refuse metadata_match prefix_rewrite regex_rewrite path_rewrite_policy
-            append_x_forwarded_host idle_timeout retry_policy retry_policy_typed_config request_mirror_policies priority
-            rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs internal_redirect_policy
-            internal_redirect_action max_internal_redirects hedge_policy max_stream_duration host_rewrite_specifier;
+        read cluster_specifier timeout cluster_not_found_response_code prefix_rewrite regex_rewrite retry_policy
+            request_mirror_policies host_rewrite_specifier;
+        refuse metadata_match path_rewrite_policy append_x_forwarded_host idle_timeout retry_policy_typed_config
+            priority rate_limits hash_policy cors max_grpc_timeout grpc_timeout_offset upgrade_configs
+            internal_redirect_policy internal_redirect_action max_internal_redirects hedge_policy max_stream_duration;
         pass include_vh_rate_limits early_data_policy;);
     let timeout = scalar::read_duration(timeout, &at.field("timeout"), problems);
     let missing = match ClusterNotFoundResponseCode::try_from(cluster_not_found_response_code) {
@@ -80,18 +93,57 @@ fn read_forward(message: ProtoAction, at: &At<'_>, problems: &mut Problems) -> O
             return None;
         }
     };
-    let forward = |split| RouteAction::Forward(Forward { timeout, missing, ..Forward::to(split) });
-    let unsupported = match cluster_specifier {
+    let path_rewrite = match (prefix_rewrite.is_empty(), regex_rewrite) {
+        (true, None) => None,
+        (false, None) => {
+            rewrite::read_text(prefix_rewrite, &at.field("prefix_rewrite"), problems).map(PathRewrite::Prefix)
+        }
+        (true, Some(regex)) => rewrite::read_regex(regex, &at.field("regex_rewrite"), problems),
+        (false, Some(_)) => {
+            problems.add(&at.field("regex_rewrite"), "cannot stand beside `prefix_rewrite`");
+            None
+        }
+    };
+    let retry = retry_policy.and_then(|policy| retry::read(policy, &at.field("retry_policy"), problems));
+    let mirrors = request_mirror_policies.into_iter().enumerate();
+    let mirrors = fitting(
+        mirrors
+            .filter_map(|(index, policy)| mirror::read(policy, &at.item("request_mirror_policies", index), problems)),
+    );
+    Some(Forward {
+        timeout,
+        missing,
+        host_rewrite: read_host_rewrite(host_rewrite_specifier, at, problems),
+        path_rewrite,
+        retry: retry.map(Box::new),
+        mirrors,
+        ..Forward::to(read_split(cluster_specifier, at, problems)?)
+    })
+}
+
+fn read_host_rewrite(specifier: Option<HostRewriteSpecifier>, at: &At<'_>, problems: &mut Problems) -> Option<String> {
+    let unsupported = match specifier? {
+        HostRewriteSpecifier::HostRewriteLiteral(host) => {
+            return split::read_host(host, &at.field("host_rewrite_literal"), problems);
+        }
+        HostRewriteSpecifier::AutoHostRewrite(wrapped) if !wrapped.value => return None,
+        HostRewriteSpecifier::AutoHostRewrite(_) => "auto_host_rewrite",
+        HostRewriteSpecifier::HostRewriteHeader(_) => "host_rewrite_header",
+        HostRewriteSpecifier::HostRewritePathRegex(_) => "host_rewrite_path_regex",
+    };
+    problems.unsupported(&at.field(unsupported));
+    None
+}
+
+fn read_split(specifier: Option<ClusterSpecifier>, at: &At<'_>, problems: &mut Problems) -> Option<Split> {
+    let unsupported = match specifier {
         Some(ClusterSpecifier::Cluster(cluster)) if cluster.is_empty() => {
             problems.add(&at.field("cluster"), "must not be empty");
             return None;
         }
-        Some(ClusterSpecifier::Cluster(cluster)) => {
-            return Some(forward(Split::One(cluster)));
-        }
+        Some(ClusterSpecifier::Cluster(cluster)) => return Some(Split::One(cluster)),
         Some(ClusterSpecifier::WeightedClusters(weights)) => {
-            let split = read_weights(weights, &at.field("weighted_clusters"), problems)?;
-            return Some(forward(split));
+            return split::read(weights, &at.field("weighted_clusters"), problems);
         }
         Some(ClusterSpecifier::ClusterHeader(_)) => "cluster_header",
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => "cluster_specifier_plugin",
@@ -103,41 +155,6 @@ fn read_forward(message: ProtoAction, at: &At<'_>, problems: &mut Problems) -> O
     };
     problems.unsupported(&at.field(unsupported));
     None
-}
-
-fn read_weights(message: Weights, at: &At<'_>, problems: &mut Problems) -> Option<Split> {
-    fields!(message => Weights, at, problems;
-        read clusters;
-        refuse random_value_specifier;
-        pass total_weight runtime_key_prefix;);
-    let mut sum = 0u64;
-    let mut split = Vec::with_capacity(clusters.len());
-    for (index, cluster) in clusters.into_iter().enumerate() {
-        let Some(cluster) = read_weight(cluster, &at.item("clusters", index), problems) else { continue };
-        sum += u64::from(cluster.weight);
-        split.push(cluster);
-    }
-    if sum == 0 || sum > u64::from(u32::MAX) {
-        problems.add(&at.field("clusters"), format!("the sum of weights is {sum}; it must be from 1 to {}", u32::MAX));
-        return None;
-    }
-    Some(Split::Weighted(split))
-}
-
-fn read_weight(message: ClusterWeight, at: &At<'_>, problems: &mut Problems) -> Option<WeightedCluster> {
-    fields!(message => ClusterWeight, at, problems;
-        read name weight;
-        refuse cluster_header metadata_match request_headers_to_add request_headers_to_remove response_headers_to_add
-            response_headers_to_remove typed_per_filter_config host_rewrite_specifier;
-        pass;);
-    if name.is_empty() {
-        problems.missing(&at.field("name"));
-    }
-    let Some(weight) = weight else {
-        problems.missing(&at.field("weight"));
-        return None;
-    };
-    Some(WeightedCluster::new(name, weight.value))
 }
 
 fn read_direct(message: DirectResponseAction, at: &At<'_>, problems: &mut Problems) -> Option<RouteAction> {

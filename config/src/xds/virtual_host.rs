@@ -2,12 +2,10 @@
 
 use xds_api::pb::envoy::config::route::v3::{Route as ProtoRoute, VirtualHost as ProtoHost};
 
+use super::per_route::{self, PerRoute};
 use super::read::{At, Problems, fields, fitting};
 use super::{headers, metadata, route_action, route_match};
 use crate::model::{Domain, Route, VirtualHost};
-
-const REQUEST: [&str; 2] = ["request_headers_to_add", "request_headers_to_remove"];
-const RESPONSE: [&str; 2] = ["response_headers_to_add", "response_headers_to_remove"];
 
 pub(super) fn write(value: &VirtualHost) -> ProtoHost {
     ProtoHost {
@@ -39,6 +37,7 @@ fn write_route(value: &Route) -> ProtoRoute {
         request_headers_to_remove,
         response_headers_to_add,
         response_headers_to_remove,
+        typed_per_filter_config: per_route::write(value),
         ..Default::default()
     }
 }
@@ -93,8 +92,8 @@ fn read_domain(domain: String, at: &At<'_>, problems: &mut Problems) -> Option<D
 fn read_route(message: ProtoRoute, at: &At<'_>, problems: &mut Problems) -> Option<Route> {
     fields!(message => ProtoRoute, at, problems;
         read name r#match action metadata request_headers_to_add request_headers_to_remove response_headers_to_add
-            response_headers_to_remove;
-        refuse typed_per_filter_config per_request_buffer_limit_bytes;
+            response_headers_to_remove typed_per_filter_config;
+        refuse per_request_buffer_limit_bytes;
         pass decorator tracing stat_prefix;);
     let matches = match r#match {
         Some(matches) => route_match::read(matches, &at.field("match"), problems),
@@ -105,7 +104,10 @@ fn read_route(message: ProtoRoute, at: &At<'_>, problems: &mut Problems) -> Opti
     };
     let action = route_action::read(action, at, problems);
     let owner = metadata::read(metadata, &at.field("metadata"), problems);
-    let request_headers = headers::read((request_headers_to_add, request_headers_to_remove), REQUEST, at, problems);
-    let response_headers = headers::read((response_headers_to_add, response_headers_to_remove), RESPONSE, at, problems);
-    Some(Route { owner, request_headers, response_headers, ..Route::new(name, matches?, action?) })
+    let request = (request_headers_to_add, request_headers_to_remove);
+    let request_headers = headers::read(request, headers::REQUEST, at, problems);
+    let response = (response_headers_to_add, response_headers_to_remove);
+    let response_headers = headers::read(response, headers::RESPONSE, at, problems);
+    let PerRoute { cors, session } = per_route::read(typed_per_filter_config, at, problems);
+    Some(Route { owner, request_headers, response_headers, cors, session, ..Route::new(name, matches?, action?) })
 }

@@ -19,7 +19,9 @@ static VALUE: Shape = Shape(&[(5, Field::Message(&STRUCT)), (6, Field::Message(&
 static LIST: Shape = Shape(&[(1, Field::Message(&VALUE))]);
 static METADATA: Shape = Shape(&[(1, Field::Map(&METADATA_ENTRY))]);
 static METADATA_ENTRY: Shape = Shape(&[(2, Field::Message(&STRUCT))]);
-static ROUTE: Shape = Shape(&[(4, Field::Message(&METADATA))]);
+static FLAT: Shape = Shape(&[]);
+/// `Route`: its metadata, and its filters' configurations by name.
+static ROUTE: Shape = Shape(&[(4, Field::Message(&METADATA)), (13, Field::Map(&FLAT))]);
 /// `VirtualHost`: its own metadata, and its routes'.
 pub(super) static VIRTUAL_HOST: Shape = Shape(&[(3, Field::Message(&ROUTE)), (24, Field::Message(&METADATA))]);
 /// `RouteConfiguration`.

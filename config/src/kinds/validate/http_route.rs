@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Errors, names};
+use super::{Errors, http_filter, names};
 use crate::kinds::gateway::{
     HTTPRouteSpec, HeaderModifier, HttpBackendRef, HttpFilter, HttpHeader, HttpPathMatch, HttpRouteMatch,
-    HttpRouteRule, HttpRouteTimeouts, HttpValueMatch,
+    HttpRouteRetry, HttpRouteRule, HttpRouteTimeouts, HttpValueMatch, SessionPersistence,
 };
 
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
@@ -71,6 +71,12 @@ fn rule(rule: &HttpRouteRule, at: &str, errors: &mut Errors) {
     if let Some(timeouts) = &rule.timeouts {
         durations(timeouts, &format!("{at}.timeouts"), errors);
     }
+    if let Some(retry) = &rule.retry {
+        retries(retry, &format!("{at}.retry"), errors);
+    }
+    if let Some(session) = &rule.session_persistence {
+        session_persistence(session, &format!("{at}.sessionPersistence"), errors);
+    }
 }
 
 /// A replaced prefix needs the one prefix that it replaces.
@@ -80,12 +86,21 @@ fn prefix_replacement(rule: &HttpRouteRule, at: &str, errors: &mut Errors) {
         Some([one]) => one.path.as_ref().is_none_or(|path| matches!(path.type_.as_deref(), None | Some("PathPrefix"))),
         Some(_) => false,
     };
-    for (index, filter) in rule.filters.iter().enumerate() {
-        for field in ["requestRedirect", "urlRewrite"] {
-            let path = filter.rest.get(field).map(|settings| &settings["path"]);
-            if path.is_some_and(|path| path["type"] == "ReplacePrefixMatch") && !one_prefix {
+    if one_prefix {
+        return;
+    }
+    let of_rule = rule.filters.iter().enumerate().map(|(index, filter)| (format!("{at}.filters[{index}]"), filter));
+    let of_backends = rule.backend_refs.iter().enumerate().flat_map(|(place, backend)| {
+        let at = format!("{at}.backendRefs[{place}].filters");
+        backend.filters.iter().enumerate().map(move |(index, filter)| (format!("{at}[{index}]"), filter))
+    });
+    for (at, filter) in of_rule.chain(of_backends) {
+        let redirect = filter.request_redirect.as_ref().and_then(|redirect| redirect.path.as_ref());
+        let rewrite = filter.url_rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref());
+        for (field, path) in [("requestRedirect", redirect), ("urlRewrite", rewrite)] {
+            if path.is_some_and(|path| path.type_ == "ReplacePrefixMatch") {
                 errors.add(
-                    format!("{at}.filters[{index}].{field}.path"),
+                    format!("{at}.{field}.path"),
                     "ReplacePrefixMatch needs exactly one match, of type PathPrefix",
                 );
             }
@@ -180,7 +195,12 @@ pub(super) fn filters(filters: &[HttpFilter], at: &str, errors: &mut Errors) {
             let there = match field {
                 "requestHeaderModifier" => filter.request_header_modifier.is_some(),
                 "responseHeaderModifier" => filter.response_header_modifier.is_some(),
-                other => filter.rest.contains_key(other),
+                "requestMirror" => filter.request_mirror.is_some(),
+                "requestRedirect" => filter.request_redirect.is_some(),
+                "urlRewrite" => filter.url_rewrite.is_some(),
+                "cors" => filter.cors.is_some(),
+                "externalAuth" => filter.external_auth.is_some(),
+                _ => filter.extension_ref.is_some(),
             };
             if there && field != *own {
                 errors.add(format!("{at}.{field}"), format!("goes with type {type_}, not {}", filter.type_));
@@ -196,6 +216,7 @@ pub(super) fn filters(filters: &[HttpFilter], at: &str, errors: &mut Errors) {
                 header_modifier(modifier, &format!("{at}.{field}"), errors);
             }
         }
+        http_filter::settings(filter, &at, errors);
     }
     once_each(filters, at, errors);
 }
@@ -236,14 +257,7 @@ fn header_modifier(modifier: &HeaderModifier, at: &str, errors: &mut Errors) {
 }
 
 pub(super) fn backend_ref(backend: &HttpBackendRef, at: &str, errors: &mut Errors) {
-    let target = &backend.target;
-    errors.check(!target.name.is_empty(), format!("{at}.name"), || "must not be empty".into());
-    let group = target.group.as_deref().unwrap_or_default();
-    let service = group.is_empty() && target.kind.as_deref().unwrap_or("Service") == "Service";
-    match target.port {
-        None => errors.check(!service, format!("{at}.port"), || "is required for a Service".into()),
-        Some(port) => errors.check(port >= 1, format!("{at}.port"), || "must be from 1 to 65535".into()),
-    }
+    http_filter::backend(&backend.target, at, errors);
     let weight = backend.weight.unwrap_or(1);
     errors.check(weight <= 1_000_000, format!("{at}.weight"), || format!("must be at most 1000000, not {weight}"));
     filters(&backend.filters, &format!("{at}.filters"), errors);
@@ -264,6 +278,38 @@ fn durations(timeouts: &HttpRouteTimeouts, at: &str, errors: &mut Errors) {
         errors.check(request.is_zero() || backend <= request, format!("{at}.backendRequest"), || {
             "must not be longer than `request`".into()
         });
+    }
+}
+
+fn retries(retry: &HttpRouteRetry, at: &str, errors: &mut Errors) {
+    for (index, code) in retry.codes.iter().enumerate() {
+        errors.check((400..600).contains(code), format!("{at}.codes[{index}]"), || {
+            format!("must be from 400 to 599, not {code}")
+        });
+    }
+    errors.unique(retry.codes.iter(), |index| format!("{at}.codes[{index}]"), "stands twice");
+    errors.check(retry.attempts != Some(0), format!("{at}.attempts"), || "must be at least 1".into());
+    one_duration(retry.backoff.as_deref(), format!("{at}.backoff"), errors);
+}
+
+fn session_persistence(session: &SessionPersistence, at: &str, errors: &mut Errors) {
+    let name = session.session_name.as_deref().unwrap_or_default();
+    errors.check(name.len() <= 128, format!("{at}.sessionName"), || "is longer than 128 bytes".into());
+    errors.one_of(session.type_.as_deref(), &["Cookie", "Header"], format!("{at}.type"));
+    one_duration(session.absolute_timeout.as_deref(), format!("{at}.absoluteTimeout"), errors);
+    let Some(cookie) = &session.cookie_config else { return };
+    errors.check(session.type_.as_deref() != Some("Header"), format!("{at}.cookieConfig"), || {
+        "goes with type Cookie".into()
+    });
+    let lifetime = cookie.lifetime_type.as_deref();
+    errors.one_of(lifetime, &["Permanent", "Session"], format!("{at}.cookieConfig.lifetimeType"));
+    let missing = lifetime == Some("Permanent") && session.absolute_timeout.is_none();
+    errors.check(!missing, format!("{at}.absoluteTimeout"), || "is required with lifetimeType Permanent".into());
+}
+
+fn one_duration(text: Option<&str>, at: String, errors: &mut Errors) {
+    if let Some(text) = text {
+        errors.check(duration(text).is_some(), at, || format!("`{text}` is not a duration (1h, 30s, 1m30s, 500ms)"));
     }
 }
 

@@ -6,6 +6,7 @@ mod backend_tls;
 mod core;
 mod gateway;
 mod grpc_route;
+mod http_filter;
 mod http_route;
 mod l4_route;
 mod names;

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::kinds::manifest::{Content, documents};
 
+mod filters;
+
 /// What is wrong with the object when `change` is made to it; the field paths alone.
 fn refused(object: &Value, change: impl FnOnce(&mut Value)) -> Vec<String> {
     let mut object = object.clone();
@@ -317,7 +319,7 @@ fn filters() {
         &[json!({ "type": "RequestHeaderModifier" })],
     );
     each_refused(&route(), filter, &format!("{at}.requestMirror"), &[json!({ "type": "RequestMirror" })]);
-    let both = json!({ "type": "URLRewrite", "urlRewrite": {}, "requestMirror": {} });
+    let both = json!({ "type": "URLRewrite", "urlRewrite": {}, "requestMirror": { "backendRef": { "name": "a", "port": 80 } } });
     each_refused(&route(), filter, &format!("{at}.requestMirror"), &[both]);
     let set = |name: &str, value: &str| json!({ "type": "ResponseHeaderModifier", "responseHeaderModifier": { "add": [{ "name": name, "value": value }] } });
     each_refused(
@@ -335,7 +337,14 @@ fn filters() {
     let redirect = json!({ "type": "RequestRedirect", "requestRedirect": {} });
     each_refused(&route(), filter, "spec.rules[0].backendRefs", &[redirect]);
     let rewrite = json!({ "type": "URLRewrite", "urlRewrite": { "path": { "type": "ReplacePrefixMatch", "replacePrefixMatch": "/" } } });
-    each_accepted(&route(), filter, &[rewrite.clone(), json!({ "type": "ExtensionRef", "extensionRef": {} })]);
+    each_accepted(
+        &route(),
+        filter,
+        &[
+            rewrite.clone(),
+            json!({ "type": "ExtensionRef", "extensionRef": { "group": "a.dev", "kind": "A", "name": "a" } }),
+        ],
+    );
     let mut exact = route();
     exact["spec"]["rules"][0]["matches"][0]["path"]["type"] = json!("Exact");
     each_refused(&exact, filter, &format!("{at}.urlRewrite.path"), std::slice::from_ref(&rewrite));

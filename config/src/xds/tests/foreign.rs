@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::model::{
-    Domain, EndpointSource, Forward, HeaderMatch, HealthStatus, Resource, ResourceType, RouteAction, RouteSource,
-    ServerName, Split, StringMatch,
+    Domain, EndpointSource, Forward, Fraction, HeaderMatch, HealthStatus, PathRewrite, Redirect, Resource,
+    ResourceType, Route, RouteAction, RouteSource, ServerName, SessionPersistence, Split, StringMatch,
 };
 use crate::xds::json::{from_json, to_json};
 use crate::xds::{Sources, Style, decode, encode_in};
@@ -52,6 +52,27 @@ pub(super) fn cluster(fields: Value) -> Value {
     let mut cluster = json!({"name": "c", "type": "EDS", "eds_cluster_config": {"eds_config": {"ads": {}}}});
     merge(&mut cluster, fields);
     cluster
+}
+
+const CORS: &str = "routes[0].typed_per_filter_config[\"envoy.filters.http.cors\"]";
+const SESSION: &str = "routes[0].typed_per_filter_config[\"envoy.filters.http.stateful_session\"].stateful_session";
+const COOKIE: &str = "type.googleapis.com/envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState";
+
+/// A route's fields with a policy of its own.
+fn cors(fields: Value) -> Value {
+    let mut policy = json!({"@type": "type.googleapis.com/envoy.config.route.v3.CorsPolicy"});
+    merge(&mut policy, fields);
+    json!({"typed_per_filter_config": {"envoy.filters.http.cors": policy}})
+}
+
+/// A route's fields with a session by cookie.
+fn session(fields: Value) -> Value {
+    let state = json!({"@type": COOKIE, "cookie": {"name": "s", "ttl": "0s"}});
+    let mut session = json!({"session_state": {"name": "envoy.http.stateful_session.cookie", "typed_config": state}});
+    merge(&mut session, fields);
+    let own = "type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute";
+    let own = json!({"@type": own, "stateful_session": session});
+    json!({"typed_per_filter_config": {"envoy.filters.http.stateful_session": own}})
 }
 
 /// Puts fields in place of those of the same name; `null` takes one out.
@@ -155,6 +176,67 @@ fn a_route_says_its_defaults_or_leaves_them_out() {
     assert_eq!((ops.len(), ops[0].name.as_str(), ops[0].value.as_str(), ops[0].append), (1, "x-a", "100%", false));
 }
 
+#[track_caller]
+fn route_of(fields: Value) -> Route {
+    match read(ResourceType::VirtualHost, host(fields, json!({}))).unwrap() {
+        Resource::VirtualHost(host) => host.routes[0].clone(),
+        _ => panic!("not a virtual host"),
+    }
+}
+
+#[track_caller]
+fn forward_of(fields: Value) -> Forward {
+    match route_of(fields).action {
+        RouteAction::Forward(forward) => forward,
+        _ => panic!("does not forward"),
+    }
+}
+
+#[test]
+fn a_redirect_in_its_forms() {
+    let redirect = |fields: Value| match route_of(json!({"route": null, "redirect": fields})).action {
+        RouteAction::Redirect(redirect) => redirect,
+        _ => panic!("not a redirect"),
+    };
+    let plain = Redirect { scheme: None, host: None, port: None, path: None, status: 301 };
+    assert_eq!(redirect(json!({})), plain);
+    let https = Redirect { scheme: Some("https".into()), ..plain.clone() };
+    assert_eq!(redirect(json!({"https_redirect": true})), https);
+    assert_eq!(redirect(json!({"scheme_redirect": "HTTPS"})), https);
+    let whole = redirect(json!({"regex_rewrite": {"pattern": {"regex": "^/.*$"}, "substitution": "/x"}}));
+    assert_eq!(whole.path, Some(PathRewrite::Full("/x".into())));
+}
+
+#[test]
+fn retries_and_copies_in_their_forms() {
+    let policy = json!({"retry_on": " reset ,retriable-status-codes", "retriable_status_codes": [500, 404],
+        "host_selection_retry_max_attempts": 3});
+    let retry = forward_of(json!({"route": {"cluster": "c", "retry_policy": policy}})).retry.unwrap();
+    assert_eq!((retry.on.reset, retry.on.server_error, retry.attempts), (true, false, None));
+    assert_eq!(retry.statuses, [500, 404]);
+    // Without the condition the list says nothing.
+    let policy = json!({"retry_on": "5xx", "retriable_status_codes": [404]});
+    let retry = forward_of(json!({"route": {"cluster": "c", "retry_policy": policy}})).retry.unwrap();
+    assert!(retry.on.server_error && retry.statuses.is_empty());
+    let mirror = json!({"cluster": "d", "disable_shadow_host_suffix_append": true,
+        "runtime_fraction": {"default_value": {"numerator": 5}, "runtime_key": "x"}});
+    let forward = forward_of(json!({"route": {"cluster": "c", "request_mirror_policies": [mirror]}}));
+    assert_eq!(forward.mirrors[0].fraction, Some(Fraction { numerator: 5, denominator: 100 }));
+}
+
+#[test]
+fn what_a_filter_does_for_one_route() {
+    let route = route_of(cors(json!({"allow_methods": "GET,  POST", "max_age": "5",
+        "filter_enabled": {"default_value": {"numerator": 100}}})));
+    let policy = route.cors.unwrap();
+    assert_eq!((policy.methods.join("|"), policy.max_age), ("GET|POST".to_owned(), Some(5)));
+    let cookie = SessionPersistence::Cookie { name: "s".into(), path: String::new(), ttl: Duration::ZERO };
+    assert_eq!(route_of(session(json!({}))).session.as_deref(), Some(&cookie));
+    let off = json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute",
+        "disabled": true});
+    assert_eq!(route_of(json!({"typed_per_filter_config": {"s": off}})).session, None);
+}
+
 #[test]
 fn a_static_cluster() {
     let endpoint = json!({"address": {"socket_address": {"address": "10.0.0.1", "port_value": 80}}});
@@ -206,13 +288,46 @@ fn what_a_virtual_host_cannot_have() {
     let add = |option: Value| json!({"request_headers_to_add": [option]});
     let cases = [
         (json!({"route": {"cluster_header": "x"}}), "routes[0].route.cluster_header"),
-        (json!({"route": {"cluster": "c", "retry_policy": {"retry_on": "5xx"}}}), "routes[0].route.retry_policy"),
-        (json!({"route": {"cluster": "c", "host_rewrite_literal": "x"}}), "routes[0].route.host_rewrite_specifier"),
+        (
+            json!({"route": {"cluster": "c", "retry_policy": {"retry_on": "5xx,envoy-ratelimited"}}}),
+            "routes[0].route.retry_policy.retry_on",
+        ),
+        (
+            json!({"route": {"cluster": "c", "retry_policy": {"retry_on": "5xx", "retry_back_off": {}}}}),
+            "routes[0].route.retry_policy.retry_back_off.base_interval",
+        ),
+        (
+            json!({"route": {"cluster": "c", "retry_policy": {"retriable_headers": [{"name": "x"}]}}}),
+            "routes[0].route.retry_policy.retriable_headers",
+        ),
+        (json!({"route": {"cluster": "c", "auto_host_rewrite": true}}), "routes[0].route.auto_host_rewrite"),
+        (json!({"route": {"cluster": "c", "host_rewrite_literal": "a b"}}), "routes[0].route.host_rewrite_literal"),
+        (json!({"route": {"cluster": "c", "prefix_rewrite": "a"}}), "routes[0].route.prefix_rewrite"),
+        (
+            json!({"route": {"cluster": "c", "regex_rewrite": {"pattern": {"regex": "/(.*)"}, "substitution": "/\\2"}}}),
+            "routes[0].route.regex_rewrite.substitution",
+        ),
+        (
+            json!({"route": {"cluster": "c", "regex_rewrite": {"pattern": {"regex": "("}, "substitution": "/"}}}),
+            "routes[0].route.regex_rewrite.pattern.regex",
+        ),
+        (
+            json!({"route": {"cluster": "c", "request_mirror_policies": [{"cluster": "d"}]}}),
+            "routes[0].route.request_mirror_policies[0].disable_shadow_host_suffix_append",
+        ),
+        (
+            json!({"route": {"weighted_clusters": {"clusters": [{"name": "a", "weight": 1,
+                "request_headers_to_remove": ["host"]}]}}}),
+            "routes[0].route.weighted_clusters.clusters[0].request_headers_to_remove[0]",
+        ),
         (
             json!({"route": {"weighted_clusters": {"clusters": [{"name": "a", "weight": 0}]}}}),
             "routes[0].route.weighted_clusters.clusters",
         ),
-        (json!({"route": null, "redirect": {}}), "routes[0].redirect"),
+        (json!({"route": null, "redirect": {"strip_query": true}}), "routes[0].redirect.strip_query"),
+        (json!({"route": null, "redirect": {"scheme_redirect": "ftp"}}), "routes[0].redirect.scheme_redirect"),
+        (json!({"route": null, "redirect": {"host_redirect": "a:80"}}), "routes[0].redirect.host_redirect"),
+        (json!({"route": null, "redirect": {"path_redirect": "/a#b"}}), "routes[0].redirect.path_redirect"),
         (json!({"match": {"prefix": "/", "case_sensitive": false}}), "routes[0].match.case_sensitive"),
         (json!({"match": {"safe_regex": {"regex": "("}}}), "routes[0].match.safe_regex.regex"),
         (json!({"match": {"safe_regex": {"regex": "a)|(b"}}}), "routes[0].match.safe_regex.regex"),
@@ -234,7 +349,18 @@ fn what_a_virtual_host_cannot_have() {
         ),
         (
             json!({"typed_per_filter_config": {"x": {"@type": "type.googleapis.com/google.protobuf.Duration", "value": "1s"}}}),
-            "routes[0].typed_per_filter_config",
+            "routes[0].typed_per_filter_config[\"x\"]",
+        ),
+        (cors(json!({"forward_not_matching_preflights": false})), &format!("{CORS}.forward_not_matching_preflights")),
+        (cors(json!({"max_age": "1h"})), &format!("{CORS}.max_age")),
+        (cors(json!({"filter_enabled": {"default_value": {"numerator": 1}}})), &format!("{CORS}.filter_enabled")),
+        (cors(json!({"allow_methods": "GET, a b"})), &format!("{CORS}.allow_methods")),
+        (session(json!({"strict": true})), &format!("{SESSION}.strict")),
+        (
+            session(
+                json!({"session_state": {"name": "c", "typed_config": {"@type": COOKIE, "cookie": {"name": "a b"}}}}),
+            ),
+            &format!("{SESSION}.session_state.typed_config.cookie.name"),
         ),
     ];
     for (route, path) in cases {
