@@ -13,7 +13,7 @@ use super::deadline::{Deadline, after};
 use super::exchange::drained_at;
 use super::h1::reader::Reader;
 use super::stream::ClientStream;
-use super::upstream::Upstream;
+use super::upstream::Connection;
 use super::worker::Worker;
 use crate::meter::{Metric, TenantId};
 use crate::request::table::ChainTable;
@@ -37,12 +37,12 @@ struct Charge<'w> {
 pub(super) async fn run(
     mut client: ClientStream,
     from_client: Reader,
-    up: Box<Upstream>,
+    up: Box<Connection>,
     worker: &Worker,
     chain: &ChainTable,
     tenant: TenantId,
 ) {
-    let Upstream { io: mut upstream, reader: from_upstream, .. } = *up;
+    let Connection { io: mut upstream, reader: from_upstream, .. } = *up;
     let mut request =
         Half { buffer: from_client.into_buffer(), metric: Metric::TunnelRequestBytes, ended: false, shut: false };
     let mut response =

@@ -19,7 +19,7 @@ use super::flag::Flag;
 use super::h1::Framing;
 use super::h1::reader::{ReadError, Ready};
 use super::h1::response_head::ResponseHead;
-use super::upstream::{Reuse, Upstream};
+use super::upstream::{Connection, Reuse};
 use super::worker::Worker;
 use crate::balance::Tries;
 use crate::request::decide::Budget;
@@ -98,7 +98,7 @@ pub(crate) struct Outcome {
     /// The response was written to its last byte.
     pub(crate) complete: bool,
     /// The connection now speaks another protocol.
-    pub(crate) upgraded: Option<Box<Upstream>>,
+    pub(crate) upgraded: Option<Box<Connection>>,
 }
 
 impl Outcome {
@@ -168,17 +168,17 @@ async fn forward<D: Downstream>(
                 return refuse(down, status, Outcome::new(status, flag), around).await;
             }
         };
-        if !up.reused {
+        let reused = up.is_reused();
+        if !reused {
             // The connect took its time.
             around.now = Instant::now();
         }
-        up.writer.reset();
-        std::mem::swap(up.writer.out(), down.request_head());
-        up.writer.begin_body(down.request_framing());
+        let framing = down.request_framing();
+        up.begin(down.request_head(), framing);
         let mut relay = Relay::new(down, &mut up, plan, around);
         let end = std::future::poll_fn(|cx| relay.poll(cx)).await;
         let (status, whole, untouched) = (relay.status(), relay.is_request_whole(), relay.is_untouched());
-        let mut outcome = Outcome { endpoint: Some(up.address), ..Outcome::new(status, Flag::None) };
+        let mut outcome = Outcome { endpoint: Some(up.address()), ..Outcome::new(status, Flag::None) };
         match end {
             End::Complete { reusable } => {
                 let now = *around.ended.insert(Instant::now());
@@ -190,12 +190,12 @@ async fn forward<D: Downstream>(
             }
             End::Upgraded => {
                 outcome.complete = true;
-                outcome.upgraded = Some(up);
+                outcome.upgraded = up.into_connection();
                 return outcome;
             }
             // The endpoint closed an idle connection just when it was used again: what may be sent
             // twice is sent once more, on a connection that cannot be stale.
-            End::UpstreamClosed if up.reused && untouched && down.is_idempotent() && down.rewind(plan) => {
+            End::UpstreamClosed if reused && untouched && down.is_idempotent() && down.rewind(plan) => {
                 reuse = Reuse::Never;
             }
             End::UpstreamClosed | End::UpstreamRefused(_) | End::RouteTimeout | End::Idle | End::RequestRefused(_)

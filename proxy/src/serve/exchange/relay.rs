@@ -10,7 +10,7 @@ use crate::serve::h1::reader::{ReadError, Ready};
 use crate::serve::h1::request_head::Storage;
 use crate::serve::h1::response_head::ResponseHead;
 use crate::serve::h1::{Framing, Refused};
-use crate::serve::upstream::Upstream;
+use crate::serve::upstream::{Broken, Upstream};
 
 /// Largest response head, in bytes (Envoy's 60 KiB).
 const MAX_HEAD: usize = 60 * 1024;
@@ -112,7 +112,7 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
 
     /// Whether nothing came from the upstream.
     pub(super) fn is_untouched(&self) -> bool {
-        self.status == 0 && self.interim == 0 && self.up.reader.unread().is_empty()
+        self.status == 0 && self.interim == 0 && self.up.unread().is_empty()
     }
 
     /// Whether the request was read to its last byte.
@@ -146,14 +146,14 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
             match self.request {
                 Request::Sending => match self.down.poll_request(cx) {
                     Poll::Ready(Ok(Ready::Data)) => {
-                        match self.up.writer.poll_send(&mut self.up.io, cx, self.down.request_data()) {
-                            Poll::Ready(Ok((_, taken))) => self.down.take_request(taken),
-                            Poll::Ready(Err(_)) => self.request = Request::Stopped,
+                        match self.up.poll_send(cx, self.down.request_data()) {
+                            Poll::Ready(Ok(taken)) => self.down.take_request(taken),
+                            Poll::Ready(Err(Broken)) => self.request = Request::Stopped,
                             Poll::Pending => return Ok(moved),
                         }
                     }
                     Poll::Ready(Ok(Ready::End)) => {
-                        self.up.writer.end_body(self.down.request_trailers());
+                        self.up.end_request(self.down.request_trailers());
                         self.whole = true;
                         self.request = Request::Flushing;
                     }
@@ -165,7 +165,7 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
                     }
                 },
                 Request::Flushing => {
-                    if self.up.writer.is_empty() {
+                    if self.up.is_flushed() {
                         self.request = Request::Sent;
                     } else if !self.flush_upstream(cx) {
                         return Ok(moved);
@@ -180,10 +180,10 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
     /// Writes what waits for the upstream; true if something moved.
     fn flush_upstream(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        while !self.up.writer.is_empty() {
-            match self.up.writer.poll_send(&mut self.up.io, cx, &[]) {
+        while !self.up.is_flushed() {
+            match self.up.poll_send(cx, &[]) {
                 Poll::Ready(Ok(_)) => moved = true,
-                Poll::Ready(Err(_)) => {
+                Poll::Ready(Err(Broken)) => {
                     self.request = Request::Stopped;
                     return true;
                 }
@@ -198,7 +198,7 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
         let mut moved = false;
         loop {
             match self.response {
-                Response::Head => match self.up.reader.poll_head(&mut self.up.io, cx, MAX_HEAD) {
+                Response::Head => match self.up.poll_head(cx, MAX_HEAD) {
                     Poll::Ready(Ok(range)) => self.head(range)?,
                     Poll::Ready(Err(error)) => return Err(upstream_end(error)),
                     Poll::Pending => {
@@ -206,14 +206,14 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
                         return Ok(moved);
                     }
                 },
-                Response::Body => match self.up.reader.poll_body(&mut self.up.io, cx) {
-                    Poll::Ready(Ok(Ready::Data)) => match self.down.poll_response(cx, self.up.reader.data()) {
-                        Poll::Ready(Ok(taken)) => self.up.reader.consume(taken),
+                Response::Body => match self.up.poll_body(cx) {
+                    Poll::Ready(Ok(Ready::Data)) => match self.down.poll_response(cx, self.up.data()) {
+                        Poll::Ready(Ok(taken)) => self.up.consume(taken),
                         Poll::Ready(Err(_)) => return Err(End::ClientGone),
                         Poll::Pending => return Ok(moved),
                     },
                     Poll::Ready(Ok(Ready::End)) => {
-                        self.down.end_response(self.up.reader.trailers());
+                        self.down.end_response(self.up.trailers());
                         self.response = Response::Flushing;
                     }
                     Poll::Ready(Err(error)) => return Err(upstream_end(error)),
@@ -238,12 +238,12 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
     /// Takes a response head.
     fn head(&mut self, range: std::ops::Range<usize>) -> Result<(), End> {
         let mut storage = Storage::default();
-        let bytes = self.up.reader.unread().get(range.clone()).unwrap_or_default();
+        let bytes = self.up.unread().get(range.clone()).unwrap_or_default();
         let head = ResponseHead::parse(bytes, &mut storage, self.down.is_head()).map_err(End::UpstreamRefused)?;
         let framing = match head.status {
             101 if self.down.wants_upgrade() && self.whole => {
                 self.response = Response::Upgrading;
-                self.down.respond(&head, self.plan, self.up.address);
+                self.down.respond(&head, self.plan, self.up.address());
                 self.status = 101;
                 Framing::None
             }
@@ -263,11 +263,11 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
                 self.status = status;
                 self.reusable = head.keep_alive;
                 self.response = Response::Body;
-                self.down.respond(&head, self.plan, self.up.address);
+                self.down.respond(&head, self.plan, self.up.address());
                 head.body
             }
         };
-        self.up.reader.begin_body(range.end, framing, false);
+        self.up.begin_body(range.end, framing);
         Ok(())
     }
 

@@ -13,7 +13,6 @@ use tokio::io::AsyncWrite;
 use super::client::Client;
 use super::reader::ReadError;
 use super::{Framing, Refused};
-use crate::meter::Metric;
 use crate::request::table::ChainTable;
 use crate::serve::deadline::{Deadline, after};
 use crate::serve::exchange::{self, Answer, Outcome, Plan, Surroundings};
@@ -21,7 +20,7 @@ use crate::serve::flag::Flag;
 use crate::serve::peer::Peer;
 use crate::serve::stream::ClientStream;
 use crate::serve::worker::Worker;
-use crate::serve::{record, tunnel};
+use crate::serve::tunnel;
 
 /// How long a client that was answered early may go on sending, and how much, so that the answer
 /// is not lost to a reset (RFC 9112 section 9.6).
@@ -54,10 +53,10 @@ pub(crate) async fn serve(io: ClientStream, worker: Rc<Worker>, chain: Arc<Chain
         if upgraded.is_none() && !(outcome.complete && client.keep) {
             client.settle();
         }
-        finish(&client, plan.as_ref(), &outcome, started, now);
+        client.request.finish(plan.as_ref(), &outcome, started, now);
         if let Some(up) = upgraded {
             // `plan` holds the tenant's place meanwhile.
-            let tenant = client.bill.tenant;
+            let tenant = client.request.bill.tenant;
             tunnel::run(client.io, client.reader, up, &worker, &chain, tenant).await;
             drop(plan);
             return;
@@ -110,7 +109,7 @@ async fn next_head(
                 return Poll::Ready(Next::Refused(started.unwrap_or(*now), refused));
             }
             Poll::Ready(Err(ReadError::Closed)) => return Poll::Ready(Next::Quiet),
-            Poll::Pending if !begun && !first && client.worker.is_ending(chain) => {
+            Poll::Pending if !begun && !first && client.request.worker.is_ending(chain) => {
                 return Poll::Ready(Next::Quiet);
             }
             Poll::Pending => {}
@@ -119,7 +118,7 @@ async fn next_head(
             started = Some(*now);
         }
         let until = started.map_or(idle_until, |started| after(started, head_timeout));
-        let drained = exchange::drained_at(&client.worker, chain, &mut noticed);
+        let drained = exchange::drained_at(&client.request.worker, chain, &mut noticed);
         let until = drained.map_or(until, |at| at.min(until));
         deadline.poll(cx, until, *now).map(|()| match started {
             Some(started) => Next::Refused(started, Refused { status: 408, reason: "head_timeout" }),
@@ -145,19 +144,6 @@ async fn exchange(
             let outcome = Outcome { details: reason, ..Outcome::new(status, flag) };
             (None, exchange::answer(client, answer, outcome, around).await)
         }
-    }
-}
-
-/// Counts and logs an exchange that ended.
-fn finish(client: &Client, plan: Option<&Plan>, outcome: &Outcome, started: Instant, now: Instant) {
-    let (worker, tenant) = (&client.worker, client.bill.tenant);
-    let duration = now.duration_since(started);
-    if plan.is_some() {
-        let millis = duration.as_micros().saturating_add(500) / 1000;
-        worker.count(tenant, Metric::ExecutionMs, u64::try_from(millis).unwrap_or(u64::MAX));
-    }
-    if client.chain.http.access_log {
-        record::exchange(worker, &client.peer, &client.note, &client.bill, plan, outcome, duration);
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod note;
 pub mod path;
 pub(crate) mod reader;
 pub mod reply;
+pub(crate) mod request;
 pub mod request_head;
 pub mod response_head;
 pub mod rewrite;

@@ -15,9 +15,9 @@ use crate::serve::h1::reader::Reader;
 use crate::serve::h1::writer::Writer;
 use crate::serve::timers::Timers;
 
-/// A connection to an endpoint, with one exchange at a time.
+/// An HTTP/1.1 connection to an endpoint, with one exchange at a time.
 #[derive(Debug)]
-pub(crate) struct Upstream {
+pub(crate) struct Connection {
     /// The socket.
     pub(crate) io: TcpStream,
     /// Responses.
@@ -30,7 +30,7 @@ pub(crate) struct Upstream {
     pub(crate) reused: bool,
 }
 
-impl Upstream {
+impl Connection {
     /// Connects, within `timeout` (zero: no limit).
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod connection;
 mod pool;
+mod side;
 
 use std::cell::RefCell;
 use std::io;
@@ -10,8 +11,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(crate) use connection::Upstream;
+pub(crate) use connection::Connection;
 use pool::{Key, Pool};
+pub(crate) use side::{Broken, Upstream};
 
 use crate::balance::{self, Tries};
 use crate::request::table::ClusterSlot;
@@ -51,7 +53,7 @@ pub(crate) enum Reuse {
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     /// Boxed, since they are moved often and are large.
-    pool: RefCell<Pool<Box<Upstream>>>,
+    pool: RefCell<Pool<Box<Connection>>>,
     timers: Rc<Timers>,
 }
 
@@ -72,7 +74,7 @@ impl Upstreams {
         tries: &mut Tries,
         reuse: Reuse,
         stats: &Cells,
-    ) -> Result<Box<Upstream>, Flag> {
+    ) -> Result<Upstream, Flag> {
         loop {
             let (address, timeout) = {
                 let table = slot.state.load();
@@ -88,12 +90,12 @@ impl Upstreams {
             if reuse != Reuse::Never
                 && let Some(upstream) = self.idle(slot.id, address, reuse == Reuse::Checked)
             {
-                return Ok(upstream);
+                return Ok(Upstream::Http1(upstream));
             }
-            let connected = Upstream::connect(address, timeout, &self.timers).await;
+            let connected = Connection::connect(address, timeout, &self.timers).await;
             stats.upstream_connect(connected.is_ok());
             match connected {
-                Ok(upstream) => return Ok(Box::new(upstream)),
+                Ok(upstream) => return Ok(Upstream::Http1(Box::new(upstream))),
                 // Files of idle connections are for those who need one now.
                 Err(error) if no_file(&error) && self.pool.borrow_mut().shed() => {}
                 Err(error) => {
@@ -104,7 +106,7 @@ impl Upstreams {
         }
     }
 
-    fn idle(&self, cluster: u64, address: SocketAddr, check: bool) -> Option<Box<Upstream>> {
+    fn idle(&self, cluster: u64, address: SocketAddr, check: bool) -> Option<Box<Connection>> {
         let mut pool = self.pool.borrow_mut();
         loop {
             let mut upstream = pool.take(Key { cluster, address })?;
@@ -116,7 +118,8 @@ impl Upstreams {
     }
 
     /// Takes back a connection whose exchange ended well, unless its endpoint is gone.
-    pub(crate) fn release(&self, slot: &Arc<ClusterSlot>, mut upstream: Box<Upstream>, now: Instant) {
+    pub(crate) fn release(&self, slot: &Arc<ClusterSlot>, upstream: Upstream, now: Instant) {
+        let Upstream::Http1(mut upstream) = upstream;
         if slot.state.load().endpoints.iter().any(|e| e.address == upstream.address) && upstream.rest() {
             let key = Key { cluster: slot.id, address: upstream.address };
             self.pool.borrow_mut().put(key, slot, upstream, now);

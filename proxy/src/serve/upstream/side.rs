@@ -1,0 +1,133 @@
+//! The upstream's side of an exchange, whatever protocol the endpoint speaks. Heads are in HTTP/1.1's
+//! form on both ways: what a head means is then read in one place.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::task::{Context, Poll};
+
+use super::connection::Connection;
+use crate::serve::h1::Framing;
+use crate::serve::h1::reader::{ReadError, Ready};
+
+/// The endpoint takes no more of the request. It may have answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+/// What one exchange has of an endpoint.
+#[derive(Debug)]
+pub(crate) enum Upstream {
+    /// A connection of its own.
+    Http1(Box<Connection>),
+}
+
+impl Upstream {
+    /// The endpoint.
+    pub(crate) fn address(&self) -> SocketAddr {
+        match self {
+            Upstream::Http1(connection) => connection.address,
+        }
+    }
+
+    /// Whether the connection has served before, and so may turn out to be closed.
+    pub(crate) fn is_reused(&self) -> bool {
+        match self {
+            Upstream::Http1(connection) => connection.reused,
+        }
+    }
+
+    /// Begins a request whose body is framed so. `head` is used up.
+    pub(crate) fn begin(&mut self, head: &mut Vec<u8>, framing: Framing) {
+        match self {
+            Upstream::Http1(connection) => {
+                connection.writer.reset();
+                std::mem::swap(connection.writer.out(), head);
+                connection.writer.begin_body(framing);
+            }
+        }
+    }
+
+    /// Writes what waits and some of `data`, of which it gives how much was taken.
+    #[inline]
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<Result<usize, Broken>> {
+        match self {
+            Upstream::Http1(connection) => {
+                let Connection { writer, io, .. } = &mut **connection;
+                writer.poll_send(io, cx, data).map(|sent| sent.map(|(_, taken)| taken).map_err(|_| Broken))
+            }
+        }
+    }
+
+    /// Whether nothing waits to be written.
+    #[inline]
+    pub(crate) fn is_flushed(&self) -> bool {
+        match self {
+            Upstream::Http1(connection) => connection.writer.is_empty(),
+        }
+    }
+
+    /// Ends the request's body; what is left to write goes with [`Self::poll_send`].
+    pub(crate) fn end_request(&mut self, trailers: &[u8]) {
+        match self {
+            Upstream::Http1(connection) => connection.writer.end_body(trailers),
+        }
+    }
+
+    /// Waits for a head of at most `limit` bytes: its range in [`Self::unread`].
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<Range<usize>, ReadError>> {
+        match self {
+            Upstream::Http1(connection) => connection.reader.poll_head(&mut connection.io, cx, limit),
+        }
+    }
+
+    /// What came and was not used yet.
+    pub(crate) fn unread(&self) -> &[u8] {
+        match self {
+            Upstream::Http1(connection) => connection.reader.unread(),
+        }
+    }
+
+    /// Uses a head that ends at `end`, and goes on to its body.
+    pub(crate) fn begin_body(&mut self, end: usize, framing: Framing) {
+        match self {
+            Upstream::Http1(connection) => connection.reader.begin_body(end, framing, false),
+        }
+    }
+
+    /// Waits for some of the response's body, or its end.
+    #[inline]
+    pub(crate) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ready, ReadError>> {
+        match self {
+            Upstream::Http1(connection) => connection.reader.poll_body(&mut connection.io, cx),
+        }
+    }
+
+    /// What of the body is ready.
+    #[inline]
+    pub(crate) fn data(&self) -> &[u8] {
+        match self {
+            Upstream::Http1(connection) => connection.reader.data(),
+        }
+    }
+
+    /// Uses the first `n` bytes of it.
+    #[inline]
+    pub(crate) fn consume(&mut self, n: usize) {
+        match self {
+            Upstream::Http1(connection) => connection.reader.consume(n),
+        }
+    }
+
+    /// Trailer lines of a body that ended.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        match self {
+            Upstream::Http1(connection) => connection.reader.trailers(),
+        }
+    }
+
+    /// The connection, for what comes after HTTP on it; none where it carries other exchanges too.
+    pub(crate) fn into_connection(self) -> Option<Box<Connection>> {
+        match self {
+            Upstream::Http1(connection) => Some(connection),
+        }
+    }
+}
