@@ -36,6 +36,12 @@ impl Bill {
         self.receive(worker, self.received + n);
     }
 
+    /// `n` bytes more are given to a connection that others write to as well: charged before any of them can leave.
+    pub(crate) fn send_more(&mut self, worker: &Worker, n: u64) {
+        worker.count(self.tenant, Metric::ResponseBytes, n);
+        self.sent += n;
+    }
+
     /// Makes a write of `all` bytes, which gives how many of them the socket took.
     #[inline]
     pub(crate) fn send<T, E>(

@@ -23,7 +23,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Serves an accepted connection to its end.
 pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
     let Arrived { io, peer: address, listener, _place } = arrived;
-    let mut peer = Peer { address, text: address.ip().to_canonical().to_string(), tls: false, sni: None };
+    let mut peer = Peer { address, text: address.ip().to_canonical().to_string(), tls: false, speaks_http1: false, sni: None };
     let accepted = match prepare(io) {
         Ok(io) if listener.chains.iter().any(|chain| chain.tls.is_some()) => {
             // The permit bounds how many hellos are parsed and signed for at once; the time includes the wait for it.
@@ -68,6 +68,8 @@ async fn open(io: TcpStream, listener: &ListenerTable, peer: &mut Peer) -> io::R
     let chain = listener.chain(peer.sni.as_deref()).ok_or_else(no_chain)?;
     let config = chain.tls.clone().ok_or_else(no_chain)?;
     let stream = start.into_stream(config).await?;
+    let alpn = stream.get_ref().1.alpn_protocol();
+    peer.speaks_http1 = alpn.is_some_and(|alpn| alpn != b"h2");
     Ok((ClientStream::Tls(Box::new(stream)), chain.clone()))
 }
 

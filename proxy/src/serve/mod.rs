@@ -1,4 +1,4 @@
-//! The engine: accept, HTTP/1.1, exchange, tunnel, upstream.
+//! The engine: accept, HTTP/1.1, HTTP/2, exchange, tunnel, upstream.
 //!
 //! One thread a worker, each with a runtime of its own: a connection, its buffers and the pool of
 //! upstream connections stay on one thread. A client's connection is one task; while an exchange
@@ -30,6 +30,7 @@ mod deadline;
 mod exchange;
 mod flag;
 pub mod h1;
+mod h2;
 mod handshake;
 mod peer;
 mod record;

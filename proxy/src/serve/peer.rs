@@ -9,6 +9,8 @@ pub(crate) struct Peer {
     pub(crate) text: String,
     /// Whether the connection is TLS.
     pub(crate) tls: bool,
+    /// It chose HTTP/1.1 by ALPN, and so speaks nothing else.
+    pub(crate) speaks_http1: bool,
     /// The name that the client asked for in TLS.
     pub(crate) sni: Option<String>,
 }

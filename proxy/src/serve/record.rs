@@ -40,7 +40,11 @@ pub(super) fn exchange(
             method: &note.method,
             authority: known(&note.host),
             path: &note.path,
-            protocol: if note.minor == 0 { "HTTP/1.0" } else { "HTTP/1.1" },
+            protocol: match note.minor {
+                0 => "HTTP/1.0",
+                1 => "HTTP/1.1",
+                _ => "HTTP/2",
+            },
             response_code: outcome.status,
             response_flags: outcome.flag.as_str(),
             response_code_details: known(outcome.details),

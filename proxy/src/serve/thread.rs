@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::arrived::Arrived;
 use super::deadline::Deadline;
 use super::stats::Stats;
 use super::timers::Timers;
-use super::worker::Worker;
+use super::worker::{Registered, Worker};
 use super::{Options, handshake};
 use crate::log::AccessLog;
 use crate::meter::Meter;
@@ -167,39 +167,23 @@ async fn run(worker: Rc<Worker>, commands: Rc<Mutex<mpsc::UnboundedReceiver<Comm
 }
 
 fn serve(worker: &Rc<Worker>, arrived: Arrived) {
-    let id = worker.next_connection.get();
-    worker.next_connection.set(id + 1);
-    worker.connections.borrow_mut().insert(id, Waker::noop().clone());
     worker.stats().connection();
-    let entered = Entered { worker: worker.clone(), id };
+    let entered = Entered { registered: worker.register(), worker: worker.clone() };
     tokio::task::spawn_local(async move {
-        entered.remember_waker().await;
+        entered.registered.remember_waker().await;
         handshake::serve(arrived, &entered.worker).await;
     });
 }
 
-/// A connection that the worker knows of; forgotten when dropped.
+/// A connection that is counted; not as open any more when dropped.
 struct Entered {
+    registered: Registered,
     worker: Rc<Worker>,
-    id: u64,
-}
-
-impl Entered {
-    /// Leaves the task's waker with the worker.
-    async fn remember_waker(&self) {
-        std::future::poll_fn(|cx| {
-            self.worker.connections.borrow_mut().insert(self.id, cx.waker().clone());
-            std::task::Poll::Ready(())
-        })
-        .await;
-    }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.worker.connections.borrow_mut().remove(&self.id);
         self.worker.stats().connection_ended();
-        self.worker.ended.notify_one();
     }
 }
 

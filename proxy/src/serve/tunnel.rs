@@ -11,8 +11,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::buffer::{Buffer, SIZE};
 use super::deadline::{Deadline, after};
 use super::exchange::drained_at;
-use super::h1::reader::Reader;
-use super::stream::ClientStream;
 use super::upstream::Connection;
 use super::worker::Worker;
 use crate::meter::{Metric, TenantId};
@@ -35,8 +33,8 @@ struct Charge<'w> {
 /// Copies until both directions have ended, nothing moved for the chain's idle time, or the drain
 /// deadline passed. What either side sent with its head goes first.
 pub(super) async fn run(
-    mut client: ClientStream,
-    from_client: Reader,
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
+    from_client: Buffer,
     up: Box<Connection>,
     worker: &Worker,
     chain: &ChainTable,
@@ -44,7 +42,7 @@ pub(super) async fn run(
 ) {
     let Connection { io: mut upstream, reader: from_upstream, .. } = *up;
     let mut request =
-        Half { buffer: from_client.into_buffer(), metric: Metric::TunnelRequestBytes, ended: false, shut: false };
+        Half { buffer: from_client, metric: Metric::TunnelRequestBytes, ended: false, shut: false };
     let mut response =
         Half { buffer: from_upstream.into_buffer(), metric: Metric::TunnelResponseBytes, ended: false, shut: false };
     worker.count(tenant, Metric::TunnelRequestBytes, request.buffer.unread().len() as u64);

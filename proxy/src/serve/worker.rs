@@ -37,9 +37,9 @@ pub(crate) struct Worker {
     /// Access log.
     pub(crate) log: Option<Arc<AccessLog>>,
     stats: Arc<Stats>,
-    /// Connections that it serves, each with what wakes it.
+    /// Connections that it serves, and their streams, each with what wakes it.
     pub(super) connections: RefCell<HashMap<u64, Waker>>,
-    pub(super) next_connection: Cell<u64>,
+    next_connection: Cell<u64>,
     /// Rings when a connection has ended.
     pub(super) ended: Notify,
     ending: Arc<AtomicBool>,
@@ -129,6 +129,26 @@ impl Worker {
         mixed ^ mixed >> 31
     }
 
+    /// A random key for a WebSocket handshake (RFC 6455 section 4.1): 16 bytes in base64. It is no secret.
+    pub(crate) fn websocket_key(&self) -> [u8; 24] {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let bits = u128::from(self.random()) << 64 | u128::from(self.random());
+        let mut key = [b'='; 24];
+        for (place, digit) in key.iter_mut().take(21).enumerate() {
+            *digit = DIGITS[(bits >> (122 - 6 * place) & 63) as usize];
+        }
+        key[21] = DIGITS[((bits & 3) << 4) as usize];
+        key
+    }
+
+    /// Enters a task whose end the worker waits for when it drains, and that it wakes when something changed.
+    pub(crate) fn register(self: &Rc<Self>) -> Registered {
+        let id = self.next_connection.get();
+        self.next_connection.set(id + 1);
+        self.connections.borrow_mut().insert(id, Waker::noop().clone());
+        Registered { worker: self.clone(), id }
+    }
+
     /// Now, as `Date` wants it; formatted once a second.
     pub(crate) fn date(&self) -> Rc<str> {
         let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
@@ -138,5 +158,30 @@ impl Worker {
             *date = (second, time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string().into());
         }
         date.1.clone()
+    }
+}
+
+/// A task that the worker knows of; forgotten when dropped.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    worker: Rc<Worker>,
+    id: u64,
+}
+
+impl Registered {
+    /// Leaves the task's waker with the worker.
+    pub(crate) async fn remember_waker(&self) {
+        std::future::poll_fn(|cx| {
+            self.worker.connections.borrow_mut().insert(self.id, cx.waker().clone());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.worker.connections.borrow_mut().remove(&self.id);
+        self.worker.ended.notify_one();
     }
 }

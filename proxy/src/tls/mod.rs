@@ -10,7 +10,7 @@ pub use certificate::{Certificate, SecretSlot, parse};
 pub use terminator::Terminator;
 
 /// Protocols that the engine speaks, by their ALPN names; no other is offered.
-pub const ALPN: &[&str] = &["http/1.1", "http/1.0"];
+pub const ALPN: &[&str] = &["h2", "http/1.1", "http/1.0"];
 
 #[cfg(test)]
 mod tests;

@@ -38,6 +38,10 @@ pub(crate) trait Downstream {
     fn is_idempotent(&self) -> bool;
     /// Whether the request asks for another protocol.
     fn wants_upgrade(&self) -> bool;
+    /// How long the client waits for the response, where it says so (`grpc-timeout`).
+    fn deadline(&self) -> Option<Duration> {
+        None
+    }
     /// Waits for some of the request's body, or its end.
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ready, ReadError>>;
     /// What of the body is ready.
@@ -80,8 +84,17 @@ pub(crate) struct Answer<'a> {
     pub(crate) budget: Option<Budget>,
     /// The route that answers (`direct_response`).
     pub(crate) route: Option<&'a RouteTable>,
-    /// Whether the connection can go on.
+    /// Whether the connection ends with it, where it can carry only one exchange at a time.
     pub(crate) close: bool,
+    /// It answers a client whose own deadline passed ([`Downstream::deadline`]).
+    pub(crate) deadline: bool,
+}
+
+impl Answer<'_> {
+    /// A status and nothing else; the connection goes on.
+    pub(crate) fn refusal(status: u16) -> Self {
+        Self { status, retry_after: None, budget: None, route: None, close: false, deadline: false }
+    }
 }
 
 /// How an exchange ended.
@@ -129,7 +142,7 @@ pub(crate) async fn run<D: Downstream>(down: &mut D, plan: &Plan, around: &mut S
         Action::Answer { status, flag } => {
             let retry_after = plan.budget.filter(|_| *flag == Flag::RateLimited).map(|b| b.reset.max(1));
             let route = plan.route.as_deref().filter(|_| *flag == Flag::None);
-            let answer = Answer { status: *status, retry_after, budget: plan.budget, route, close: false };
+            let answer = Answer { retry_after, budget: plan.budget, route, ..Answer::refusal(*status) };
             self::answer(down, answer, Outcome::new(*status, *flag), around).await
         }
         Action::Forward(cluster) => forward(down, plan, cluster, around).await,
@@ -198,7 +211,7 @@ async fn forward<D: Downstream>(
             End::UpstreamClosed if reused && untouched && down.is_idempotent() && down.rewind(plan) => {
                 reuse = Reuse::Never;
             }
-            End::UpstreamClosed | End::UpstreamRefused(_) | End::RouteTimeout | End::Idle | End::RequestRefused(_)
+            End::UpstreamClosed | End::UpstreamRefused(_) | End::RouteTimeout | End::ClientDeadline | End::Idle | End::RequestRefused(_)
                 if status == 0 =>
             {
                 let (own, flag, details) = own_answer(&end, whole);
@@ -213,11 +226,15 @@ async fn forward<D: Downstream>(
     }
 }
 
+/// Details of an exchange that took longer than its client said it would wait.
+const CLIENT_DEADLINE: &str = "client_deadline";
+
 /// Status, flag and details of an end that was not as it should be.
 fn own_answer(end: &End, whole: bool) -> (u16, Flag, &'static str) {
     match end {
         End::UpstreamClosed => (502, Flag::UpstreamConnectionTermination, "upstream_closed"),
         End::UpstreamRefused(refused) => (502, Flag::UpstreamProtocolError, refused.reason),
+        End::ClientDeadline => (504, Flag::UpstreamRequestTimeout, CLIENT_DEADLINE),
         End::RouteTimeout => (504, Flag::UpstreamRequestTimeout, "route_timeout"),
         // As Envoy: whose silence it was decides the status.
         End::Idle => (if whole { 504 } else { 408 }, Flag::StreamIdleTimeout, "stream_idle_timeout"),
@@ -232,7 +249,7 @@ fn own_answer(end: &End, whole: bool) -> (u16, Flag, &'static str) {
 
 async fn refuse<D: Downstream>(down: &mut D, status: u16, outcome: Outcome, around: &mut Surroundings<'_>) -> Outcome {
     let close = matches!(outcome.flag, Flag::DownstreamProtocolError | Flag::StreamIdleTimeout);
-    let answer = Answer { status, retry_after: None, budget: None, route: None, close };
+    let answer = Answer { close, deadline: outcome.details == CLIENT_DEADLINE, ..Answer::refusal(status) };
     self::answer(down, answer, outcome, around).await
 }
 

@@ -36,6 +36,8 @@ pub(super) enum End {
     Declined(u16),
     /// The route's timeout passed.
     RouteTimeout,
+    /// The client's own deadline passed.
+    ClientDeadline,
     /// No byte moved for too long.
     Idle,
     /// The drain deadline passed.
@@ -73,6 +75,8 @@ pub(super) struct Relay<'r, 's, D> {
     status: u16,
     interim: u8,
     reusable: bool,
+    /// When the exchange, or this try of it, began.
+    began: Instant,
     /// When a byte moved last; before the first, when the exchange began.
     moved: Instant,
     /// Whether `moved` is now.
@@ -97,6 +101,7 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
             status: 0,
             interim: 0,
             reusable: false,
+            began: moved,
             moved,
             fresh: true,
             whole: false,
@@ -287,6 +292,12 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
             let at = after(whole, timeout);
             if at < first.0 {
                 first = (at, End::RouteTimeout);
+            }
+        }
+        if let Some(timeout) = self.down.deadline() {
+            let at = after(self.began, timeout);
+            if at < first.0 {
+                first = (at, End::ClientDeadline);
             }
         }
         if let Some(at) = drained_at(self.around.worker, chain, &mut self.drain_noticed)

@@ -20,7 +20,7 @@ use crate::serve::flag::Flag;
 use crate::serve::peer::Peer;
 use crate::serve::stream::ClientStream;
 use crate::serve::worker::Worker;
-use crate::serve::tunnel;
+use crate::serve::{h2, tunnel};
 
 /// How long a client that was answered early may go on sending, and how much, so that the answer
 /// is not lost to a reset (RFC 9112 section 9.6).
@@ -36,7 +36,14 @@ pub(crate) async fn serve(io: ClientStream, worker: Rc<Worker>, chain: Arc<Chain
     let mut now = Instant::now();
     let mut first = true;
     loop {
-        let (started, head) = match next_head(&mut client, &mut deadline, &chain, &mut now, first).await {
+        let next = next_head(&mut client, &mut deadline, &chain, &mut now, first).await;
+        if first && h2::is_preface(client.reader.unread()) && !client.request.peer.speaks_http1 {
+            let Client { io, reader, request, .. } = client;
+            // Boxed: what it needs is more than an HTTP/1.1 connection does.
+            let rest = h2::Rest::new(reader.into_buffer(), io);
+            return Box::pin(h2::serve(rest, worker, chain, request.peer)).await;
+        }
+        let (started, head) = match next {
             Next::Head(started, range) => (started, client.begin(range, now)),
             Next::Refused(started, refused) => {
                 client.refuse_head();
@@ -57,7 +64,7 @@ pub(crate) async fn serve(io: ClientStream, worker: Rc<Worker>, chain: Arc<Chain
         if let Some(up) = upgraded {
             // `plan` holds the tenant's place meanwhile.
             let tenant = client.request.bill.tenant;
-            tunnel::run(client.io, client.reader, up, &worker, &chain, tenant).await;
+            tunnel::run(client.io, client.reader.into_buffer(), up, &worker, &chain, tenant).await;
             drop(plan);
             return;
         }
@@ -139,7 +146,7 @@ async fn exchange(
             (Some(plan), outcome)
         }
         Err(Refused { status, reason }) => {
-            let answer = Answer { status, retry_after: None, budget: None, route: None, close: true };
+            let answer = Answer { close: true, ..Answer::refusal(status) };
             let flag = if status == 408 { Flag::StreamIdleTimeout } else { Flag::DownstreamProtocolError };
             let outcome = Outcome { details: reason, ..Outcome::new(status, flag) };
             (None, exchange::answer(client, answer, outcome, around).await)

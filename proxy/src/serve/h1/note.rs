@@ -20,7 +20,7 @@ pub(crate) struct Note {
     pub(crate) request_id: String,
     /// `User-Agent`
     pub(crate) user_agent: String,
-    /// Minor version.
+    /// Minor version of HTTP/1; 2 where it came over HTTP/2.
     pub(crate) minor: u8,
 }
 
