@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_config::model::{Cluster, EndpointSource, HealthStatus, LoadAssignment};
+use weir_config::model::{Cluster, EndpointSource, HealthStatus, LoadAssignment, UpstreamProtocol};
 
 use super::slots::Slots;
 use crate::request::table::{ClusterSlot, ClusterTable, EndpointTable};
@@ -26,6 +26,7 @@ pub(super) struct Clusters {
 #[derive(Debug)]
 struct Settings {
     connect_timeout: Duration,
+    protocol: UpstreamProtocol,
     source: Source,
 }
 
@@ -69,7 +70,7 @@ impl Clusters {
             }
             users.push(slot.name.clone());
         }
-        self.settings.insert(slot.name.clone(), Settings { connect_timeout, source });
+        self.settings.insert(slot.name.clone(), Settings { connect_timeout, protocol: cluster.protocol, source });
         self.publish(&slot);
     }
 
@@ -135,12 +136,13 @@ impl Clusters {
     fn publish(&self, slot: &ClusterSlot) {
         let table = match self.settings.get(&slot.name) {
             None => ClusterTable::default(),
-            Some(Settings { connect_timeout, source }) => {
+            Some(Settings { connect_timeout, protocol, source }) => {
                 let endpoints = match source {
                     Source::Static(endpoints) => Some(endpoints),
                     Source::Eds(service) => self.assignments.get(service).and_then(|a| a.endpoints.as_ref()),
                 };
-                ClusterTable::new(*connect_timeout, endpoints.cloned().unwrap_or_default())
+                let table = ClusterTable::new(*connect_timeout, endpoints.cloned().unwrap_or_default());
+                ClusterTable { protocol: *protocol, ..table }
             }
         };
         if **slot.state.load() != table {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use weir_config::model::HeaderMutation;
+use weir_config::model::{HeaderMutation, UpstreamProtocol};
 
 pub use super::hosts::HostTable;
 use super::limit::{LimitSlot, OwnerSlot};
@@ -179,6 +179,8 @@ pub struct ClusterTable {
     pub known: bool,
     /// Limit of a connect.
     pub connect_timeout: Duration,
+    /// What the endpoints speak.
+    pub protocol: UpstreamProtocol,
     /// Endpoints to choose from, those of the best priority that can take requests; see [`crate::balance`].
     pub endpoints: Arc<[EndpointTable]>,
     /// Order of turns among them; none where there is no endpoint.
@@ -186,10 +188,11 @@ pub struct ClusterTable {
 }
 
 impl ClusterTable {
-    /// A known cluster with these endpoints to choose from.
+    /// A known cluster that speaks HTTP/1.1, with these endpoints to choose from.
     pub fn new(connect_timeout: Duration, endpoints: Arc<[EndpointTable]>) -> Self {
         let weights: Vec<u32> = endpoints.iter().map(|e| e.weight.max(1)).collect();
-        Self { known: true, connect_timeout, endpoints, wheel: Wheel::new(&weights) }
+        let wheel = Wheel::new(&weights);
+        Self { known: true, connect_timeout, protocol: UpstreamProtocol::default(), endpoints, wheel }
     }
 }
 

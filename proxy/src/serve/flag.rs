@@ -18,6 +18,8 @@ pub(crate) enum Flag {
     UpstreamConnectionFailure,
     /// `UC`: the upstream connection ended before the response did.
     UpstreamConnectionTermination,
+    /// `UR`: the endpoint reset the stream.
+    UpstreamRemoteReset,
     /// `UPE`: the upstream's bytes are not HTTP.
     UpstreamProtocolError,
     /// `UT`: the route's timeout passed.
@@ -34,7 +36,7 @@ pub(crate) enum Flag {
 
 impl Flag {
     /// Every flag, in the order of this enumeration.
-    pub(crate) const ALL: [Flag; 13] = [
+    pub(crate) const ALL: [Flag; 14] = [
         Flag::None,
         Flag::NoRoute,
         Flag::RateLimited,
@@ -42,6 +44,7 @@ impl Flag {
         Flag::NoHealthyUpstream,
         Flag::UpstreamConnectionFailure,
         Flag::UpstreamConnectionTermination,
+        Flag::UpstreamRemoteReset,
         Flag::UpstreamProtocolError,
         Flag::UpstreamRequestTimeout,
         Flag::StreamIdleTimeout,
@@ -60,6 +63,7 @@ impl Flag {
             Flag::NoHealthyUpstream => "UH",
             Flag::UpstreamConnectionFailure => "UF",
             Flag::UpstreamConnectionTermination => "UC",
+            Flag::UpstreamRemoteReset => "UR",
             Flag::UpstreamProtocolError => "UPE",
             Flag::UpstreamRequestTimeout => "UT",
             Flag::StreamIdleTimeout => "SI",

@@ -23,7 +23,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Serves an accepted connection to its end.
 pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
     let Arrived { io, peer: address, listener, _place } = arrived;
-    let mut peer = Peer { address, text: address.ip().to_canonical().to_string(), tls: false, speaks_http1: false, sni: None };
+    let mut peer =
+        Peer { address, text: address.ip().to_canonical().to_string(), tls: false, speaks_http1: false, sni: None };
     let accepted = match prepare(io) {
         Ok(io) if listener.chains.iter().any(|chain| chain.tls.is_some()) => {
             // The permit bounds how many hellos are parsed and signed for at once; the time includes the wait for it.

@@ -41,8 +41,7 @@ pub(super) async fn run(
     tenant: TenantId,
 ) {
     let Connection { io: mut upstream, reader: from_upstream, .. } = *up;
-    let mut request =
-        Half { buffer: from_client, metric: Metric::TunnelRequestBytes, ended: false, shut: false };
+    let mut request = Half { buffer: from_client, metric: Metric::TunnelRequestBytes, ended: false, shut: false };
     let mut response =
         Half { buffer: from_upstream.into_buffer(), metric: Metric::TunnelResponseBytes, ended: false, shut: false };
     worker.count(tenant, Metric::TunnelRequestBytes, request.buffer.unread().len() as u64);

@@ -1,6 +1,7 @@
 //! The engine over real sockets: raw bytes in, raw bytes out.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
+mod h2_support;
 mod requests;
 mod support;
 
@@ -8,6 +9,8 @@ mod aborts;
 mod charged;
 mod exchange;
 mod framing;
+mod h2;
+mod h2_upstream;
 mod listeners;
 mod metering;
 mod reuse;

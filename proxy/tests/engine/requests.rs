@@ -129,7 +129,7 @@ pub(crate) const CASES: &[Case] = &[
     ("version in lower case", b"GET / http/1.1\r\nhost: a\r\n\r\n", Refused(400)),
     ("version with two digits", b"GET / HTTP/1.10\r\nhost: a\r\n\r\n", Refused(400)),
     ("version with leading zero", b"GET / HTTP/01.1\r\nhost: a\r\n\r\n", Refused(400)),
-    ("http/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Refused(505)),
+    ("almost the preface of http/2", b"PRI * HTTP/2.0\r\nhost: a\r\n\r\nSM\r\n\r\n", Refused(505)),
     ("tls on a plain port", b"\x16\x03\x01\x00\x05\r\n\r\n", Refused(400)),
     ("no method", b"/ HTTP/1.1\r\nhost: a\r\n\r\n", Refused(400)),
     ("method is no token", b"G@T / HTTP/1.1\r\nhost: a\r\n\r\n", Refused(400)),

@@ -249,6 +249,11 @@ impl Backend {
         eventually("connection at the backend", || self.pending())
     }
 
+    /// Another handle of the same socket.
+    pub(crate) fn try_clone(&self) -> Self {
+        Self { socket: self.socket.try_clone().unwrap(), address: self.address }
+    }
+
     /// A connection, if one waits.
     pub(crate) fn pending(&self) -> Option<Conn> {
         let (stream, _) = self.socket.accept().ok()?;

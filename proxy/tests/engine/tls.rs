@@ -64,7 +64,7 @@ pub(crate) fn dial(
         store.add(root.clone()).unwrap();
     }
     let mut config = ClientConfig::builder().with_root_certificates(store).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let session = ClientConnection::new(Arc::new(config), Name::try_from(name.to_owned()).unwrap()).unwrap();
     let stream = TcpStream::connect(proxy.address("tls")).unwrap();
     stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();

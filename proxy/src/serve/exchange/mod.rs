@@ -191,6 +191,9 @@ async fn forward<D: Downstream>(
         let mut relay = Relay::new(down, &mut up, plan, around);
         let end = std::future::poll_fn(|cx| relay.poll(cx)).await;
         let (status, whole, untouched) = (relay.status(), relay.is_request_whole(), relay.is_untouched());
+        if matches!(end, End::RouteTimeout | End::Idle) {
+            up.distrust();
+        }
         let mut outcome = Outcome { endpoint: Some(up.address()), ..Outcome::new(status, Flag::None) };
         match end {
             End::Complete { reusable } => {
@@ -211,7 +214,18 @@ async fn forward<D: Downstream>(
             End::UpstreamClosed if reused && untouched && down.is_idempotent() && down.rewind(plan) => {
                 reuse = Reuse::Never;
             }
-            End::UpstreamClosed | End::UpstreamRefused(_) | End::RouteTimeout | End::ClientDeadline | End::Idle | End::RequestRefused(_)
+            // Nothing was done with it, whatever it is: another connection may have it.
+            End::UpstreamUnprocessed if untouched && reuse != Reuse::Never && down.rewind(plan) => {
+                reuse = Reuse::Never;
+            }
+            End::UpstreamClosed
+            | End::UpstreamReset
+            | End::UpstreamUnprocessed
+            | End::UpstreamRefused(_)
+            | End::RouteTimeout
+            | End::ClientDeadline
+            | End::Idle
+            | End::RequestRefused(_)
                 if status == 0 =>
             {
                 let (own, flag, details) = own_answer(&end, whole);
@@ -233,6 +247,8 @@ const CLIENT_DEADLINE: &str = "client_deadline";
 fn own_answer(end: &End, whole: bool) -> (u16, Flag, &'static str) {
     match end {
         End::UpstreamClosed => (502, Flag::UpstreamConnectionTermination, "upstream_closed"),
+        End::UpstreamReset => (502, Flag::UpstreamRemoteReset, "upstream_reset"),
+        End::UpstreamUnprocessed => (503, Flag::UpstreamRemoteReset, "upstream_unprocessed"),
         End::UpstreamRefused(refused) => (502, Flag::UpstreamProtocolError, refused.reason),
         End::ClientDeadline => (504, Flag::UpstreamRequestTimeout, CLIENT_DEADLINE),
         End::RouteTimeout => (504, Flag::UpstreamRequestTimeout, "route_timeout"),

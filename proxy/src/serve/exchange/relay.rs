@@ -30,6 +30,10 @@ pub(super) enum End {
     RequestRefused(Refused),
     /// The upstream connection ended before the response did.
     UpstreamClosed,
+    /// The endpoint ended the stream before the response did.
+    UpstreamReset,
+    /// The endpoint says that it did nothing with the request.
+    UpstreamUnprocessed,
     /// The response is malformed.
     UpstreamRefused(Refused),
     /// The response is not what is wanted (see [`Downstream::declines`]); nothing of it was passed on.
@@ -150,19 +154,19 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
         loop {
             match self.request {
                 Request::Sending => match self.down.poll_request(cx) {
-                    Poll::Ready(Ok(Ready::Data)) => {
-                        match self.up.poll_send(cx, self.down.request_data()) {
-                            Poll::Ready(Ok(taken)) => self.down.take_request(taken),
-                            Poll::Ready(Err(Broken)) => self.request = Request::Stopped,
-                            Poll::Pending => return Ok(moved),
-                        }
-                    }
+                    Poll::Ready(Ok(Ready::Data)) => match self.up.poll_send(cx, self.down.request_data()) {
+                        Poll::Ready(Ok(taken)) => self.down.take_request(taken),
+                        Poll::Ready(Err(Broken)) => self.request = Request::Stopped,
+                        Poll::Pending => return Ok(moved),
+                    },
                     Poll::Ready(Ok(Ready::End)) => {
                         self.up.end_request(self.down.request_trailers());
                         self.whole = true;
                         self.request = Request::Flushing;
                     }
-                    Poll::Ready(Err(ReadError::Closed)) => return Err(End::ClientGone),
+                    Poll::Ready(Err(ReadError::Closed | ReadError::Reset | ReadError::Unprocessed)) => {
+                        return Err(End::ClientGone);
+                    }
                     Poll::Ready(Err(ReadError::Refused(refused))) => return Err(End::RequestRefused(refused)),
                     Poll::Pending => {
                         // Head and framing must not wait for a body that may wait for a 100.
@@ -314,6 +318,8 @@ impl<'r, 's, D: Downstream> Relay<'r, 's, D> {
 fn upstream_end(error: ReadError) -> End {
     match error {
         ReadError::Closed => End::UpstreamClosed,
+        ReadError::Reset => End::UpstreamReset,
+        ReadError::Unprocessed => End::UpstreamUnprocessed,
         ReadError::Refused(refused) => End::UpstreamRefused(refused),
     }
 }

@@ -115,7 +115,9 @@ async fn next_head(
             Poll::Ready(Err(ReadError::Refused(refused))) => {
                 return Poll::Ready(Next::Refused(started.unwrap_or(*now), refused));
             }
-            Poll::Ready(Err(ReadError::Closed)) => return Poll::Ready(Next::Quiet),
+            Poll::Ready(Err(ReadError::Closed | ReadError::Reset | ReadError::Unprocessed)) => {
+                return Poll::Ready(Next::Quiet);
+            }
             Poll::Pending if !begun && !first && client.request.worker.is_ending(chain) => {
                 return Poll::Ready(Next::Quiet);
             }

@@ -16,6 +16,10 @@ use crate::serve::buffer::{self, Buffer};
 pub(crate) enum ReadError {
     /// The connection ended or failed before the message did.
     Closed,
+    /// The message was ended on purpose, and its connection goes on (HTTP/2's RST_STREAM).
+    Reset,
+    /// The peer says that it did nothing (RFC 9113 section 8.7).
+    Unprocessed,
     /// The bytes are not taken.
     Refused(Refused),
 }

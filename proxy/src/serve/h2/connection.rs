@@ -168,7 +168,7 @@ async fn exchange(
     asked: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
     worker: &Rc<Worker>,
-    chain: &ChainTable,
+    chain: &Arc<ChainTable>,
     shared: &Shared,
 ) {
     let started = Instant::now();
@@ -185,7 +185,8 @@ async fn exchange(
         }
         Err(refused) => {
             let answer = Answer::refusal(refused.status);
-            let outcome = Outcome { details: refused.reason, ..Outcome::new(refused.status, Flag::DownstreamProtocolError) };
+            let outcome =
+                Outcome { details: refused.reason, ..Outcome::new(refused.status, Flag::DownstreamProtocolError) };
             (None, exchange::answer(&mut stream, answer, outcome, &mut around).await)
         }
     };

@@ -100,7 +100,10 @@ mod tests {
         for (http, grpc) in [(400, "13"), (401, "16"), (403, "7"), (404, "12"), (429, "14"), (503, "14"), (500, "2")] {
             let mut response = Response::builder().status(http).header("content-length", "0").body(()).unwrap();
             refusal(&mut response, false);
-            assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"]), (200, &HeaderValue::from_static(grpc)));
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()["grpc-status"]),
+                (200, &HeaderValue::from_static(grpc))
+            );
             assert!(!response.headers().contains_key("content-length"));
         }
     }

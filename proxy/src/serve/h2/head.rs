@@ -178,7 +178,10 @@ mod tests {
 
     #[test]
     fn a_host_must_not_contradict_the_authority() {
-        assert_eq!(text(Request::get("http://a/").header("host", "A"), true).unwrap(), "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(
+            text(Request::get("http://a/").header("host", "A"), true).unwrap(),
+            "GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+        );
         assert_eq!(text(Request::get("http://a/").header("host", "b"), true).unwrap_err().status, 400);
     }
 
@@ -205,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_request_to_an_endpoint_has_its_pseudo_fields() {
-        let head = b"POST /a?b HTTP/1.1\r\nhost: h:1\r\nte: trailers\r\nconnection: te\r\ntransfer-encoding: chunked\r\n\r\n";
+        let head =
+            b"POST /a?b HTTP/1.1\r\nhost: h:1\r\nte: trailers\r\nconnection: te\r\ntransfer-encoding: chunked\r\n\r\n";
         let request = outgoing(head, false).unwrap();
         assert_eq!((request.method().as_str(), request.uri().to_string().as_str()), ("POST", "http://h:1/a?b"));
         let names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();

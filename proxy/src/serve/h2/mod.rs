@@ -8,10 +8,10 @@
 //! most [`WINDOW`] on the way up and [`SEND_BUFFER`] on the way down. A connection's window is the sum of
 //! its streams' windows: a stream that nobody reads holds up no other.
 
-mod body;
+pub(crate) mod body;
 mod connection;
 mod grpc;
-mod head;
+pub(crate) mod head;
 mod preface;
 mod size;
 mod stream;

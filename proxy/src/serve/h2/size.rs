@@ -33,8 +33,6 @@ fn line(name: usize, value: usize) -> u64 {
 mod tests {
     use http::{Request, Response};
 
-    use super::*;
-
     #[test]
     fn the_size_is_that_of_the_text() {
         let request = Request::post("http://a.test/p?q=1").header("cookie", "a=1").header("cookie", "b=2").body(());

@@ -2,23 +2,20 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::LazyLock;
+use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::request::Parts;
 use http::{HeaderName, Response, StatusCode};
-use weir_config::model::HeaderMutation;
 
 use super::body::{self, Came, Incoming};
 use super::tunnel::Tunnel;
 use super::{grpc, head, size};
-use crate::request::decide::Budget;
-use crate::request::table::RouteTable;
-use crate::serve::exchange::{Answer, Downstream, Plan};
+use crate::serve::exchange::{Answer, Downstream, Plan, UNCHANGED};
 use crate::serve::h1::fields::Persistence;
 use crate::serve::h1::reader::{ReadError, Ready};
 use crate::serve::h1::reply::{self, Reply};
@@ -26,8 +23,6 @@ use crate::serve::h1::request::{Request, Step};
 use crate::serve::h1::response_head::ResponseHead;
 use crate::serve::h1::rewrite::{self, ResponseContext};
 use crate::serve::h1::{Framing, Refused};
-
-static UNCHANGED: LazyLock<HeaderMutation> = LazyLock::new(HeaderMutation::default);
 
 /// Bytes of a body that are kept so that the request can be sent again, as many as HTTP/1.1 keeps.
 const HELD: usize = 16 * 1024;
@@ -244,8 +239,12 @@ impl Downstream for Stream {
     }
 
     fn interim(&mut self, head: &ResponseHead<'_, '_>) {
-        let context =
-            ResponseContext { mutation: &UNCHANGED, framing: Framing::None, connection: Persistence::Keep, budget: None };
+        let context = ResponseContext {
+            mutation: &UNCHANGED,
+            framing: Framing::None,
+            connection: Persistence::Keep,
+            budget: None,
+        };
         self.out.clear();
         rewrite::response(head, &context, &mut self.out);
         let Some(response) = head::response(&self.out) else { return };
@@ -254,10 +253,14 @@ impl Downstream for Stream {
         self.broken |= self.respond.send_informational(response).is_err();
     }
 
-    fn respond(&mut self, head: &ResponseHead<'_, '_>, route: Option<&RouteTable>, budget: Option<Budget>) {
+    fn respond(&mut self, head: &ResponseHead<'_, '_>, plan: &Plan, _from: SocketAddr) {
         self.held.let_go();
-        let mutation = route.map_or(&*UNCHANGED, |route| &route.response_headers);
-        let context = ResponseContext { mutation, framing: Framing::None, connection: Persistence::Keep, budget };
+        let context = ResponseContext {
+            mutation: plan.response_headers(),
+            framing: Framing::None,
+            connection: Persistence::Keep,
+            budget: plan.budget,
+        };
         self.out.clear();
         rewrite::response(head, &context, &mut self.out);
         let Some(mut response) = head::response(&self.out) else {

@@ -2,7 +2,9 @@
 
 mod connection;
 mod pool;
+mod shared;
 mod side;
+mod stream;
 
 use std::cell::RefCell;
 use std::io;
@@ -13,7 +15,11 @@ use std::time::{Duration, Instant};
 
 pub(crate) use connection::Connection;
 use pool::{Key, Pool};
+use shared::SharedPool;
 pub(crate) use side::{Broken, Upstream};
+use stream::Stream;
+
+use weir_config::model::UpstreamProtocol;
 
 use crate::balance::{self, Tries};
 use crate::request::table::ClusterSlot;
@@ -54,13 +60,15 @@ pub(crate) enum Reuse {
 pub(crate) struct Upstreams {
     /// Boxed, since they are moved often and are large.
     pool: RefCell<Pool<Box<Connection>>>,
+    shared: SharedPool,
+    limits: PoolLimits,
     timers: Rc<Timers>,
 }
 
 impl Upstreams {
     /// Nothing is connected.
     pub(crate) fn new(limits: PoolLimits, timers: Rc<Timers>) -> Self {
-        Self { pool: RefCell::new(Pool::new(limits)), timers }
+        Self { pool: RefCell::new(Pool::new(limits)), shared: SharedPool::default(), limits, timers }
     }
 
     /// A connection to an endpoint of `slot`, as [`balance::pick`] chooses it. Where a connect fails another
@@ -76,40 +84,55 @@ impl Upstreams {
         stats: &Cells,
     ) -> Result<Upstream, Flag> {
         loop {
-            let (address, timeout) = {
+            let (address, timeout, protocol) = {
                 let table = slot.state.load();
                 if !table.known {
                     return Err(Flag::NoCluster);
                 }
                 match balance::pick(slot, &table, tries) {
-                    Some(endpoint) if tries.go_on() => (endpoint.address, table.connect_timeout),
+                    Some(endpoint) if tries.go_on() => (endpoint.address, table.connect_timeout, table.protocol),
                     _ if tries.is_first() => return Err(Flag::NoHealthyUpstream),
                     _ => return Err(Flag::UpstreamConnectionFailure),
                 }
             };
+            let connect = async || {
+                let connected = Connection::connect(address, timeout, &self.timers).await;
+                stats.upstream_connect(connected.is_ok());
+                connected
+            };
+            let key = Key { cluster: slot.id, address };
+            if protocol == UpstreamProtocol::Http2 {
+                let io = async || connect().await.map(|connection| connection.io);
+                match self.shared.seat(key, slot, reuse == Reuse::Never, io).await {
+                    Ok(seat) => return Ok(Upstream::Http2(Box::new(Stream::new(seat, address)))),
+                    Err(error) if no_file(&error) && self.shed() => {}
+                    Err(error) => failed(slot, address, &error, tries),
+                }
+                continue;
+            }
             if reuse != Reuse::Never
-                && let Some(upstream) = self.idle(slot.id, address, reuse == Reuse::Checked)
+                && let Some(upstream) = self.idle(key, reuse == Reuse::Checked)
             {
                 return Ok(Upstream::Http1(upstream));
             }
-            let connected = Connection::connect(address, timeout, &self.timers).await;
-            stats.upstream_connect(connected.is_ok());
-            match connected {
+            match connect().await {
                 Ok(upstream) => return Ok(Upstream::Http1(Box::new(upstream))),
                 // Files of idle connections are for those who need one now.
-                Err(error) if no_file(&error) && self.pool.borrow_mut().shed() => {}
-                Err(error) => {
-                    tracing::debug!(cluster = %slot.name, %address, %error, "connect failed");
-                    tries.failed.push(address);
-                }
+                Err(error) if no_file(&error) && self.shed() => {}
+                Err(error) => failed(slot, address, &error, tries),
             }
         }
     }
 
-    fn idle(&self, cluster: u64, address: SocketAddr, check: bool) -> Option<Box<Connection>> {
+    /// Closes an idle connection, or more; false if none is.
+    fn shed(&self) -> bool {
+        self.pool.borrow_mut().shed() || self.shared.shed()
+    }
+
+    fn idle(&self, key: Key, check: bool) -> Option<Box<Connection>> {
         let mut pool = self.pool.borrow_mut();
         loop {
-            let mut upstream = pool.take(Key { cluster, address })?;
+            let mut upstream = pool.take(key)?;
             if upstream.seems_alive() && (!check || upstream.is_alive()) {
                 upstream.reused = true;
                 return Some(upstream);
@@ -119,7 +142,7 @@ impl Upstreams {
 
     /// Takes back a connection whose exchange ended well, unless its endpoint is gone.
     pub(crate) fn release(&self, slot: &Arc<ClusterSlot>, upstream: Upstream, now: Instant) {
-        let Upstream::Http1(mut upstream) = upstream;
+        let Upstream::Http1(mut upstream) = upstream else { return };
         if slot.state.load().endpoints.iter().any(|e| e.address == upstream.address) && upstream.rest() {
             let key = Key { cluster: slot.id, address: upstream.address };
             self.pool.borrow_mut().put(key, slot, upstream, now);
@@ -129,7 +152,13 @@ impl Upstreams {
     /// Closes what waited too long, and what belongs to endpoints or clusters that are gone.
     pub(crate) fn sweep(&self, now: Instant) {
         self.pool.borrow_mut().sweep(now);
+        self.shared.sweep(now, self.limits.idle);
     }
+}
+
+fn failed(slot: &ClusterSlot, address: SocketAddr, error: &io::Error, tries: &mut Tries) {
+    tracing::debug!(cluster = %slot.name, %address, %error, "connect failed");
+    tries.failed.push(address);
 }
 
 /// Whether the process or the system has no more files to open.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::task::{Context, Poll};
 
 use super::connection::Connection;
+use super::stream::Stream;
 use crate::serve::h1::Framing;
 use crate::serve::h1::reader::{ReadError, Ready};
 
@@ -18,6 +19,8 @@ pub(crate) struct Broken;
 pub(crate) enum Upstream {
     /// A connection of its own.
     Http1(Box<Connection>),
+    /// A stream of a connection that other exchanges use too.
+    Http2(Box<Stream>),
 }
 
 impl Upstream {
@@ -25,6 +28,7 @@ impl Upstream {
     pub(crate) fn address(&self) -> SocketAddr {
         match self {
             Upstream::Http1(connection) => connection.address,
+            Upstream::Http2(stream) => stream.address,
         }
     }
 
@@ -32,6 +36,7 @@ impl Upstream {
     pub(crate) fn is_reused(&self) -> bool {
         match self {
             Upstream::Http1(connection) => connection.reused,
+            Upstream::Http2(stream) => stream.reused,
         }
     }
 
@@ -43,6 +48,7 @@ impl Upstream {
                 std::mem::swap(connection.writer.out(), head);
                 connection.writer.begin_body(framing);
             }
+            Upstream::Http2(stream) => stream.begin(head, framing),
         }
     }
 
@@ -54,14 +60,16 @@ impl Upstream {
                 let Connection { writer, io, .. } = &mut **connection;
                 writer.poll_send(io, cx, data).map(|sent| sent.map(|(_, taken)| taken).map_err(|_| Broken))
             }
+            Upstream::Http2(stream) => stream.poll_send(cx, data),
         }
     }
 
-    /// Whether nothing waits to be written.
+    /// Whether nothing waits to be written by calls of [`Self::poll_send`].
     #[inline]
     pub(crate) fn is_flushed(&self) -> bool {
         match self {
             Upstream::Http1(connection) => connection.writer.is_empty(),
+            Upstream::Http2(_) => true,
         }
     }
 
@@ -69,6 +77,7 @@ impl Upstream {
     pub(crate) fn end_request(&mut self, trailers: &[u8]) {
         match self {
             Upstream::Http1(connection) => connection.writer.end_body(trailers),
+            Upstream::Http2(stream) => stream.end_request(trailers),
         }
     }
 
@@ -76,6 +85,7 @@ impl Upstream {
     pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<Range<usize>, ReadError>> {
         match self {
             Upstream::Http1(connection) => connection.reader.poll_head(&mut connection.io, cx, limit),
+            Upstream::Http2(stream) => stream.poll_head(cx),
         }
     }
 
@@ -83,6 +93,7 @@ impl Upstream {
     pub(crate) fn unread(&self) -> &[u8] {
         match self {
             Upstream::Http1(connection) => connection.reader.unread(),
+            Upstream::Http2(stream) => stream.unread(),
         }
     }
 
@@ -90,6 +101,7 @@ impl Upstream {
     pub(crate) fn begin_body(&mut self, end: usize, framing: Framing) {
         match self {
             Upstream::Http1(connection) => connection.reader.begin_body(end, framing, false),
+            Upstream::Http2(stream) => stream.begin_body(framing),
         }
     }
 
@@ -98,6 +110,7 @@ impl Upstream {
     pub(crate) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ready, ReadError>> {
         match self {
             Upstream::Http1(connection) => connection.reader.poll_body(&mut connection.io, cx),
+            Upstream::Http2(stream) => stream.poll_body(cx),
         }
     }
 
@@ -106,6 +119,7 @@ impl Upstream {
     pub(crate) fn data(&self) -> &[u8] {
         match self {
             Upstream::Http1(connection) => connection.reader.data(),
+            Upstream::Http2(stream) => stream.data(),
         }
     }
 
@@ -114,6 +128,7 @@ impl Upstream {
     pub(crate) fn consume(&mut self, n: usize) {
         match self {
             Upstream::Http1(connection) => connection.reader.consume(n),
+            Upstream::Http2(stream) => stream.consume(n),
         }
     }
 
@@ -121,6 +136,14 @@ impl Upstream {
     pub(crate) fn trailers(&self) -> &[u8] {
         match self {
             Upstream::Http1(connection) => connection.reader.trailers(),
+            Upstream::Http2(stream) => stream.trailers(),
+        }
+    }
+
+    /// The endpoint did not answer in time: no other exchange is to wait on the same connection.
+    pub(crate) fn distrust(&self) {
+        if let Upstream::Http2(stream) = self {
+            stream.distrust();
         }
     }
 
@@ -128,6 +151,7 @@ impl Upstream {
     pub(crate) fn into_connection(self) -> Option<Box<Connection>> {
         match self {
             Upstream::Http1(connection) => Some(connection),
+            Upstream::Http2(_) => None,
         }
     }
 }
