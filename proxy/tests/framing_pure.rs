@@ -49,6 +49,8 @@ fn try_read(bytes: &[u8], ends: &[usize]) -> Result<Outcome, Refused> {
                 tls: false,
                 use_remote_address: false,
                 mutation: &mutation,
+                host: None,
+                path: None,
                 request_id: "1",
             };
             rewrite::request(&head, &context, &mut out);

@@ -105,7 +105,7 @@ fn at_chain(chain: &ChainTable, asked: &Asked) -> Outcome {
         };
         let hosts = chain.http.routes.load();
         let (route, tenant) = match decide(&chain.http, &hosts, head, 0) {
-            Decision::Forward { route, .. } | Decision::Direct { route, .. } => {
+            Decision::Forward { route, .. } | Decision::Redirect { route, .. } | Decision::Direct { route, .. } => {
                 (Some(Arc::clone(route)), route.tenant.name().to_string())
             }
             Decision::Refuse { charged, .. } => (None, charged.tenant().map_or("-", |tenant| tenant.name()).to_owned()),
@@ -145,6 +145,6 @@ pub(super) fn clusters(route: &RouteTable) -> Vec<Arc<ClusterSlot>> {
     match &route.action {
         ActionTable::Forward(cluster) => vec![Arc::clone(cluster)],
         ActionTable::Split(split) => split.clusters.iter().map(Arc::clone).collect(),
-        ActionTable::Direct(_) => Vec::new(),
+        ActionTable::Redirect(_) | ActionTable::Direct(_) => Vec::new(),
     }
 }

@@ -202,6 +202,7 @@ fn served(live: &Live, asked: &Asked) -> Option<(Option<String>, Option<String>,
         let host = hosts.find(head.host).map(|host| host.name.to_string());
         Some(match decide(&chain.http, &hosts, head, 0) {
             Decision::Forward { route, .. } => (host, Some(route.name.to_string()), "forward".to_owned()),
+            Decision::Redirect { route, to, .. } => (host, Some(route.name.to_string()), to.status.to_string()),
             Decision::Direct { route, status, .. } => (host, Some(route.name.to_string()), status.to_string()),
             Decision::Refuse { refusal, .. } => (host, None, format!("{refusal:?}")),
         })

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use weir_config::FieldError;
 use weir_config::model::{Domain, FilterChain, Listener, Resource, RouteSource, ServerName, VirtualHost};
 
-use super::compile::matchers;
+use super::expressions;
 use crate::tls;
 use crate::xds::Admit;
 
@@ -50,7 +50,7 @@ fn not_yet(listener: &Listener) -> Vec<FieldError> {
 /// One virtual host: expressions, and domains named twice in it.
 fn virtual_host(host: &VirtualHost) -> Vec<FieldError> {
     let mut errors = repeated_domains(std::slice::from_ref(host), |_, at| format!("domains[{at}]"));
-    errors.extend(matchers(host).err().unwrap_or_default());
+    errors.extend(expressions::of(host).err().unwrap_or_default());
     errors
 }
 
@@ -58,7 +58,7 @@ fn virtual_host(host: &VirtualHost) -> Vec<FieldError> {
 fn virtual_hosts(hosts: &[VirtualHost]) -> Vec<FieldError> {
     let mut errors = repeated_domains(hosts, |host, at| format!("virtual_hosts[{host}].domains[{at}]"));
     for (at, host) in hosts.iter().enumerate() {
-        let expressions = matchers(host).err().unwrap_or_default();
+        let expressions = expressions::of(host).err().unwrap_or_default();
         errors.extend(expressions.into_iter().map(|e| e.within(&format!("virtual_hosts[{at}]"))));
     }
     errors

@@ -4,14 +4,17 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use weir_config::FieldError;
-use weir_config::model::{Forward, HeaderMutation, Owner, Redirect, Route, RouteAction, Split, VirtualHost};
+use weir_config::model::{
+    Forward, HeaderMutation, Owner, Redirect, Route, RouteAction, Split, VirtualHost, WeightedCluster,
+};
 use weir_config::usage::NO_TENANT;
 
 use super::clusters::Clusters;
+use super::expressions::{self, Expressions};
 use super::limits::Limits;
 use crate::meter::{Lease, Meter};
-use crate::request::matcher::Matcher;
-use crate::request::table::{ActionTable, RouteTable, SplitTable, VirtualHostTable};
+use crate::request::changes::{self, ChangesTable};
+use crate::request::table::{ActionTable, Extras, RouteTable, SplitTable, VirtualHostTable};
 use crate::request::wheel::Wheel;
 
 /// Envoy's route `timeout` where none is given.
@@ -38,10 +41,10 @@ impl Compiler<'_> {
         model: &VirtualHost,
         old: Option<&VirtualHostTable>,
     ) -> Result<Arc<VirtualHostTable>, Vec<FieldError>> {
-        let matchers = matchers(model)?;
-        let routes = model.routes.iter().zip(matchers).map(|(route, matcher)| {
+        let compiled = expressions::of(model)?;
+        let routes = model.routes.iter().zip(compiled).map(|(route, compiled)| {
             let old = old.and_then(|old| old.routes.iter().find(|o| *o.name == *route.name));
-            Arc::new(self.route(route, matcher, old.map(|o| &**o)))
+            Arc::new(self.route(route, compiled, old.map(|o| &**o)))
         });
         let routes = routes.collect();
         Ok(Arc::new(VirtualHostTable {
@@ -56,16 +59,25 @@ impl Compiler<'_> {
         self.meter.tenant(owner.map_or(NO_TENANT, |owner| &owner.tenant))
     }
 
-    fn route(&mut self, model: &Route, matcher: Matcher, old: Option<&RouteTable>) -> RouteTable {
+    fn route(&mut self, model: &Route, compiled: Expressions, old: Option<&RouteTable>) -> RouteTable {
         let tenant = self.tenant(model.owner.as_ref());
         let plan = model.owner.as_ref().and_then(|owner| owner.plan.as_deref());
-        let (action, timeout, missing) = match &model.action {
-            RouteAction::Redirect(Redirect { status, .. }) | RouteAction::Direct { status } => {
+        let Expressions { matcher, redirect, path } = compiled;
+        let (action, timeout, missing) = match (&model.action, redirect) {
+            (RouteAction::Forward(forward), _) => {
+                let action = self.split(model, forward, old);
+                (action, forward.timeout.or(Some(ROUTE_TIMEOUT)), forward.missing)
+            }
+            (RouteAction::Redirect(redirect), Some(table)) => {
+                (ActionTable::Redirect(Box::new(table)), None, redirect.status)
+            }
+            (RouteAction::Redirect(Redirect { status, .. }) | RouteAction::Direct { status }, _) => {
                 (ActionTable::Direct(*status), None, *status)
             }
-            RouteAction::Forward(Forward { split, timeout, missing, .. }) => {
-                (self.split(split, old), timeout.or(Some(ROUTE_TIMEOUT)), *missing)
-            }
+        };
+        let extras = match &model.action {
+            RouteAction::Forward(forward) => Extras { host: host(&forward.host_rewrite), path },
+            RouteAction::Redirect(_) | RouteAction::Direct { .. } => Extras::default(),
         };
         RouteTable {
             name: model.name.as_str().into(),
@@ -77,11 +89,12 @@ impl Compiler<'_> {
             timeout: timeout.filter(|t| !t.is_zero()),
             request_headers: mutation(&model.request_headers),
             response_headers: mutation(&model.response_headers),
+            extras: (!extras.is_empty()).then(|| Box::new(extras)),
         }
     }
 
-    fn split(&mut self, model: &Split, old: Option<&RouteTable>) -> ActionTable {
-        let list = match model {
+    fn split(&mut self, route: &Route, forward: &Forward, old: Option<&RouteTable>) -> ActionTable {
+        let list = match &forward.split {
             Split::One(name) => return ActionTable::Forward(self.clusters.slot(name)),
             Split::Weighted(list) => list,
         };
@@ -96,24 +109,27 @@ impl Compiler<'_> {
             // By chance, so that many proxies do not all begin with the same cluster.
             _ => Arc::new(u64::from(rand::random::<u32>()).into()),
         };
-        ActionTable::Split(Box::new(SplitTable { turn, wheel, clusters }))
+        let changes = match list.iter().any(|one| one.changes.is_some()) {
+            true => list.iter().map(|one| changes_of(route, forward, one)).collect(),
+            false => Box::default(),
+        };
+        ActionTable::Split(Box::new(SplitTable { turn, wheel, clusters, changes }))
     }
 }
 
-/// The compiled matches of all routes.
-///
-/// # Errors
-/// Every expression that does not compile, by its path in the `VirtualHost` message.
-pub(super) fn matchers(model: &VirtualHost) -> Result<Vec<Matcher>, Vec<FieldError>> {
-    let mut compiled = Vec::with_capacity(model.routes.len());
-    let mut errors = Vec::new();
-    for (at, route) in model.routes.iter().enumerate() {
-        match Matcher::new(&route.matches) {
-            Ok(matcher) => compiled.push(matcher),
-            Err(list) => errors.extend(list.into_iter().map(|e| e.within(&format!("routes[{at}].match")))),
-        }
-    }
-    if errors.is_empty() { Ok(compiled) } else { Err(errors) }
+/// What is changed for one cluster of a split: its own changes first, then the route's.
+fn changes_of(route: &Route, forward: &Forward, one: &WeightedCluster) -> Option<Arc<ChangesTable>> {
+    let own = one.changes.as_deref()?;
+    Some(Arc::new(ChangesTable {
+        request_headers: changes::then(&own.request_headers, &route.request_headers),
+        response_headers: changes::then(&own.response_headers, &route.response_headers),
+        host: host(&forward.host_rewrite).or_else(|| host(&own.host_rewrite)),
+    }))
+}
+
+/// A Host to be written, where there is one.
+fn host(model: &Option<String>) -> Option<Box<str>> {
+    model.as_deref().filter(|host| !host.is_empty()).map(Box::from)
 }
 
 fn mutation(model: &HeaderMutation) -> Arc<HeaderMutation> {

@@ -6,6 +6,7 @@
 mod admit;
 mod clusters;
 mod compile;
+mod expressions;
 mod limits;
 mod listeners;
 mod routes;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::changes::ChangesTable;
 use super::head::{Head, Headers};
 use super::limit;
 pub use super::limit::Budget;
+use super::redirect::RedirectTable;
 use super::table::{ActionTable, ClusterSlot, HostTable, HttpTable, RouteTable, SplitTable, VirtualHostTable};
 use crate::meter::Lease;
 
@@ -18,7 +20,18 @@ pub enum Decision<'t> {
         route: &'t Arc<RouteTable>,
         /// The cluster that the split chose.
         cluster: &'t Arc<ClusterSlot>,
+        /// What is changed for this cluster, in place of what the route says for all.
+        changes: Option<&'t Arc<ChangesTable>>,
         /// What is left of the scarcest budget that it drew on.
+        budget: Option<Budget>,
+    },
+    /// Answer where else to go (`redirect`).
+    Redirect {
+        /// The route that matched.
+        route: &'t Arc<RouteTable>,
+        /// Where.
+        to: &'t RedirectTable,
+        /// As in `Forward`.
         budget: Option<Budget>,
     },
     /// Answer as the route says (`direct_response`).
@@ -95,12 +108,17 @@ pub fn decide<'t, H: Headers + ?Sized>(
         return Decision::Refuse { charged, refusal, budget };
     };
     match &route.action {
-        ActionTable::Forward(cluster) => Decision::Forward { route, cluster, budget },
-        ActionTable::Split(split) => Decision::Forward { route, cluster: choose(split), budget },
+        ActionTable::Forward(cluster) => Decision::Forward { route, cluster, changes: None, budget },
+        ActionTable::Split(split) => {
+            let (cluster, changes) = choose(split);
+            Decision::Forward { route, cluster, changes, budget }
+        }
+        ActionTable::Redirect(to) => Decision::Redirect { route, to, budget },
         ActionTable::Direct(status) => Decision::Direct { route, status: *status, budget },
     }
 }
 
-fn choose(split: &SplitTable) -> &Arc<ClusterSlot> {
-    &split.clusters[split.wheel.at(split.turn.fetch_add(1, Relaxed))]
+fn choose(split: &SplitTable) -> (&Arc<ClusterSlot>, Option<&Arc<ChangesTable>>) {
+    let at = split.wheel.at(split.turn.fetch_add(1, Relaxed));
+    (&split.clusters[at], split.changes.get(at).and_then(Option::as_ref))
 }

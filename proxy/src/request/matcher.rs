@@ -86,6 +86,15 @@ impl Matcher {
         }
     }
 
+    /// How many of the first bytes of `path`, which it matched, it names: those that `prefix_rewrite` replaces. An
+    /// expression names all.
+    pub fn named(&self, path: &str) -> usize {
+        match &self.path {
+            Path::Exact(text) | Path::Prefix(text) | Path::SegmentPrefix(text) => text.len(),
+            Path::Regex(_) => path.len(),
+        }
+    }
+
     /// Whether the request matches.
     pub fn matches<H: Headers + ?Sized>(&self, head: &Head<'_, H>) -> bool {
         self.path.matches(head.path) && self.rest.as_ref().is_none_or(|rest| rest.matches(head))

@@ -13,9 +13,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use weir_config::model::{HeaderMutation, UpstreamProtocol};
 
+use super::changes::ChangesTable;
 pub use super::hosts::HostTable;
 use super::limit::{LimitSlot, OwnerSlot};
 use super::matcher::Matcher;
+use super::redirect::RedirectTable;
+use super::rewrite::PathTable;
 use super::sni::SniIndex;
 use super::wheel::Wheel;
 use crate::meter::Lease;
@@ -126,6 +129,25 @@ pub struct RouteTable {
     pub request_headers: Arc<HeaderMutation>,
     /// Changes to the response's headers.
     pub response_headers: Arc<HeaderMutation>,
+    /// What few routes have; most have none of it.
+    pub extras: Option<Box<Extras>>,
+}
+
+/// What few routes have.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// The Host that the endpoint sees.
+    pub host: Option<Box<str>>,
+    /// The path that the endpoint sees.
+    pub path: Option<PathTable>,
+}
+
+impl Extras {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        let Self { host, path } = self;
+        host.is_none() && path.is_none()
+    }
 }
 
 /// What happens to a request that matched.
@@ -135,6 +157,8 @@ pub enum ActionTable {
     Forward(Arc<ClusterSlot>),
     /// To one of several by weight.
     Split(Box<SplitTable>),
+    /// Answer where else to go.
+    Redirect(Box<RedirectTable>),
     /// Answer this status.
     Direct(u16),
 }
@@ -149,6 +173,8 @@ pub struct SplitTable {
     pub wheel: Wheel,
     /// Clusters, by the wheel's choice.
     pub clusters: Box<[Arc<ClusterSlot>]>,
+    /// What is changed for a cluster alone, by the wheel's choice; empty where nothing is for any.
+    pub changes: Box<[Option<Arc<ChangesTable>>]>,
 }
 
 /// A cluster whose endpoints swap. Pools of connections are keyed by `id` and the endpoint's address.

@@ -135,7 +135,7 @@ fn request(http: &HttpTable, meter: &Meter, log: &AccessLog, host: &str) {
     let hosts = http.routes.load();
     let head = Head { method: "GET", host, path: "/shop/cart", query: Some("p=2&q=12"), headers: &headers[..] };
     let (route, cluster) = match decide(http, &hosts, &head, weir_proxy::clock::now()) {
-        Decision::Forward { route, cluster, budget } => {
+        Decision::Forward { route, cluster, budget, .. } => {
             assert!(budget.is_some_and(|b| b.remaining > 0));
             (route, cluster)
         }

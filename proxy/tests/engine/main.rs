@@ -14,6 +14,7 @@ mod h2_upstream;
 mod listeners;
 mod metering;
 mod reuse;
+mod rewrites;
 mod timeouts;
 mod tls;
 mod tunnel;

@@ -280,6 +280,14 @@ impl Conn {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Whether anything waits to be read.
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let waits = !self.read.is_empty() || self.stream.peek(&mut [0]).is_ok();
+        self.stream.set_nonblocking(false).unwrap();
+        waits
+    }
+
     /// Reads to the empty line.
     pub(crate) fn head(&mut self) -> String {
         String::from_utf8_lossy(&self.until(b"\r\n\r\n")).into_owned()

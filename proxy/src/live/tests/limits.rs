@@ -147,9 +147,10 @@ fn the_scarcest_budget_is_told_where_the_filter_asks_for_it() {
         let hosts = chain.http.routes.load();
         let headers: &[httparse::Header<'_>] = &[];
         match decide(&chain.http, &hosts, &Head { method: "GET", host, path: "/", query: None, headers }, 0) {
-            Decision::Forward { budget, .. } | Decision::Direct { budget, .. } | Decision::Refuse { budget, .. } => {
-                budget.map(|b| (b.limit, b.remaining, b.headers))
-            }
+            Decision::Forward { budget, .. }
+            | Decision::Redirect { budget, .. }
+            | Decision::Direct { budget, .. }
+            | Decision::Refuse { budget, .. } => budget.map(|b| (b.limit, b.remaining, b.headers)),
         }
     };
     assert_eq!(budget(&world, "a"), Some((10, 9, false)));

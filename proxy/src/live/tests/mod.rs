@@ -62,6 +62,7 @@ impl World {
                 let known = if cluster.state.load().known { "" } else { "?" };
                 format!("{} -> {}{known}", route.tenant.name(), cluster.name)
             }
+            Decision::Redirect { route, to, .. } => format!("{} {}", route.tenant.name(), to.status),
             Decision::Direct { route, status, .. } => format!("{} {status}", route.tenant.name()),
             Decision::Refuse { charged, refusal, .. } => {
                 format!("{} {refusal:?}", charged.tenant().map_or("-", |tenant| tenant.name()))

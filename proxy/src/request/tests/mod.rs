@@ -3,3 +3,5 @@
 mod bucket;
 mod hosts;
 mod matching;
+mod redirect;
+mod rewriting;

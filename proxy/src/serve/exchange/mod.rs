@@ -80,9 +80,11 @@ pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
     /// Seconds until it is worth another try.
     pub(crate) retry_after: Option<u32>,
+    /// Where else to go.
+    pub(crate) location: Option<&'a [u8]>,
     /// State of the budget that was asked.
     pub(crate) budget: Option<Budget>,
-    /// The route that answers (`direct_response`).
+    /// The route that answers (`direct_response`, `redirect`).
     pub(crate) route: Option<&'a RouteTable>,
     /// Whether the connection ends with it, where it can carry only one exchange at a time.
     pub(crate) close: bool,
@@ -93,7 +95,7 @@ pub(crate) struct Answer<'a> {
 impl Answer<'_> {
     /// A status and nothing else; the connection goes on.
     pub(crate) fn refusal(status: u16) -> Self {
-        Self { status, retry_after: None, budget: None, route: None, close: false, deadline: false }
+        Self { status, retry_after: None, location: None, budget: None, route: None, close: false, deadline: false }
     }
 }
 
@@ -139,10 +141,11 @@ pub(crate) struct Surroundings<'s> {
 /// Carries out `plan`.
 pub(crate) async fn run<D: Downstream>(down: &mut D, plan: &Plan, around: &mut Surroundings<'_>) -> Outcome {
     match &plan.action {
-        Action::Answer { status, flag } => {
+        Action::Answer { status, flag, location } => {
             let retry_after = plan.budget.filter(|_| *flag == Flag::RateLimited).map(|b| b.reset.max(1));
             let route = plan.route.as_deref().filter(|_| *flag == Flag::None);
-            let answer = Answer { retry_after, budget: plan.budget, route, ..Answer::refusal(*status) };
+            let location = location.as_deref();
+            let answer = Answer { retry_after, location, budget: plan.budget, route, ..Answer::refusal(*status) };
             self::answer(down, answer, Outcome::new(*status, *flag), around).await
         }
         Action::Forward(cluster) => forward(down, plan, cluster, around).await,

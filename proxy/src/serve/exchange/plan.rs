@@ -6,8 +6,11 @@ use weir_config::model::HeaderMutation;
 use weir_config::usage::NO_TENANT;
 
 use crate::meter::{Lease, Metric, TenantId};
+use crate::request::changes::ChangesTable;
 use crate::request::decide::{Budget, Charged, Decision, Refusal, decide};
-use crate::request::table::{ClusterSlot, HttpTable, RouteTable, VirtualHostTable};
+use crate::request::redirect::Url;
+use crate::request::rewrite::PathTable;
+use crate::request::table::{ClusterSlot, Extras, HttpTable, RouteTable, VirtualHostTable};
 use crate::request::{Head, Headers};
 use crate::serve::flag::Flag;
 
@@ -24,6 +27,8 @@ pub(crate) struct Plan {
     host: Option<Arc<VirtualHostTable>>,
     /// The budget that was asked.
     pub(crate) budget: Option<Budget>,
+    /// What is changed for the cluster that was chosen, in place of what the route says for all.
+    changes: Option<Arc<ChangesTable>>,
     /// What to do.
     pub(crate) action: Action,
 }
@@ -39,23 +44,29 @@ pub(crate) enum Action {
         status: u16,
         /// Why.
         flag: Flag,
+        /// Where else to go.
+        location: Option<Box<[u8]>>,
     },
 }
 
 impl Plan {
-    /// Asks [`decide`], against the routes that are current. `now` is [`crate::clock::now`].
-    pub(crate) fn make<H: Headers + ?Sized>(http: &HttpTable, head: &Head<'_, H>, now: u64) -> Self {
+    /// Asks [`decide`], against the routes that are current; `url` is what `head` asks for. `now` is
+    /// [`crate::clock::now`].
+    pub(crate) fn make<H: Headers + ?Sized>(http: &HttpTable, head: &Head<'_, H>, url: &Url<'_>, now: u64) -> Self {
         let hosts = http.routes.load();
         match decide(http, &hosts, head, now) {
-            Decision::Forward { route, cluster, budget } => {
-                Self { route: Some(route.clone()), host: None, budget, action: Action::Forward(cluster.clone()) }
+            Decision::Forward { route, cluster, changes, budget } => {
+                Self { changes: changes.cloned(), ..Self::of(route, budget, Action::Forward(cluster.clone())) }
             }
-            Decision::Direct { route, status, budget } => Self {
-                route: Some(route.clone()),
-                host: None,
-                budget,
-                action: Action::Answer { status, flag: Flag::None },
-            },
+            Decision::Redirect { route, to, budget } => {
+                let mut location = Vec::new();
+                to.location(url, (head.path, head.query), route.matcher.named(head.path), &mut location);
+                let location = Some(location.into());
+                Self::of(route, budget, Action::Answer { status: to.status, flag: Flag::None, location })
+            }
+            Decision::Direct { route, status, budget } => {
+                Self::of(route, budget, Action::Answer { status, flag: Flag::None, location: None })
+            }
             Decision::Refuse { charged, refusal, budget } => {
                 let (status, flag) = match refusal {
                     Refusal::NoHost | Refusal::NoRoute => (404, Flag::NoRoute),
@@ -66,19 +77,50 @@ impl Plan {
                     Charged::Host(host) => (None, Some(host.clone())),
                     Charged::Nobody => (None, None),
                 };
-                Self { route, host, budget, action: Action::Answer { status, flag } }
+                let action = Action::Answer { status, flag, location: None };
+                Self { route, host, budget, changes: None, action }
             }
         }
     }
 
+    fn of(route: &Arc<RouteTable>, budget: Option<Budget>, action: Action) -> Self {
+        Self { route: Some(route.clone()), host: None, budget, changes: None, action }
+    }
+
+    fn extras(&self) -> Option<&Extras> {
+        self.route.as_ref()?.extras.as_deref()
+    }
+
+    /// The Host that the endpoint sees, where it is not the client's.
+    pub(crate) fn host(&self) -> Option<&str> {
+        match &self.changes {
+            Some(changes) => changes.host.as_deref(),
+            None => self.extras()?.host.as_deref(),
+        }
+    }
+
+    /// What becomes of `path`, and how many bytes of it the route matched.
+    pub(crate) fn path(&self, path: &str) -> Option<(&PathTable, usize)> {
+        let table = self.extras()?.path.as_ref()?;
+        Some((table, self.route.as_ref()?.matcher.named(path)))
+    }
+
     /// What is changed of the request's headers.
     pub(crate) fn request_headers(&self) -> &HeaderMutation {
-        self.route.as_ref().map_or(&UNCHANGED, |route| &route.request_headers)
+        match (&self.changes, &self.route) {
+            (Some(changes), _) => &changes.request_headers,
+            (None, Some(route)) => &route.request_headers,
+            (None, None) => &UNCHANGED,
+        }
     }
 
     /// What is changed of the response's headers.
     pub(crate) fn response_headers(&self) -> &HeaderMutation {
-        self.route.as_ref().map_or(&UNCHANGED, |route| &route.response_headers)
+        match (&self.changes, &self.route) {
+            (Some(changes), _) => &changes.response_headers,
+            (None, Some(route)) => &route.response_headers,
+            (None, None) => &UNCHANGED,
+        }
     }
 
     fn lease(&self) -> Option<&Lease> {

@@ -224,6 +224,7 @@ impl Downstream for Client {
             connection,
             retry_after: answer.retry_after,
             budget: answer.budget,
+            location: answer.location,
             mutation: answer.route.map(|route| &*route.response_headers),
         };
         reply::write(&reply, self.writer.out());

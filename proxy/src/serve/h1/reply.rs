@@ -6,6 +6,8 @@ use super::classify::{Kind, classify};
 use super::fields::{self, Persistence, field, number, status_line};
 use crate::request::decide::Budget;
 
+const LOCATION: &str = "location";
+
 /// An answer that no upstream gave.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply<'a> {
@@ -19,7 +21,9 @@ pub struct Reply<'a> {
     pub retry_after: Option<u32>,
     /// State of the budget that was asked.
     pub budget: Option<Budget>,
-    /// The route's changes, for a `direct_response`.
+    /// Where else to go.
+    pub location: Option<&'a [u8]>,
+    /// The route's changes, for a `direct_response` or a `redirect`.
     pub mutation: Option<&'a HeaderMutation>,
 }
 
@@ -41,6 +45,12 @@ pub fn write(reply: &Reply<'_>, out: &mut Vec<u8>) {
         Persistence::KeepSaid => out.extend_from_slice(b"connection: keep-alive\r\n"),
         Persistence::Keep | Persistence::Upgrade => {}
     }
+    let replaced = |m: &HeaderMutation| {
+        m.remove.iter().any(|name| name == LOCATION) || m.ops.iter().any(|op| !op.append && op.name == LOCATION)
+    };
+    if let Some(location) = reply.location.filter(|_| !reply.mutation.is_some_and(replaced)) {
+        field(out, LOCATION, location);
+    }
     for op in reply.mutation.iter().flat_map(|m| &m.ops) {
         if classify(&op.name) == Kind::Other {
             field(out, &op.name, op.value.as_bytes());
@@ -56,7 +66,10 @@ fn reason(status: u16) -> &'static str {
         204 => "No Content",
         301 => "Moved Permanently",
         302 => "Found",
+        303 => "See Other",
         304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::classify::Kind;
 use super::note::Note;
 use super::request_head::{RequestFacts, RequestHead, Storage};
 use super::rewrite::{self, RequestContext};
@@ -12,9 +13,10 @@ use super::target::{self, MAX_HOST};
 use super::{Framing, Refused};
 use crate::meter::{Metric, TenantId};
 use crate::request::Head;
+use crate::request::redirect::{self, Url};
 use crate::request::table::ChainTable;
 use crate::serve::bill::Bill;
-use crate::serve::exchange::{Outcome, Plan};
+use crate::serve::exchange::{Action, Outcome, Plan};
 use crate::serve::peer::Peer;
 use crate::serve::record;
 use crate::serve::worker::Worker;
@@ -95,22 +97,33 @@ impl Request {
                     query: head.target.query,
                     headers: head.headers,
                 };
-                (Some(Plan::make(http, &view, now)), None)
+                let url = self.url(&head);
+                (Some(Plan::make(http, &view, &url, now)), None)
             }
         };
         let plan = made.as_ref().or(planned);
-        if let Some(plan) = plan.filter(|plan| plan.route.is_some()) {
+        if let Some(plan) = plan.filter(|plan| matches!(plan.action, Action::Forward(_))) {
             let context = RequestContext {
                 peer: &self.peer.text,
                 tls: self.peer.tls,
                 use_remote_address: http.use_remote_address,
                 mutation: plan.request_headers(),
+                host: plan.host(),
+                path: plan.path(head.target.path),
                 request_id: id,
             };
             self.head.clear();
             rewrite::request(&head, &context, &mut self.head);
         }
         Ok(made)
+    }
+
+    /// The URL that was asked for.
+    fn url<'h>(&self, head: &RequestHead<'h, 'h>) -> Url<'h> {
+        let mut forwarded = head.headers.iter().zip(head.kinds).filter(|(_, kind)| **kind == Kind::ForwardedProto);
+        let one = forwarded.next().filter(|_| forwarded.next().is_none()).map(|(header, _)| header.value);
+        let scheme = redirect::scheme(one, self.chain.http.use_remote_address, self.peer.tls);
+        Url { scheme, forwarded_proto: scheme, authority: head.authority }
     }
 
     /// Counts and logs an exchange that ended, with its plan if its head was taken.

@@ -9,6 +9,7 @@ use super::fields::{self, Persistence, field, put, status_line};
 use super::request_head::RequestHead;
 use super::response_head::ResponseHead;
 use crate::request::decide::Budget;
+use crate::request::rewrite::PathTable;
 
 /// What a request head is rewritten with.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,10 @@ pub struct RequestContext<'a> {
     pub use_remote_address: bool,
     /// The route's changes.
     pub mutation: &'a HeaderMutation,
+    /// The Host that the endpoint sees, where it is not the client's.
+    pub host: Option<&'a str>,
+    /// What becomes of the path, of which the route matched so many bytes.
+    pub path: Option<(&'a PathTable, usize)>,
     /// Goes out where the client sent no `x-request-id`.
     pub request_id: &'a str,
 }
@@ -30,9 +35,9 @@ pub struct RequestContext<'a> {
 /// What ends at this hop is left out (RFC 9110 section 7.6.1); Host goes on unchanged; `Expect`
 /// goes on, and the upstream's 100 comes back: only the origin knows whether it wants the body.
 pub fn request(head: &RequestHead<'_, '_>, context: &RequestContext<'_>, out: &mut Vec<u8>) {
-    let [slash, origin] = head.target.origin_form();
-    put(out, &[head.method.as_bytes(), b" ", slash.as_bytes(), origin.as_bytes(), b" HTTP/1.1\r\n"]);
-    put(out, &[b"host: ", head.authority.as_bytes(), b"\r\n"]);
+    put(out, &[head.method.as_bytes(), b" "]);
+    target(head, context.path, out);
+    put(out, &[b" HTTP/1.1\r\nhost: ", context.host.unwrap_or(head.authority).as_bytes(), b"\r\n"]);
     let edit = Edit::new(context.mutation, head.names_fields, head.headers, head.kinds);
     let mut request_id = false;
     let mut forwarded_proto = false;
@@ -79,6 +84,18 @@ pub fn request(head: &RequestHead<'_, '_>, context: &RequestContext<'_>, out: &m
     }
     edit.add(out);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The target that the endpoint sees. `*` is no path, and stays.
+fn target(head: &RequestHead<'_, '_>, path: Option<(&PathTable, usize)>, out: &mut Vec<u8>) {
+    let Some((table, matched)) = path.filter(|_| head.target.path.starts_with('/')) else {
+        let [slash, origin] = head.target.origin_form();
+        return put(out, &[slash.as_bytes(), origin.as_bytes()]);
+    };
+    table.write(head.target.path, matched, out);
+    if let Some(query) = head.target.query {
+        put(out, &[b"?", query.as_bytes()]);
+    }
 }
 
 /// What a response head is rewritten with.

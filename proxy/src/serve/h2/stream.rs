@@ -307,6 +307,7 @@ impl Downstream for Stream {
             date: &date,
             connection: Persistence::Keep,
             retry_after: answer.retry_after,
+            location: answer.location,
             budget: answer.budget,
             mutation: answer.route.map(|route| &*route.response_headers),
         };
