@@ -9,7 +9,7 @@ use super::facts::Facts;
 use super::listeners::addresses;
 use super::port_plan::{Bind, ListenerFact, ListenerId, Ports};
 use crate::index::NsName;
-use crate::status::{Condition, ListenerStatus, ObjectStatus, ServedBy, features};
+use crate::status::{Address, Condition, ListenerStatus, ObjectStatus, ServedBy, features};
 
 /// Status of a GatewayClass; empty if it is another controller's.
 pub(crate) fn class(class: &GatewayClass) -> ObjectStatus {
@@ -46,9 +46,17 @@ pub(crate) fn gateway(
     };
     ObjectStatus {
         conditions: vec![accepted(facts, id, gateway, &listeners), programmed(&listeners)],
+        addresses: reached_at(gateway),
         listeners: listeners.iter().map(status).collect(),
         ..ObjectStatus::default()
     }
+}
+
+/// The addresses that a Gateway asks for and edges bind. Where it names none, edges bind all addresses of their
+/// machines, and which of them clients reach is the platform's knowledge.
+fn reached_at(gateway: &Gateway) -> Vec<Address> {
+    let named = addresses(gateway).0.into_iter().filter(|address| !address.is_unspecified());
+    named.map(|address| Address { type_: "IPAddress".into(), value: address.to_string() }).collect()
 }
 
 fn served_by(bind: &Bind) -> Option<ServedBy> {
