@@ -32,7 +32,7 @@ pub fn stock() -> Option<PathBuf> {
 /// `litek8s`, a relay before it, and a client that goes past the relay.
 pub struct ApiServer {
     process: Option<Process>,
-    command: Box<dyn Fn() -> Process>,
+    command: Box<dyn Fn() -> Process + Send + Sync>,
     /// What the server under test connects to.
     pub relay: Relay,
     cluster: Cluster,
