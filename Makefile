@@ -42,6 +42,18 @@ bench-edits: ## edits in fleets of 100 to 10,000 tenants, 12 minutes: docs/contr
 	cargo build --release -p weir -p weir-load-tests
 	target/release/weir-load-tests edits $(if $(QUICK),--quick --out target/bench,--out docs)
 
+# Weir's edge twice, and a stock Envoy; EDGE or TENANCY alone choose one run, TEST some tests, without a report.
+CONFORMANCE_RUNS = $(if $(EDGE)$(TENANCY)$(TEST),$(or $(EDGE),weir):$(or $(TENANCY),system),weir:system weir:tenants envoy:system)
+
+.PHONY: conformance
+conformance: ## the Gateway API's suite against release builds: docs/conformance anew; EDGE=weir|envoy TENANCY=system|tenants TEST=NAME
+	@tests/tools/install.sh
+	cargo test --release -p weir --test conformance --no-run
+	@for run in $(CONFORMANCE_RUNS); do \
+	  WEIR_CONFORMANCE_EDGE=$${run%:*} WEIR_CONFORMANCE_TENANCY=$${run#*:} WEIR_CONFORMANCE_TEST=$(TEST) \
+	  WEIR_CONFORMANCE_OUT=$(if $(TEST),,$(CURDIR)/docs/conformance) \
+	  cargo test --quiet --release -p weir --test conformance -- --ignored --exact whole_suite --nocapture || exit 1; done
+
 .PHONY: golden
 golden: ## rewrite golden files from what the code does now; review the diff
 	WEIR_REGENERATE=1 cargo nextest run --workspace -E 'binary(golden) or test(/crds|descriptors|golden/)'

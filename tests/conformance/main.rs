@@ -16,6 +16,7 @@ mod floor;
 mod h2;
 mod inside;
 mod options;
+mod report;
 mod sockets;
 mod status;
 mod suite;
@@ -36,27 +37,47 @@ mod support {
     pub mod wait;
 }
 
+use std::time::Duration;
+
 use data::Data;
 use options::Options;
+use suite::Outcome;
 use world::World;
 
 /// What passed before passes still.
 #[test]
-fn the_floor_holds() {
-    inside::namespace("the_floor_holds", || {
+fn what_passed_before_passes_still() {
+    inside::namespace("what_passed_before_passes_still", || {
         let Some(data) = Data::open() else { return };
         let world = World::start(&data, Options::from_environment());
         let tests = floor::FLOOR.iter().map(|short| data.test(short));
-        let outcomes = suite::run_all(&world, &data, tests);
-        let failed: Vec<String> = outcomes
-            .iter()
-            .filter_map(|o| o.result.as_ref().err().map(|told| format!("{}: {told}", o.test.short)))
-            .collect();
-        assert!(failed.is_empty(), "{}", failed.join("\n"));
+        none_failed(&suite::run_all(&world, &data, tests));
     });
 }
 
-/// Runs every test, or the one that `WEIR_CONFORMANCE_TEST` names, and says what came of it.
+fn none_failed(outcomes: &[Outcome]) {
+    let told = |outcome: &Outcome| outcome.result.as_ref().err().map(|told| format!("{}: {told}", outcome.test.short));
+    let failed: Vec<String> = outcomes.iter().filter_map(told).collect();
+    assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), outcomes.len(), failed.join("\n"));
+}
+
+/// A router that is broken on purpose fails the tests that are about what is broken.
+#[test]
+fn a_broken_router_is_noticed() {
+    inside::namespace("a_broken_router_is_noticed", || {
+        let Some(data) = Data::open() else { return };
+        for (sabotage, tests) in floor::NOTICED {
+            let patience = Duration::from_secs(3);
+            let options = Options { sabotage: Some(*sabotage), patience, ..Options::from_environment() };
+            let world = World::start(&data, options);
+            for outcome in suite::run_all(&world, &data, tests.iter().map(|short| data.test(short))) {
+                assert!(outcome.result.is_err(), "{sabotage:?} was not noticed by {}", outcome.test.short);
+            }
+        }
+    });
+}
+
+/// Runs every test, or those that `WEIR_CONFORMANCE_TEST` names, and reports into `WEIR_CONFORMANCE_OUT`.
 #[test]
 #[ignore = "`make conformance` runs it: it takes minutes"]
 fn whole_suite() {
@@ -64,12 +85,16 @@ fn whole_suite() {
         let Some(data) = Data::open() else { return };
         let options = Options::from_environment();
         let only = options.test.clone();
-        let world = World::start(&data, options);
+        let world = World::start(&data, options.clone());
         let chosen = data.tests.iter().filter(|test| {
             !test.short.starts_with("Mesh") && only.as_ref().is_none_or(|only| test.short.contains(only.as_str()))
         });
         let outcomes = suite::run_all(&world, &data, chosen);
         let passed = outcomes.iter().filter(|outcome| outcome.result.is_ok()).count();
         eprintln!("{passed} of {} passed", outcomes.len());
+        if let Some(out) = &options.out {
+            report::write(out, &options, &outcomes);
+            report::write_page(out, &data);
+        }
     });
 }

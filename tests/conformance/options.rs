@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::world::Sabotage;
+
 /// What serves the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
@@ -33,6 +35,8 @@ pub struct Options {
     /// How long a status or a response may take to become what is expected. The suite's limit is 30 s for
     /// responses.
     pub patience: Duration,
+    /// How the router is broken, where the harness itself is what is tested.
+    pub sabotage: Option<Sabotage>,
 }
 
 impl Options {
@@ -55,6 +59,7 @@ impl Options {
             test: text("WEIR_CONFORMANCE_TEST"),
             out: text("WEIR_CONFORMANCE_OUT").map(PathBuf::from),
             patience: Duration::from_secs(seconds),
+            sabotage: None,
         }
     }
 }

@@ -71,7 +71,7 @@ fn with_id(row: &Expected) -> (Expected, String) {
     (row, id)
 }
 
-fn mirror(case: &Case<'_>) -> Check {
+pub(super) fn mirror(case: &Case<'_>) -> Check {
     let place = accepted(case)?;
     for row in case.expected() {
         let (row, id) = with_id(&row);

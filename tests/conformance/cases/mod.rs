@@ -8,6 +8,7 @@ mod http_status;
 mod layer4;
 mod listener_sets;
 mod mutual_tls;
+mod own;
 mod policies;
 mod tls;
 
@@ -35,8 +36,9 @@ pub fn run(case: &Case<'_>) -> Check {
     if !UNREADY.contains(&name) {
         case.ready()?;
     }
-    let families: [fn(&Case<'_>, &str) -> Option<Check>; 9] = [
+    let families: [fn(&Case<'_>, &str) -> Option<Check>; 10] = [
         gateways::run,
+        own::run,
         grpc::run,
         http::run,
         http_status::run,

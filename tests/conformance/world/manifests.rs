@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{CLASS, CONTROLLER, World};
+use super::{CLASS, CONTROLLER, World, tenants};
+use crate::options::Tenancy;
 
 /// An address that no program of this machine can bind (RFC 5737).
 const UNUSABLE: &str = "192.0.2.1";
@@ -11,6 +12,7 @@ impl World {
     /// Overwrites the class and the controller's name, gives Gateways their addresses.
     pub(super) fn overwrite(&self, object: &mut Value) {
         match object["kind"].as_str() {
+            Some("Namespace") if self.options.tenancy == Tenancy::Tenants => tenants::label(object),
             Some("GatewayClass") => object["spec"]["controllerName"] = json!(CONTROLLER),
             Some("Gateway") => {
                 object["spec"]["gatewayClassName"] = json!(CLASS);

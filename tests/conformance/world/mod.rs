@@ -3,6 +3,8 @@
 mod keys;
 mod manifests;
 mod pods;
+mod sabotage;
+mod tenants;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 
 pub use keys::{Keys, pem};
 pub use pods::endpoints;
+pub use sabotage::Sabotage;
 
 use crate::data::Data;
 use crate::echo::Backends;
@@ -89,6 +92,7 @@ impl World {
         let server = server(&site, &api, options.tenancy);
         wait::until("the server's xDS port", || std::net::TcpStream::connect((site.ip(), XDS)).ok());
         let edge = edge(&site, options.edge);
+        let tenancy = options.tenancy;
         let world = Self {
             _edge: edge,
             server: Mutex::new(server),
@@ -101,12 +105,16 @@ impl World {
             api,
             _site: site,
         };
+        if tenancy == Tenancy::Tenants {
+            world.apply(tenants::tenants(data));
+        }
         let base = data.manifest("base/manifests.yaml");
         let (namespaces, others): (Vec<Value>, Vec<Value>) =
             base.into_iter().partition(|object| object["kind"] == "Namespace");
         world.apply(namespaces);
         world.apply(world.keys.objects());
         world.apply(others);
+        world.apply(world.options.sabotage.map(Sabotage::added).unwrap_or_default());
         world
     }
 
@@ -121,7 +129,12 @@ impl World {
     /// It is not there.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Result<Value, String> {
         let path = manifests::path(kind, namespace, name);
-        self.cluster().get(&path).ok_or_else(|| format!("there is no {kind} {namespace}/{name}"))
+        let found = self.cluster().get(&path);
+        let mut found = found.ok_or_else(|| format!("there is no {kind} {namespace}/{name}"))?;
+        if let Some(sabotage) = self.options.sabotage {
+            sabotage.said(&mut found);
+        }
+        Ok(found)
     }
 
     /// The address of a Gateway.
@@ -134,6 +147,9 @@ impl World {
     pub fn apply(&self, objects: Vec<Value>) {
         for mut object in objects {
             self.overwrite(&mut object);
+            if let Some(sabotage) = self.options.sabotage {
+                sabotage.told(&mut object);
+            }
             self.apply_as_it_is(object);
         }
         self.reconcile();
