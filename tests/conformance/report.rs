@@ -57,7 +57,7 @@ impl Profile {
             self.core.contains(&feature.as_str())
                 || self.extended.iter().any(|prefix| feature.starts_with(prefix) && self.is_of_kind(feature, prefix))
         };
-        test.features.iter().all(ours)
+        !test.own && test.features.iter().all(ours)
     }
 
     /// `Gateway` begins features of Gateways only where nothing else does: `GatewayPort8080`.
@@ -134,7 +134,7 @@ pub fn name(options: &Options) -> String {
     format!("{edge}-{tenancy}")
 }
 
-/// Writes `<name>.yaml`, and `README.md` from all runs that lie there.
+/// Writes a run's `<name>.yaml` and its part of the page.
 pub fn write(out: &Path, options: &Options, outcomes: &[Outcome]) {
     fs::create_dir_all(out).unwrap();
     let report = report(options, outcomes);
@@ -210,6 +210,11 @@ fn table(options: &Options, outcomes: &[Outcome]) -> String {
         let (core, extended) = levels(profile, outcomes);
         text += &format!("| {} | {} | {} |\n", profile.name, core.cell(), extended.cell());
     }
+    let own: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.test.own).collect();
+    if !own.is_empty() {
+        let passed = own.iter().filter(|outcome| outcome.result.is_ok()).count();
+        text += &format!("| written from the specification, beside the suite's | {passed} of {} | |\n", own.len());
+    }
     let missed: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.result.is_err()).collect();
     if !missed.is_empty() {
         text += "\n| did not pass | why |\n| --- | --- |\n";
@@ -252,8 +257,9 @@ pub fn write_page(out: &Path, data: &Data) {
          processes, plays the backends, and checks traffic,\nstatus and changes as the suite does. It is no official \
          report. `make conformance` makes these files anew: the\n`.yaml` files have the shape of the suite's \
          `ConformanceReport`. {} tests, {} features; a profile's core tests are\nthose that need nothing beyond its core \
-         features.\n",
-        data.tests.iter().filter(|test| !test.short.starts_with("Mesh")).count(),
+         features. Tests named `Own...` (`tests/conformance/own`) are the harness's own, for what the\nselection of the \
+         suite's data leaves out.\n",
+        data.tests.iter().filter(|test| !test.own && !test.short.starts_with("Mesh")).count(),
         kinds.len()
     );
     fs::write(out.join("README.md"), format!("{head}\n{}", runs.join("\n"))).unwrap();
