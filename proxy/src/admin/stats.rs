@@ -96,6 +96,10 @@ fn engine(totals: Totals) {
     counter!("weir_downstream_connections_refused_total").absolute(totals.refused);
     counter!("weir_upstream_connections_total").absolute(totals.upstream_connections);
     counter!("weir_upstream_connect_failures_total").absolute(totals.upstream_connect_failures);
+    counter!("weir_upstream_retries_total").absolute(totals.retries);
+    counter!("weir_upstream_retries_refused_total").absolute(totals.retries_refused);
+    counter!("weir_mirrored_requests_total").absolute(totals.copies);
+    counter!("weir_mirrored_requests_dropped_total").absolute(totals.copies_dropped);
     for (class, flag, count) in totals.responses {
         counter!("weir_responses_total", "class" => class, "flag" => flag).absolute(count);
     }

@@ -20,7 +20,7 @@ fn cluster(weights: &[u32]) -> ClusterSlot {
 }
 
 fn choose(slot: &ClusterSlot, tried: &[SocketAddr]) -> Option<SocketAddr> {
-    let tries = Tries { failed: tried.to_vec(), prefer: None };
+    let tries = Tries { failed: tried.to_vec(), ..Tries::default() };
     pick(slot, &slot.state.load(), &tries).map(|e| e.address)
 }
 
@@ -28,7 +28,7 @@ fn choose(slot: &ClusterSlot, tried: &[SocketAddr]) -> Option<SocketAddr> {
 fn whoever_served_a_client_serves_it_again_and_takes_no_turn() {
     let slot = cluster(&[1, 1, 1]);
     let prefer = |n: u16, failed: &[SocketAddr]| {
-        let tries = Tries { failed: failed.to_vec(), prefer: Some(address(n)) };
+        let tries = Tries { failed: failed.to_vec(), prefer: Some(address(n)), ..Tries::default() };
         pick(&slot, &slot.state.load(), &tries).map(|e| e.address)
     };
     for _ in 0..5 {
@@ -54,6 +54,22 @@ fn what_failed_is_not_chosen_again() {
     assert_ne!(first, second);
     assert!(![first, second].contains(&third));
     assert_eq!(choose(&slot, &[first, second, third]), None);
+}
+
+#[test]
+fn another_try_goes_to_another_endpoint_where_there_is_one() {
+    let slot = cluster(&[1, 1]);
+    let mut tries = Tries { prefer: Some(address(1)), ..Tries::default() };
+    let pick = |tries: &Tries| pick(&slot, &slot.state.load(), tries).map(|e| e.address);
+    assert_eq!(pick(&tries), Some(address(1)));
+    for _ in 0..3 {
+        tries.next_try(Some(address(1)));
+        assert_eq!(pick(&tries), Some(address(2)));
+    }
+    tries.next_try(Some(address(2)));
+    assert!(pick(&tries).is_some(), "where all failed once, one has another chance");
+    tries.failed = vec![address(1), address(2)];
+    assert_eq!(pick(&tries), None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weir_config::FieldError;
 use weir_config::model::{
-    Forward, HeaderMutation, Owner, Redirect, Route, RouteAction, Split, VirtualHost, WeightedCluster,
+    Forward, HeaderMutation, Mirror, Owner, Redirect, Route, RouteAction, Split, VirtualHost, WeightedCluster,
 };
 use weir_config::usage::NO_TENANT;
 
@@ -14,6 +14,9 @@ use super::expressions::{self, Expressions};
 use super::limits::Limits;
 use crate::meter::{Lease, Meter};
 use crate::request::changes::{self, ChangesTable};
+use crate::request::mirror::MirrorTable;
+use crate::request::retry::RetryTable;
+use crate::request::session::SessionTable;
 use crate::request::table::{ActionTable, Extras, RouteTable, SplitTable, VirtualHostTable};
 use crate::request::wheel::Wheel;
 
@@ -62,7 +65,7 @@ impl Compiler<'_> {
     fn route(&mut self, model: &Route, compiled: Expressions, old: Option<&RouteTable>) -> RouteTable {
         let tenant = self.tenant(model.owner.as_ref());
         let plan = model.owner.as_ref().and_then(|owner| owner.plan.as_deref());
-        let Expressions { matcher, redirect, path } = compiled;
+        let Expressions { matcher, redirect, path, cors } = compiled;
         let (action, timeout, missing) = match (&model.action, redirect) {
             (RouteAction::Forward(forward), _) => {
                 let action = self.split(model, forward, old);
@@ -76,7 +79,14 @@ impl Compiler<'_> {
             }
         };
         let extras = match &model.action {
-            RouteAction::Forward(forward) => Extras { host: host(&forward.host_rewrite), path },
+            RouteAction::Forward(forward) => Extras {
+                host: host(&forward.host_rewrite),
+                path,
+                retry: forward.retry.as_deref().map(RetryTable::new),
+                mirrors: forward.mirrors.iter().map(|mirror| self.mirror(mirror)).collect(),
+                cors,
+                session: model.session.as_deref().map(SessionTable::new),
+            },
             RouteAction::Redirect(_) | RouteAction::Direct { .. } => Extras::default(),
         };
         RouteTable {
@@ -91,6 +101,10 @@ impl Compiler<'_> {
             response_headers: mutation(&model.response_headers),
             extras: (!extras.is_empty()).then(|| Box::new(extras)),
         }
+    }
+
+    fn mirror(&mut self, model: &Mirror) -> MirrorTable {
+        MirrorTable::new(self.clusters.slot(&model.cluster), model.fraction)
     }
 
     fn split(&mut self, route: &Route, forward: &Forward, old: Option<&RouteTable>) -> ActionTable {

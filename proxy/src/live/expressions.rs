@@ -4,9 +4,13 @@
 use weir_config::FieldError;
 use weir_config::model::{PathRewrite, Route, RouteAction, VirtualHost};
 
+use crate::request::cors::CorsTable;
 use crate::request::matcher::Matcher;
 use crate::request::redirect::RedirectTable;
 use crate::request::rewrite::PathTable;
+
+/// Where a route has its CORS policy.
+const CORS: &str = "typed_per_filter_config[envoy.filters.http.cors]";
 
 /// The compiled expressions of a route.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub(super) struct Expressions {
     pub(super) redirect: Option<RedirectTable>,
     /// The path that the endpoint sees.
     pub(super) path: Option<PathTable>,
+    /// Who may read responses from another origin.
+    pub(super) cors: Option<Box<CorsTable>>,
 }
 
 /// Those of all routes.
@@ -52,8 +58,15 @@ fn of_route(route: &Route) -> Result<Expressions, Vec<FieldError>> {
         },
         RouteAction::Direct { .. } => {}
     }
+    let mut cors = None;
+    if let Some(model) = &route.cors {
+        match CorsTable::new(model) {
+            Ok(table) => cors = Some(Box::new(table)),
+            Err(list) => errors.extend(list.into_iter().map(|error| error.within(CORS))),
+        }
+    }
     match matcher {
-        Some(matcher) if errors.is_empty() => Ok(Expressions { matcher, redirect, path }),
+        Some(matcher) if errors.is_empty() => Ok(Expressions { matcher, redirect, path, cors }),
         _ => Err(errors),
     }
 }

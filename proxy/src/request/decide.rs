@@ -1,5 +1,6 @@
 //! The decision: host, route, budget, cluster.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -8,6 +9,7 @@ use super::head::{Head, Headers};
 use super::limit;
 pub use super::limit::Budget;
 use super::redirect::RedirectTable;
+use super::session;
 use super::table::{ActionTable, ClusterSlot, HostTable, HttpTable, RouteTable, SplitTable, VirtualHostTable};
 use crate::meter::Lease;
 
@@ -22,6 +24,8 @@ pub enum Decision<'t> {
         cluster: &'t Arc<ClusterSlot>,
         /// What is changed for this cluster, in place of what the route says for all.
         changes: Option<&'t Arc<ChangesTable>>,
+        /// What the request says of its session.
+        session: session::Asked,
         /// What is left of the scarcest budget that it drew on.
         budget: Option<Budget>,
     },
@@ -108,17 +112,30 @@ pub fn decide<'t, H: Headers + ?Sized>(
         return Decision::Refuse { charged, refusal, budget };
     };
     match &route.action {
-        ActionTable::Forward(cluster) => Decision::Forward { route, cluster, changes: None, budget },
+        ActionTable::Forward(cluster) => {
+            Decision::Forward { route, cluster, changes: None, session: asked(route, head), budget }
+        }
         ActionTable::Split(split) => {
-            let (cluster, changes) = choose(split);
-            Decision::Forward { route, cluster, changes, budget }
+            let session = asked(route, head);
+            let (cluster, changes) = choose(split, session.endpoint);
+            Decision::Forward { route, cluster, changes, session, budget }
         }
         ActionTable::Redirect(to) => Decision::Redirect { route, to, budget },
         ActionTable::Direct(status) => Decision::Direct { route, status: *status, budget },
     }
 }
 
-fn choose(split: &SplitTable) -> (&Arc<ClusterSlot>, Option<&Arc<ChangesTable>>) {
-    let at = split.wheel.at(split.turn.fetch_add(1, Relaxed));
+/// What a request says of its session.
+fn asked<H: Headers + ?Sized>(route: &RouteTable, head: &Head<'_, H>) -> session::Asked {
+    let table = route.extras.as_ref().and_then(|extras| extras.session.as_ref());
+    table.map_or_else(session::Asked::default, |table| table.asked(head, session::seconds))
+}
+
+/// The cluster that has the endpoint of the request's session, whatever its weight is by now; else the one whose turn
+/// it is.
+fn choose(split: &SplitTable, wanted: Option<SocketAddr>) -> (&Arc<ClusterSlot>, Option<&Arc<ChangesTable>>) {
+    let has = |slot: &Arc<ClusterSlot>, wanted| slot.state.load().endpoints.iter().any(|e| e.address == wanted);
+    let kept = wanted.and_then(|wanted| split.clusters.iter().position(|slot| has(slot, wanted)));
+    let at = kept.unwrap_or_else(|| split.wheel.at(split.turn.fetch_add(1, Relaxed)));
     (&split.clusters[at], split.changes.get(at).and_then(Option::as_ref))
 }

@@ -44,8 +44,9 @@ struct Query {
     value: Option<Text>,
 }
 
+/// A [`StringMatch`], compiled.
 #[derive(Clone, Debug)]
-enum Text {
+pub(super) enum Text {
     Exact(Box<str>),
     Prefix(Box<str>),
     Suffix(Box<str>),
@@ -171,7 +172,8 @@ impl Query {
 }
 
 impl Text {
-    fn new(model: &StringMatch) -> Result<Self, FieldError> {
+    /// Compiles.
+    pub(super) fn new(model: &StringMatch) -> Result<Self, FieldError> {
         Ok(match model {
             StringMatch::Exact(text) => Text::Exact(text.as_str().into()),
             StringMatch::Prefix(text) => Text::Prefix(text.as_str().into()),
@@ -181,7 +183,8 @@ impl Text {
         })
     }
 
-    fn matches(&self, value: &[u8]) -> bool {
+    /// Whether a value matches.
+    pub(super) fn matches(&self, value: &[u8]) -> bool {
         match self {
             Text::Exact(text) => text.as_bytes() == value,
             Text::Prefix(text) => value.starts_with(text.as_bytes()),

@@ -1,13 +1,17 @@
 //! What to do with a request: pure functions over immutable tables. No I/O, no async.
 
 pub mod changes;
+pub mod cors;
 pub mod decide;
 pub mod head;
 pub mod hosts;
 pub mod limit;
 pub mod matcher;
+pub mod mirror;
 pub mod redirect;
+pub mod retry;
 pub mod rewrite;
+pub mod session;
 pub mod sni;
 pub mod table;
 pub mod wheel;

@@ -14,11 +14,15 @@ use arc_swap::ArcSwap;
 use weir_config::model::{HeaderMutation, UpstreamProtocol};
 
 use super::changes::ChangesTable;
+use super::cors::CorsTable;
 pub use super::hosts::HostTable;
 use super::limit::{LimitSlot, OwnerSlot};
 use super::matcher::Matcher;
+use super::mirror::MirrorTable;
 use super::redirect::RedirectTable;
+use super::retry::{RetryBudget, RetryTable};
 use super::rewrite::PathTable;
+use super::session::SessionTable;
 use super::sni::SniIndex;
 use super::wheel::Wheel;
 use crate::meter::Lease;
@@ -140,13 +144,26 @@ pub struct Extras {
     pub host: Option<Box<str>>,
     /// The path that the endpoint sees.
     pub path: Option<PathTable>,
+    /// When a request is sent again.
+    pub retry: Option<RetryTable>,
+    /// Where copies go.
+    pub mirrors: Box<[MirrorTable]>,
+    /// Who may read responses from another origin.
+    pub cors: Option<Box<CorsTable>>,
+    /// What keeps a client at one endpoint.
+    pub session: Option<SessionTable>,
 }
 
 impl Extras {
+    /// Whether requests must be kept as they pass: to be sent again, or to others.
+    pub fn is_kept(&self) -> bool {
+        self.retry.is_some() || !self.mirrors.is_empty()
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        let Self { host, path } = self;
-        host.is_none() && path.is_none()
+        let Self { host, path, cors, session, retry: _, mirrors: _ } = self;
+        host.is_none() && path.is_none() && !self.is_kept() && cors.is_none() && session.is_none()
     }
 }
 
@@ -188,13 +205,16 @@ pub struct ClusterSlot {
     pub state: ArcSwap<ClusterTable>,
     /// Turns of [`crate::balance`] so far.
     pub turn: AtomicU64,
+    /// How many retries it bears.
+    pub retries: RetryBudget,
 }
 
 impl ClusterSlot {
     /// A slot for a cluster that nobody has sent yet. `turn` is where its round robin begins: a
     /// number of chance, so that many proxies do not begin with the same endpoint.
     pub fn new(id: u64, name: &str, turn: u64) -> Self {
-        Self { id, name: name.into(), state: ArcSwap::from_pointee(ClusterTable::default()), turn: turn.into() }
+        let state = ArcSwap::from_pointee(ClusterTable::default());
+        Self { id, name: name.into(), state, turn: turn.into(), retries: RetryBudget::default() }
     }
 }
 

@@ -22,6 +22,10 @@ pub(crate) struct Cells {
     refused: AtomicU64,
     connects: AtomicU64,
     connect_failures: AtomicU64,
+    retries: AtomicU64,
+    retries_refused: AtomicU64,
+    copies: AtomicU64,
+    copies_dropped: AtomicU64,
     responses: [[AtomicU64; CLASSES.len()]; Flag::ALL.len()],
 }
 
@@ -38,6 +42,14 @@ pub struct Totals {
     pub upstream_connections: u64,
     /// Connects to endpoints that failed.
     pub upstream_connect_failures: u64,
+    /// Requests that were sent again by a retry policy.
+    pub retries: u64,
+    /// Those that were not, because their cluster had too many retries under way.
+    pub retries_refused: u64,
+    /// Copies of requests that were sent to mirrors.
+    pub copies: u64,
+    /// Those that were not begun, or given up, because they could not keep up.
+    pub copies_dropped: u64,
     /// Exchanges by class of their status (`2xx`) and Envoy's response flag (`-` for none).
     pub responses: Vec<(&'static str, &'static str, u64)>,
 }
@@ -74,6 +86,10 @@ impl Stats {
             refused: sum(|cells| &cells.refused),
             upstream_connections: sum(|cells| &cells.connects),
             upstream_connect_failures: sum(|cells| &cells.connect_failures),
+            retries: sum(|cells| &cells.retries),
+            retries_refused: sum(|cells| &cells.retries_refused),
+            copies: sum(|cells| &cells.copies),
+            copies_dropped: sum(|cells| &cells.copies_dropped),
             responses,
         }
     }
@@ -88,6 +104,10 @@ impl Cells {
             refused: zero(),
             connects: zero(),
             connect_failures: zero(),
+            retries: zero(),
+            retries_refused: zero(),
+            copies: zero(),
+            copies_dropped: zero(),
             responses: array::from_fn(|_| array::from_fn(|_| zero())),
         }
     }
@@ -111,6 +131,22 @@ impl Cells {
 
     pub(crate) fn upstream_connect(&self, well: bool) {
         Self::add(if well { &self.connects } else { &self.connect_failures });
+    }
+
+    pub(crate) fn retry(&self) {
+        Self::add(&self.retries);
+    }
+
+    pub(crate) fn retry_refused(&self) {
+        Self::add(&self.retries_refused);
+    }
+
+    pub(crate) fn copy(&self) {
+        Self::add(&self.copies);
+    }
+
+    pub(crate) fn copy_dropped(&self) {
+        Self::add(&self.copies_dropped);
     }
 
     pub(crate) fn response(&self, status: u16, flag: Flag) {

@@ -43,6 +43,8 @@ pub(crate) struct Worker {
     /// Rings when a connection has ended.
     pub(super) ended: Notify,
     ending: Arc<AtomicBool>,
+    /// Copies of requests that it has under way.
+    pub(super) copies: Cell<usize>,
     pub(super) drain_deadline: Cell<Option<Instant>>,
     random: Cell<u64>,
     date: RefCell<(u64, Rc<str>)>,
@@ -71,6 +73,7 @@ impl Worker {
             next_connection: Cell::new(0),
             ended: Notify::new(),
             ending,
+            copies: Cell::new(0),
             drain_deadline: Cell::new(None),
             random: Cell::new(rand::random()),
             date: RefCell::new((0, "".into())),
@@ -121,7 +124,8 @@ impl Worker {
         id
     }
 
-    fn random(&self) -> u64 {
+    /// A number of chance, which is no secret.
+    pub(crate) fn random(&self) -> u64 {
         let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.random.set(state);
         let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -7,14 +7,18 @@ mod support;
 
 mod aborts;
 mod charged;
+mod cors;
 mod exchange;
 mod framing;
 mod h2;
 mod h2_upstream;
 mod listeners;
 mod metering;
+mod mirrors;
+mod retries;
 mod reuse;
 mod rewrites;
+mod sessions;
 mod timeouts;
 mod tls;
 mod tunnel;

@@ -5,7 +5,7 @@ use weir_config::model::{
     WeightedCluster,
 };
 
-use crate::support::{Backend, Conn, PATIENCE, Proxy, Setup, cluster, get, ok, route, status};
+use crate::support::{Backend, Conn, PATIENCE, Proxy, Setup, cluster, field, get, ok, route, status};
 
 fn set(name: &str, value: &str) -> HeaderOp {
     HeaderOp { name: name.into(), value: value.into(), append: false }
@@ -13,11 +13,6 @@ fn set(name: &str, value: &str) -> HeaderOp {
 
 fn to(prefix: &str, forward: Forward) -> Route {
     Route { action: RouteAction::Forward(forward), ..route(prefix, "c") }
-}
-
-fn field<'h>(head: &'h str, name: &str) -> Vec<&'h str> {
-    let lines = head.lines().filter_map(|line| line.split_once(": "));
-    lines.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
 }
 
 /// What the backend sees of a request, which it answers.

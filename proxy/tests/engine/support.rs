@@ -283,9 +283,17 @@ impl Conn {
     /// Whether anything waits to be read.
     pub(crate) fn has_bytes(&self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
-        let waits = !self.read.is_empty() || self.stream.peek(&mut [0]).is_ok();
+        let waits = !self.read.is_empty() || matches!(self.stream.peek(&mut [0]), Ok(1..));
         self.stream.set_nonblocking(false).unwrap();
         waits
+    }
+
+    /// Whether the peer has closed it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let closed = self.read.is_empty() && !matches!(self.stream.peek(&mut [0]), Ok(1..) | Err(_));
+        self.stream.set_nonblocking(false).unwrap();
+        closed
     }
 
     /// Reads to the empty line.
@@ -349,4 +357,17 @@ pub(crate) fn ok(body: &str) -> String {
 /// The status of a response head.
 pub(crate) fn status(head: &str) -> u16 {
     head.get(9..12).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("no response: {head:?}"))
+}
+
+/// The values of a field of a head, in order.
+pub(crate) fn field<'h>(head: &'h str, name: &str) -> Vec<&'h str> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+}
+
+/// The backend that a connection waits at, and that connection.
+pub(crate) fn whichever(backends: &[&Backend]) -> (usize, Conn) {
+    eventually("connection at some backend", || {
+        backends.iter().enumerate().find_map(|(at, backend)| Some((at, backend.pending()?)))
+    })
 }

@@ -1,8 +1,11 @@
 //! One exchange, whatever the client's protocol: connect or retry, stream both ways, answer where
 //! there is no upstream's answer.
 
+mod kept;
+mod mirror;
 mod plan;
 mod relay;
+mod retry;
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,6 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+use weir_config::model::HeaderMutation;
 
 pub(crate) use plan::{Action, Plan, UNCHANGED};
 use relay::{End, Relay};
@@ -84,6 +89,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) location: Option<&'a [u8]>,
     /// State of the budget that was asked.
     pub(crate) budget: Option<Budget>,
+    /// Headers of the proxy's own, after all other changes.
+    pub(crate) own: Option<&'a HeaderMutation>,
     /// The route that answers (`direct_response`, `redirect`).
     pub(crate) route: Option<&'a RouteTable>,
     /// Whether the connection ends with it, where it can carry only one exchange at a time.
@@ -95,7 +102,16 @@ pub(crate) struct Answer<'a> {
 impl Answer<'_> {
     /// A status and nothing else; the connection goes on.
     pub(crate) fn refusal(status: u16) -> Self {
-        Self { status, retry_after: None, location: None, budget: None, route: None, close: false, deadline: false }
+        Self {
+            status,
+            retry_after: None,
+            location: None,
+            budget: None,
+            own: None,
+            route: None,
+            close: false,
+            deadline: false,
+        }
     }
 }
 
@@ -143,12 +159,18 @@ pub(crate) async fn run<D: Downstream>(down: &mut D, plan: &Plan, around: &mut S
     match &plan.action {
         Action::Answer { status, flag, location } => {
             let retry_after = plan.budget.filter(|_| *flag == Flag::RateLimited).map(|b| b.reset.max(1));
-            let route = plan.route.as_deref().filter(|_| *flag == Flag::None);
+            let route = plan.route.as_deref().filter(|_| *flag == Flag::None && !plan.is_preflight());
+            let own = plan.own_headers(None);
+            let own = own.as_deref();
             let location = location.as_deref();
-            let answer = Answer { retry_after, location, budget: plan.budget, route, ..Answer::refusal(*status) };
+            let answer = Answer { retry_after, location, budget: plan.budget, own, route, ..Answer::refusal(*status) };
             self::answer(down, answer, Outcome::new(*status, *flag), around).await
         }
-        Action::Forward(cluster) => forward(down, plan, cluster, around).await,
+        Action::Forward(cluster) => match plan.kept() {
+            None => forward(down, plan, cluster, &mut plan.tries(), around).await,
+            // Boxed, so that plain exchanges do not bear its size.
+            Some(extras) => Box::pin(retry::forward(down, plan, cluster, extras, around)).await,
+        },
     }
 }
 
@@ -169,19 +191,19 @@ async fn forward<D: Downstream>(
     down: &mut D,
     plan: &Plan,
     cluster: &Arc<ClusterSlot>,
+    tries: &mut Tries,
     around: &mut Surroundings<'_>,
 ) -> Outcome {
     let upstreams = &around.worker.upstreams;
-    let mut tries = Tries::default();
     let repeatable = down.is_idempotent() && down.request_framing() == Framing::None;
     let mut reuse = if repeatable { Reuse::Any } else { Reuse::Checked };
     loop {
-        let mut up = match upstreams.acquire(cluster, &mut tries, reuse, around.worker.stats()).await {
+        let mut up = match upstreams.acquire(cluster, tries, reuse, around.worker.stats()).await {
             Ok(up) => up,
             Err(flag) => {
                 let route = plan.route.as_ref().filter(|_| flag == Flag::NoCluster);
                 let status = route.map_or(503, |route| route.missing);
-                return refuse(down, status, Outcome::new(status, flag), around).await;
+                return refuse(down, status, Outcome::new(status, flag), plan, around).await;
             }
         };
         let reused = up.is_reused();
@@ -233,7 +255,7 @@ async fn forward<D: Downstream>(
             {
                 let (own, flag, details) = own_answer(&end, whole);
                 outcome = Outcome { status: own, flag, details, ..outcome };
-                return refuse(down, own, outcome, around).await;
+                return refuse(down, own, outcome, plan, around).await;
             }
             _ => {
                 let (_, flag, details) = own_answer(&end, whole);
@@ -246,12 +268,15 @@ async fn forward<D: Downstream>(
 /// Details of an exchange that took longer than its client said it would wait.
 const CLIENT_DEADLINE: &str = "client_deadline";
 
+/// Details of an exchange with which the endpoint did nothing.
+const UNPROCESSED: &str = "upstream_unprocessed";
+
 /// Status, flag and details of an end that was not as it should be.
 fn own_answer(end: &End, whole: bool) -> (u16, Flag, &'static str) {
     match end {
         End::UpstreamClosed => (502, Flag::UpstreamConnectionTermination, "upstream_closed"),
         End::UpstreamReset => (502, Flag::UpstreamRemoteReset, "upstream_reset"),
-        End::UpstreamUnprocessed => (503, Flag::UpstreamRemoteReset, "upstream_unprocessed"),
+        End::UpstreamUnprocessed => (503, Flag::UpstreamRemoteReset, UNPROCESSED),
         End::UpstreamRefused(refused) => (502, Flag::UpstreamProtocolError, refused.reason),
         End::ClientDeadline => (504, Flag::UpstreamRequestTimeout, CLIENT_DEADLINE),
         End::RouteTimeout => (504, Flag::UpstreamRequestTimeout, "route_timeout"),
@@ -266,9 +291,17 @@ fn own_answer(end: &End, whole: bool) -> (u16, Flag, &'static str) {
     }
 }
 
-async fn refuse<D: Downstream>(down: &mut D, status: u16, outcome: Outcome, around: &mut Surroundings<'_>) -> Outcome {
+async fn refuse<D: Downstream>(
+    down: &mut D,
+    status: u16,
+    outcome: Outcome,
+    plan: &Plan,
+    around: &mut Surroundings<'_>,
+) -> Outcome {
     let close = matches!(outcome.flag, Flag::DownstreamProtocolError | Flag::StreamIdleTimeout);
-    let answer = Answer { close, deadline: outcome.details == CLIENT_DEADLINE, ..Answer::refusal(status) };
+    let own = plan.own_headers(None);
+    let (own, deadline) = (own.as_deref(), outcome.details == CLIENT_DEADLINE);
+    let answer = Answer { close, deadline, own, ..Answer::refusal(status) };
     self::answer(down, answer, outcome, around).await
 }
 

@@ -1,15 +1,20 @@
 //! The decision, in a form that outlives the borrowed head.
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use weir_config::model::HeaderMutation;
+use weir_config::model::{HeaderMutation, HeaderOp};
 use weir_config::usage::NO_TENANT;
 
+use crate::balance::Tries;
 use crate::meter::{Lease, Metric, TenantId};
 use crate::request::changes::ChangesTable;
+use crate::request::cors::Judgement;
 use crate::request::decide::{Budget, Charged, Decision, Refusal, decide};
 use crate::request::redirect::Url;
 use crate::request::rewrite::PathTable;
+use crate::request::session::{self, seconds};
 use crate::request::table::{ClusterSlot, Extras, HttpTable, RouteTable, VirtualHostTable};
 use crate::request::{Head, Headers};
 use crate::serve::flag::Flag;
@@ -27,6 +32,10 @@ pub(crate) struct Plan {
     host: Option<Arc<VirtualHostTable>>,
     /// The budget that was asked.
     pub(crate) budget: Option<Budget>,
+    /// Headers of the proxy's own on the response, after all other changes (CORS).
+    own: Option<Box<HeaderMutation>>,
+    /// What the request says of its session.
+    session: session::Asked,
     /// What is changed for the cluster that was chosen, in place of what the route says for all.
     changes: Option<Arc<ChangesTable>>,
     /// What to do.
@@ -55,8 +64,18 @@ impl Plan {
     pub(crate) fn make<H: Headers + ?Sized>(http: &HttpTable, head: &Head<'_, H>, url: &Url<'_>, now: u64) -> Self {
         let hosts = http.routes.load();
         match decide(http, &hosts, head, now) {
-            Decision::Forward { route, cluster, changes, budget } => {
-                Self { changes: changes.cloned(), ..Self::of(route, budget, Action::Forward(cluster.clone())) }
+            Decision::Forward { route, cluster, changes, session, budget } => {
+                let judged = route.extras.as_ref().and_then(|extras| extras.cors.as_ref()?.judge(head));
+                let (action, own) = match judged {
+                    None => (Action::Forward(cluster.clone()), None),
+                    Some(Judgement::GoesOn(own)) => (Action::Forward(cluster.clone()), Some(own)),
+                    // The route answers it, and no endpoint: what the route changes of responses is not for it.
+                    Some(Judgement::Preflight(own)) => {
+                        (Action::Answer { status: 200, flag: Flag::None, location: None }, Some(own))
+                    }
+                };
+                let (own, changes) = (own.map(Box::new), changes.cloned());
+                Self { own, session, changes, ..Self::of(route, budget, action) }
             }
             Decision::Redirect { route, to, budget } => {
                 let mut location = Vec::new();
@@ -78,13 +97,51 @@ impl Plan {
                     Charged::Nobody => (None, None),
                 };
                 let action = Action::Answer { status, flag, location: None };
-                Self { route, host, budget, changes: None, action }
+                Self { route, host, own: None, session: session::Asked::default(), budget, changes: None, action }
             }
         }
     }
 
     fn of(route: &Arc<RouteTable>, budget: Option<Budget>, action: Action) -> Self {
-        Self { route: Some(route.clone()), host: None, budget, changes: None, action }
+        let session = session::Asked::default();
+        Self { route: Some(route.clone()), host: None, own: None, session, budget, changes: None, action }
+    }
+
+    /// A plan for a copy of the request, to another cluster.
+    pub(crate) fn copied(&self, cluster: &Arc<ClusterSlot>) -> Self {
+        let action = Action::Forward(cluster.clone());
+        let session = session::Asked::default();
+        Self { route: self.route.clone(), host: None, own: None, session, budget: None, changes: None, action }
+    }
+
+    /// What its route keeps requests for, if it does.
+    pub(crate) fn kept(&self) -> Option<&Extras> {
+        self.extras().filter(|extras| extras.is_kept())
+    }
+
+    /// The first try.
+    pub(crate) fn tries(&self) -> Tries {
+        Tries { prefer: self.session.endpoint, ..Tries::default() }
+    }
+
+    /// Whether the answer is the proxy's own, to a preflight.
+    pub(crate) fn is_preflight(&self) -> bool {
+        self.own.is_some() && matches!(self.action, Action::Answer { .. })
+    }
+
+    /// Headers of the proxy's own on a response that the endpoint `from` gave, or on an answer of the proxy's own.
+    pub(crate) fn own_headers(&self, from: Option<SocketAddr>) -> Option<Cow<'_, HeaderMutation>> {
+        let own = self.own.as_deref().map(Cow::Borrowed);
+        let Some(told) = from.and_then(|from| self.told(from)) else { return own };
+        let mut own = own.unwrap_or_default().into_owned();
+        own.ops.push(told);
+        Some(Cow::Owned(own))
+    }
+
+    /// What tells a client that another endpoint served it than the one it asked for.
+    fn told(&self, from: SocketAddr) -> Option<HeaderOp> {
+        let news = self.session.keeps && self.session.endpoint != Some(from);
+        Some(self.extras()?.session.as_ref().filter(|_| news)?.tell(from, seconds()))
     }
 
     fn extras(&self) -> Option<&Extras> {

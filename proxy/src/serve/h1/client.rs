@@ -177,12 +177,13 @@ impl Downstream for Client {
         // HTTP/1.0 has no interim responses (RFC 9110 section 15.2).
         if self.request.facts.minor >= 1 {
             let connection = Persistence::Keep;
-            let context = ResponseContext { mutation: &UNCHANGED, framing: Framing::None, connection, budget: None };
+            let context =
+                ResponseContext { mutation: &UNCHANGED, own: None, framing: Framing::None, connection, budget: None };
             rewrite::response(head, &context, self.writer.out());
         }
     }
 
-    fn respond(&mut self, head: &ResponseHead<'_, '_>, plan: &Plan, _from: SocketAddr) {
+    fn respond(&mut self, head: &ResponseHead<'_, '_>, plan: &Plan, from: SocketAddr) {
         self.reader.let_go();
         self.framing = rewrite::client_framing(head.body, self.request.facts.minor);
         let connection = if head.status == 101 {
@@ -192,7 +193,9 @@ impl Downstream for Client {
             self.persistence(self.framing != Framing::Close && self.reader.is_whole())
         };
         let mutation = plan.response_headers();
-        let context = ResponseContext { mutation, framing: self.framing, connection, budget: plan.budget };
+        let own = plan.own_headers(Some(from));
+        let own = own.as_deref();
+        let context = ResponseContext { mutation, own, framing: self.framing, connection, budget: plan.budget };
         rewrite::response(head, &context, self.writer.out());
         self.writer.begin_body(self.framing);
     }
@@ -225,6 +228,7 @@ impl Downstream for Client {
             retry_after: answer.retry_after,
             budget: answer.budget,
             location: answer.location,
+            own: answer.own,
             mutation: answer.route.map(|route| &*route.response_headers),
         };
         reply::write(&reply, self.writer.out());

@@ -23,6 +23,8 @@ pub struct Reply<'a> {
     pub budget: Option<Budget>,
     /// Where else to go.
     pub location: Option<&'a [u8]>,
+    /// Headers of the proxy's own.
+    pub own: Option<&'a HeaderMutation>,
     /// The route's changes, for a `direct_response` or a `redirect`.
     pub mutation: Option<&'a HeaderMutation>,
 }
@@ -51,7 +53,9 @@ pub fn write(reply: &Reply<'_>, out: &mut Vec<u8>) {
     if let Some(location) = reply.location.filter(|_| !reply.mutation.is_some_and(replaced)) {
         field(out, LOCATION, location);
     }
-    for op in reply.mutation.iter().flat_map(|m| &m.ops) {
+    let own = |name: &str| reply.own.iter().flat_map(|own| &own.ops).any(|op| !op.append && op.name == name);
+    let route = reply.mutation.iter().flat_map(|m| &m.ops).filter(|op| !own(&op.name));
+    for op in route.chain(reply.own.iter().flat_map(|own| &own.ops)) {
         if classify(&op.name) == Kind::Other {
             field(out, &op.name, op.value.as_bytes());
         }

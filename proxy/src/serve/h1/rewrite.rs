@@ -38,7 +38,7 @@ pub fn request(head: &RequestHead<'_, '_>, context: &RequestContext<'_>, out: &m
     put(out, &[head.method.as_bytes(), b" "]);
     target(head, context.path, out);
     put(out, &[b" HTTP/1.1\r\nhost: ", context.host.unwrap_or(head.authority).as_bytes(), b"\r\n"]);
-    let edit = Edit::new(context.mutation, head.names_fields, head.headers, head.kinds);
+    let edit = Edit::new(context.mutation, None, head.names_fields, head.headers, head.kinds);
     let mut request_id = false;
     let mut forwarded_proto = false;
     for (header, kind) in head.headers.iter().zip(head.kinds) {
@@ -103,6 +103,8 @@ fn target(head: &RequestHead<'_, '_>, path: Option<(&PathTable, usize)>, out: &m
 pub struct ResponseContext<'a> {
     /// The route's changes.
     pub mutation: &'a HeaderMutation,
+    /// Headers of the proxy's own, after those.
+    pub own: Option<&'a HeaderMutation>,
     /// Framing toward the client; see [`client_framing`].
     pub framing: Framing,
     /// What `Connection` says.
@@ -124,7 +126,7 @@ pub fn client_framing(body: Framing, minor: u8) -> Framing {
 /// Writes the head for the client after what `out` holds.
 pub fn response(head: &ResponseHead<'_, '_>, context: &ResponseContext<'_>, out: &mut Vec<u8>) {
     status_line(head.status, head.reason, out);
-    let edit = Edit::new(context.mutation, head.names_fields, head.headers, head.kinds);
+    let edit = Edit::new(context.mutation, context.own, head.names_fields, head.headers, head.kinds);
     // RFC 9110 section 8.6: no Content-Length in these.
     let no_length = head.status < 200 || head.status == 204;
     for (header, kind) in head.headers.iter().zip(head.kinds) {
@@ -155,17 +157,24 @@ pub fn response(head: &ResponseHead<'_, '_>, context: &ResponseContext<'_>, out:
     out.extend_from_slice(b"\r\n");
 }
 
-/// The route's changes, and what `Connection` names.
+/// The route's changes, the proxy's own after them, and what `Connection` names.
 struct Edit<'a> {
     mutation: &'a HeaderMutation,
+    own: Option<&'a HeaderMutation>,
     named: Option<(&'a [Header<'a>], &'a [Kind])>,
     plain: bool,
 }
 
 impl<'a> Edit<'a> {
-    fn new(mutation: &'a HeaderMutation, named: bool, headers: &'a [Header<'a>], kinds: &'a [Kind]) -> Self {
-        let plain = !named && mutation.remove.is_empty() && mutation.ops.iter().all(|op| op.append);
-        Self { mutation, named: named.then_some((headers, kinds)), plain }
+    fn new(
+        mutation: &'a HeaderMutation,
+        own: Option<&'a HeaderMutation>,
+        named: bool,
+        headers: &'a [Header<'a>],
+        kinds: &'a [Kind],
+    ) -> Self {
+        let plain = !named && own.is_none() && mutation.remove.is_empty() && mutation.ops.iter().all(|op| op.append);
+        Self { mutation, own, named: named.then_some((headers, kinds)), plain }
     }
 
     /// Whether a field of this name stays.
@@ -174,8 +183,12 @@ impl<'a> Edit<'a> {
     }
 
     fn removes(&self, name: &str) -> bool {
-        self.mutation.remove.iter().any(|n| n.eq_ignore_ascii_case(name))
-            || self.mutation.ops.iter().any(|op| !op.append && op.name.eq_ignore_ascii_case(name))
+        replaces(self.mutation, name) || self.is_own(name)
+    }
+
+    /// Whether the proxy's own header stands in place of others of this name.
+    fn is_own(&self, name: &str) -> bool {
+        self.own.is_some_and(|own| replaces(own, name))
     }
 
     fn is_named(&self, name: &str) -> bool {
@@ -196,9 +209,12 @@ impl<'a> Edit<'a> {
                 Kind::Other | Kind::RequestId | Kind::ForwardedFor | Kind::ForwardedProto
             );
             // Of several that overwrite one name the last stands.
-            if allowed && !self.overwritten_later(op) {
+            if allowed && !self.overwritten_later(op) && !self.is_own(&op.name) {
                 field(out, &op.name, op.value.as_bytes());
             }
+        }
+        for op in self.own.iter().flat_map(|own| &own.ops) {
+            field(out, &op.name, op.value.as_bytes());
         }
     }
 
@@ -206,6 +222,12 @@ impl<'a> Edit<'a> {
         let place = self.mutation.ops.iter().position(|other| std::ptr::eq(other, op)).unwrap_or_default();
         self.mutation.ops.iter().skip(place + 1).any(|later| !later.append && later.name == op.name)
     }
+}
+
+/// Whether a mutation takes fields of this name away, or puts its own in their place.
+fn replaces(mutation: &HeaderMutation, name: &str) -> bool {
+    mutation.remove.iter().any(|n| n.eq_ignore_ascii_case(name))
+        || mutation.ops.iter().any(|op| !op.append && op.name.eq_ignore_ascii_case(name))
 }
 
 fn forwarded_for(head: &RequestHead<'_, '_>, peer: &str, out: &mut Vec<u8>) {

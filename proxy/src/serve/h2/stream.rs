@@ -241,6 +241,7 @@ impl Downstream for Stream {
     fn interim(&mut self, head: &ResponseHead<'_, '_>) {
         let context = ResponseContext {
             mutation: &UNCHANGED,
+            own: None,
             framing: Framing::None,
             connection: Persistence::Keep,
             budget: None,
@@ -253,10 +254,12 @@ impl Downstream for Stream {
         self.broken |= self.respond.send_informational(response).is_err();
     }
 
-    fn respond(&mut self, head: &ResponseHead<'_, '_>, plan: &Plan, _from: SocketAddr) {
+    fn respond(&mut self, head: &ResponseHead<'_, '_>, plan: &Plan, from: SocketAddr) {
         self.held.let_go();
+        let own = plan.own_headers(Some(from));
         let context = ResponseContext {
             mutation: plan.response_headers(),
+            own: own.as_deref(),
             framing: Framing::None,
             connection: Persistence::Keep,
             budget: plan.budget,
@@ -308,6 +311,7 @@ impl Downstream for Stream {
             connection: Persistence::Keep,
             retry_after: answer.retry_after,
             location: answer.location,
+            own: answer.own,
             budget: answer.budget,
             mutation: answer.route.map(|route| &*route.response_headers),
         };
