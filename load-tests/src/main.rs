@@ -119,7 +119,13 @@ struct EditsArgs {
     /// The `weir` to measure: a release build
     #[arg(long, default_value = "target/release/weir")]
     weir: PathBuf,
-    /// Fewer edits, in less than 6 minutes
+    /// The API server of the fleets that have their objects in one
+    #[arg(long, env = "WEIR_LITEK8S", default_value = "target/tools/litek8s/bin/litek8s")]
+    litek8s: PathBuf,
+    /// Measure over directories alone
+    #[arg(long)]
+    directory: bool,
+    /// Fewer edits, in less than 10 minutes
     #[arg(long)]
     quick: bool,
     /// Tenants of each fleet
@@ -202,6 +208,7 @@ fn edits(args: EditsArgs) -> anyhow::Result<()> {
     tenants.dedup();
     let options = edits::Options {
         weir: args.weir,
+        litek8s: (!args.directory).then_some(args.litek8s),
         tenants,
         proxies: args.proxies,
         edits: args.edits.unwrap_or(if args.quick { 200 } else { 1_000 }),

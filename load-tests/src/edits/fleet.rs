@@ -1,5 +1,5 @@
-//! The processes of a fleet: a control server over a directory of manifests, proxies that each have a
-//! loopback address of their own, and a backend.
+//! The processes of a fleet: a control server over a directory of manifests or an API server, proxies that each
+//! have a loopback address of their own, and a backend.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use super::ask::Asker;
+use super::cluster::{self, Cluster};
 use super::manifests;
 use crate::processes::{Place, Process, free_address};
 use crate::upstream::Upstream;
@@ -20,10 +21,20 @@ const PORT: u16 = 8080;
 /// How long a start may take, under an emulator on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(900);
 
+/// Where a control server has its objects from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source<'s> {
+    /// A directory of manifests.
+    Directory,
+    /// An API server: this program.
+    Kubernetes(&'s Path),
+}
+
 /// What a fleet is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape<'s> {
     pub(crate) weir: &'s Path,
+    pub(crate) source: Source<'s>,
     pub(crate) tenants: u32,
     pub(crate) proxies: u8,
     pub(crate) upstream: Upstream,
@@ -36,6 +47,8 @@ pub(crate) struct Shape<'s> {
 /// A fleet that serves. Dropped, all of it ends.
 pub(crate) struct Fleet {
     dir: tempfile::TempDir,
+    /// Where the objects are, if not in the directory.
+    cluster: Option<Cluster>,
     pub(crate) server: Process,
     pub(crate) proxies: Vec<Process>,
     addresses: Vec<SocketAddr>,
@@ -46,13 +59,23 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Writes the manifests and starts everything.
+    /// Writes the objects and starts everything.
     pub(crate) fn start(shape: Shape<'_>) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        write(dir.path(), shape).context("cannot write manifests")?;
+        let cluster = match shape.source {
+            Source::Directory => {
+                write(dir.path(), shape).context("cannot write manifests")?;
+                None
+            }
+            Source::Kubernetes(program) => {
+                let cluster = Cluster::start(program, dir.path())?;
+                cluster::fill(&cluster, PORT, shape.tenants, &shape.upstream).context("cannot make the objects")?;
+                Some(cluster)
+            }
+        };
         let xds = free_address()?;
         let begun = Instant::now();
-        let server = server(dir.path(), xds, shape)?;
+        let server = server(dir.path(), cluster.as_ref(), xds, shape)?;
         let ready = begun.elapsed();
         let begun = Instant::now();
         let mut proxies = Vec::new();
@@ -62,7 +85,7 @@ impl Fleet {
             proxies.push(proxy(dir.path(), xds, address.ip(), n, shape)?);
             addresses.push(address);
         }
-        let mut fleet = Self { dir, server, proxies, addresses, ready, serving: Duration::ZERO };
+        let mut fleet = Self { dir, cluster, server, proxies, addresses, ready, serving: Duration::ZERO };
         fleet.wait(shape.tenants)?;
         fleet.serving = begun.elapsed();
         Ok(fleet)
@@ -73,14 +96,17 @@ impl Fleet {
         &self.addresses
     }
 
-    /// Makes an edit; the moment just before it took effect in the directory.
-    pub(crate) fn edit(&self, tenant: u32, edit: u32) -> anyhow::Result<Instant> {
+    /// Makes an edit; the moment just before it took effect, or was asked of the API server, and how long that took.
+    pub(crate) fn edit(&self, tenant: u32, edit: u32) -> anyhow::Result<(Instant, Duration)> {
+        if let Some(cluster) = &self.cluster {
+            return cluster.set_spec(&manifests::edited(tenant, edit));
+        }
         let file = edited_file(self.dir.path(), tenant);
         let beside = file.with_extension("next");
         fs::write(&beside, manifests::file(&[manifests::edited(tenant, edit)]))?;
         let now = Instant::now();
         fs::rename(&beside, &file)?;
-        Ok(now)
+        Ok((now, now.elapsed()))
     }
 
     /// Waits until each proxy serves tenants from all over the fleet.
@@ -134,16 +160,20 @@ fn write(dir: &Path, shape: Shape<'_>) -> std::io::Result<()> {
 }
 
 /// Starts the server and waits until it is ready, which it is with all objects in.
-fn server(dir: &Path, xds: SocketAddr, shape: Shape<'_>) -> anyhow::Result<Process> {
+fn server(dir: &Path, cluster: Option<&Cluster>, xds: SocketAddr, shape: Shape<'_>) -> anyhow::Result<Process> {
     let (settings, admin) = (dir.join("server.yaml"), free_address()?);
+    let source = match cluster {
+        None => format!("directory: {}", objects(dir).display()),
+        // Nothing else would take the time of the API server.
+        Some(cluster) => format!("kubernetes: {{kubeconfig: {}, status: false}}", cluster.kubeconfig().display()),
+    };
     let text = format!(
-        "source: {{directory: {objects}}}
+        "source: {{{source}}}
 stateDir: {state}
 xds: {{address: '{xds}'}}
 admin: {{address: '{admin}'}}
 authentication: {{anonymous: true}}
 ",
-        objects = objects(dir).display(),
         state = dir.join("server").display(),
     );
     fs::write(&settings, text)?;

@@ -2,6 +2,7 @@
 //! fleets of several sizes.
 
 mod ask;
+mod cluster;
 mod counts;
 mod fleet;
 mod manifests;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow};
 
 use self::ask::{Awaited, Shown};
-use self::fleet::{Fleet, Shape};
+use self::fleet::{Fleet, Shape, Source};
 use self::report::{Quantiles, Report};
 use crate::cores::Cores;
 use crate::upstream::{self, Upstream};
@@ -26,6 +27,8 @@ use crate::{cpu, machine};
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) weir: PathBuf,
+    /// The API server, for fleets that have their objects there; none: directories alone.
+    pub(crate) litek8s: Option<PathBuf>,
     /// Tenants of each fleet, the smallest first.
     pub(crate) tenants: Vec<u32>,
     pub(crate) proxies: u8,
@@ -53,14 +56,17 @@ pub(crate) fn run(options: &Options, after_fleet: &dyn Fn(&Report)) -> anyhow::R
         fleets: Vec::new(),
     };
     let upstream = upstream::start(None)?;
-    for tenants in &options.tenants {
-        let fleet = measure(options, *tenants, upstream).with_context(|| format!("{tenants} tenants"))?;
-        report.fleets.push(fleet);
-        after_fleet(&report);
+    for source in sources(options) {
+        for tenants in &options.tenants {
+            let fleet = measure(shape(options, source, *tenants, upstream), options);
+            report.fleets.push(fleet.with_context(|| format!("{tenants} tenants"))?);
+            after_fleet(&report);
+        }
     }
     let ends = [options.tenants.first(), options.tenants.last()];
     for fleet in report.fleets.iter_mut().filter(|fleet| ends.contains(&Some(&fleet.tenants)) && options.counted > 0) {
-        let shape = shape(options, fleet.tenants, upstream);
+        let source = sources(options).find(|source| name(*source) == fleet.source);
+        let shape = shape(options, source.unwrap_or(Source::Directory), fleet.tenants, upstream);
         match counts::per_edit(shape, options.counted, options.profiles.as_deref()) {
             Ok(count) => fleet.instructions = Some(count),
             Err(error) => fleet.uncounted = Some(format!("{error:#}")),
@@ -70,16 +76,29 @@ pub(crate) fn run(options: &Options, after_fleet: &dyn Fn(&Report)) -> anyhow::R
     Ok(report)
 }
 
-fn shape(options: &Options, tenants: u32, upstream: Upstream) -> Shape<'_> {
-    Shape { weir: &options.weir, tenants, proxies: options.proxies, upstream, under: None, window: "10s" }
+/// Where fleets have their objects.
+fn sources(options: &Options) -> impl Iterator<Item = Source<'_>> {
+    [Source::Directory].into_iter().chain(options.litek8s.as_deref().map(Source::Kubernetes))
+}
+
+fn name(source: Source<'_>) -> &'static str {
+    match source {
+        Source::Directory => "directory",
+        Source::Kubernetes(_) => "kubernetes",
+    }
+}
+
+fn shape<'o>(options: &'o Options, source: Source<'o>, tenants: u32, upstream: Upstream) -> Shape<'o> {
+    Shape { weir: &options.weir, source, tenants, proxies: options.proxies, upstream, under: None, window: "10s" }
 }
 
 /// Starts a fleet of one size and edits it.
-fn measure(options: &Options, tenants: u32, upstream: Upstream) -> anyhow::Result<report::Fleet> {
-    let fleet = Fleet::start(shape(options, tenants, upstream))?;
+fn measure(shape: Shape<'_>, options: &Options) -> anyhow::Result<report::Fleet> {
+    let tenants = shape.tenants;
+    let fleet = Fleet::start(shape)?;
     let server_memory = cpu::resident_kib(fleet.server.id())?;
     let before = costs(&fleet)?;
-    let shown = edit(options, tenants, &fleet)?;
+    let (shown, taken) = edit(options, tenants, &fleet)?;
     let after = costs(&fleet)?;
     let micros = |(before, after): (Duration, Duration)| {
         after.saturating_sub(before).as_secs_f64() * 1e6 / f64::from(options.edits)
@@ -91,6 +110,7 @@ fn measure(options: &Options, tenants: u32, upstream: Upstream) -> anyhow::Resul
     }
     let proxies = fleet.proxies.iter().map(|proxy| cpu::resident_kib(proxy.id())).collect::<Result<Vec<_>, _>>()?;
     Ok(report::Fleet {
+        source: name(shape.source).to_owned(),
         tenants,
         objects: tenants * manifests::OBJECTS,
         ready: fleet.ready.as_secs_f64() * 1e3,
@@ -98,6 +118,7 @@ fn measure(options: &Options, tenants: u32, upstream: Upstream) -> anyhow::Resul
         server_memory,
         server_memory_after: cpu::resident_kib(fleet.server.id())?,
         proxy_memory: proxies.into_iter().max().unwrap_or_default(),
+        taken: Quantiles::of(taken),
         shown: Quantiles::of(shown.into_iter().map(|(_, took)| took).collect()),
         everywhere: Quantiles::of(everywhere.into_values().collect()),
         server_cpu: micros((before.0, after.0)),
@@ -113,8 +134,8 @@ fn costs(fleet: &Fleet) -> anyhow::Result<(Duration, Duration)> {
     Ok((cpu::of_process(fleet.server.id())?, proxies))
 }
 
-/// Makes all edits, each when it is due, and says how long each took to show at each proxy.
-fn edit(options: &Options, tenants: u32, fleet: &Fleet) -> anyhow::Result<Shown> {
+/// Makes all edits, each when it is due, and says how long each took to show at each proxy, and to be taken.
+fn edit(options: &Options, tenants: u32, fleet: &Fleet) -> anyhow::Result<(Shown, Vec<Duration>)> {
     thread::scope(|scope| {
         let mut senders = Vec::new();
         let mut watchers = Vec::new();
@@ -123,12 +144,14 @@ fn edit(options: &Options, tenants: u32, fleet: &Fleet) -> anyhow::Result<Shown>
             senders.push(send);
             watchers.push(scope.spawn(move || ask::watch(*address, &edits)));
         }
+        let mut taken = Vec::new();
         let begun = Instant::now();
         for edit in 1..=options.edits {
             let due = begun + Duration::from_secs_f64(f64::from(edit) / options.per_second);
             thread::sleep(due.saturating_duration_since(Instant::now()));
             let tenant = order(edit, tenants);
-            let made = fleet.edit(tenant, edit)?;
+            let (made, took) = fleet.edit(tenant, edit)?;
+            taken.push(took);
             for sender in &senders {
                 // A watcher that failed says why below.
                 let _ = sender.send(Awaited { tenant, edit, made });
@@ -139,7 +162,7 @@ fn edit(options: &Options, tenants: u32, fleet: &Fleet) -> anyhow::Result<Shown>
         for watcher in watchers {
             shown.extend(watcher.join().map_err(|_| anyhow!("a watcher panicked"))??);
         }
-        Ok(shown)
+        Ok((shown, taken))
     })
 }
 

@@ -32,10 +32,12 @@ pub(crate) struct Report {
     pub(crate) fleets: Vec<Fleet>,
 }
 
-/// A fleet of one size.
+/// A fleet of one size, with its objects in one place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Fleet {
+    /// `directory` or `kubernetes`.
+    pub(crate) source: String,
     pub(crate) tenants: u32,
     pub(crate) objects: u32,
     /// From the start of the server until it was ready, in milliseconds.
@@ -47,6 +49,8 @@ pub(crate) struct Fleet {
     pub(crate) server_memory_after: u64,
     /// The largest proxy's.
     pub(crate) proxy_memory: u64,
+    /// How long the API server, or the rename, took of that.
+    pub(crate) taken: Quantiles,
     /// From an edit to the first changed answer, over all proxies, in milliseconds.
     pub(crate) shown: Quantiles,
     /// From an edit until the last proxy had changed.
@@ -82,30 +86,37 @@ impl Quantiles {
 }
 
 impl Report {
-    /// Instructions of an edit in the largest fleet over those in the smallest.
-    pub(crate) fn growth(&self) -> Option<f64> {
-        let [first, .., last] = self.fleets.as_slice() else { return None };
-        Some(last.instructions? as f64 / first.instructions? as f64)
+    /// Fleets by where their objects are, each from the smallest to the largest.
+    fn by_source(&self) -> impl Iterator<Item = &[Fleet]> {
+        self.fleets.chunk_by(|a, b| a.source == b.source)
     }
+}
 
-    /// KiB of the server a tenant: the slope between the two largest fleets.
-    pub(crate) fn slope(&self) -> Option<f64> {
-        let [.., low, high] = self.fleets.as_slice() else { return None };
-        let more = high.server_memory as f64 - low.server_memory as f64;
-        (high.tenants > low.tenants).then(|| more / f64::from(high.tenants - low.tenants))
-    }
+/// Instructions of an edit in the largest fleet over those in the smallest.
+fn growth(fleets: &[Fleet]) -> Option<f64> {
+    let [first, .., last] = fleets else { return None };
+    Some(last.instructions? as f64 / first.instructions? as f64)
+}
+
+/// KiB of the server a tenant: the slope between the two largest fleets.
+fn slope(fleets: &[Fleet]) -> Option<f64> {
+    let [.., low, high] = fleets else { return None };
+    let more = high.server_memory as f64 - low.server_memory as f64;
+    (high.tenants > low.tenants).then(|| more / f64::from(high.tenants - low.tenants))
 }
 
 /// Heads of the table, and how a fleet's figure reads.
 type Column = (&'static str, fn(&Fleet) -> String);
 
 const COLUMNS: &[Column] = &[
+    ("objects in", |fleet| fleet.source.clone()),
     ("tenants", |fleet| fleet.tenants.to_string()),
     ("ready ms", |fleet| format!("{:.0}", fleet.ready)),
     ("proxies serve ms", |fleet| format!("{:.0}", fleet.serving)),
     ("server MiB", |fleet| mib(fleet.server_memory)),
     ("after edits", |fleet| mib(fleet.server_memory_after)),
     ("proxy MiB", |fleet| mib(fleet.proxy_memory)),
+    ("taken p99 ms", |fleet| format!("{:.1}", fleet.taken.p99)),
     ("p50 ms", |fleet| format!("{:.1}", fleet.shown.p50)),
     ("p99 ms", |fleet| format!("{:.1}", fleet.shown.p99)),
     ("max ms", |fleet| format!("{:.1}", fleet.shown.max)),
@@ -147,18 +158,19 @@ fn targets(report: &Report) -> String {
         Some(found) if found <= most => (format!("{found:.2}"), "yes"),
         Some(found) => (format!("{found:.2}"), "**no**"),
     };
-    let largest = report.fleets.last();
-    let (p99, p99_held) = held(largest.map(|fleet| fleet.shown.p99), LATEST);
-    let (growth, growth_held) = held(report.growth(), GROWTH);
-    let (most, least) =
-        (largest.map_or(0, |fleet| fleet.tenants), report.fleets.first().map_or(0, |fleet| fleet.tenants));
-    format!(
-        "| what | at most | found | held |
-| --- | ---: | ---: | --- |
-| from a rename to the first changed answer, p99 in ms, {most} tenants | {LATEST} | {p99} | {p99_held} |
-| the server's instructions an edit with {most} tenants, over those with {least} | {GROWTH} | {growth} | {growth_held} |
-"
-    )
+    let mut text = "| objects in | what | at most | found | held |\n| --- | --- | ---: | ---: | --- |\n".to_owned();
+    for fleets in report.by_source() {
+        let [first, .., last] = fleets else { continue };
+        let (source, least, most) = (&first.source, first.tenants, last.tenants);
+        let (p99, p99_held) = held(Some(last.shown.p99), LATEST);
+        let (growth, growth_held) = held(growth(fleets), GROWTH);
+        let _ = writeln!(
+            text,
+            "| {source} | from an edit to the first changed answer, p99 in ms, {most} tenants | {LATEST} | {p99} | {p99_held} |
+| {source} | the server's instructions an edit with {most} tenants, over those with {least} | {GROWTH} | {growth} | {growth_held} |"
+        );
+    }
+    text
 }
 
 /// The page.
@@ -169,8 +181,9 @@ pub(crate) fn page(report: &Report, data: &str) -> String {
 
 <!-- Made by `make bench-edits`; edit load-tests/src/edits/report.rs instead. -->
 
-A control server over a directory of manifests, {proxies} proxies in processes of their own, and {rate} edits a
-second: each gives a route of one tenant, chosen from all over the fleet, another response header.
+A control server over a directory of manifests, and one over an API server (`litek8s`) on the same machine,
+{proxies} proxies in processes of their own, and {rate} edits a second: each gives a route of one tenant, chosen from
+all over the fleet, another response header.
 
 ## Targets
 
@@ -188,10 +201,13 @@ second: each gives a route of one tenant, chosen from all over the fleet, anothe
         );
     }
     let _ = writeln!(text, "\n## Fleets\n\n{}", table(report));
-    if let Some(slope) = report.slope() {
+    for fleets in report.by_source() {
+        let (Some(slope), [fleet, ..]) = (slope(fleets), fleets) else { continue };
         let _ = writeln!(
             text,
-            "Between the two largest fleets the server's memory grows by {slope:.1} KiB a tenant, of {} objects.\n",
+            "With objects in {}, the server's memory grows by {slope:.1} KiB a tenant, of {} objects, between the two \
+             largest fleets.\n",
+            fleet.source,
             super::manifests::OBJECTS
         );
     }
@@ -209,8 +225,9 @@ fn how(report: &Report, data: &str) -> String {
   for tenants from all over the fleet.
 - **server, after edits, proxy MiB**: resident memory when everything is served; the server's after the edits; of
   the largest proxy after the edits.
-- **p50, p99, max**: from just before the rename that puts an edited file in its place until an answer of a proxy
-  is the changed one, over {edits} edits and {proxies} proxies. Each proxy is asked every millisecond while it owes one, so
+- **p50, p99, max**: from just before the rename that puts an edited file in its place, or just before the request
+  to the API server, until an answer of a proxy is the changed one; **taken** is the rename's or the API server's
+  own part of it. Over {edits} edits and {proxies} proxies. Each proxy is asked every millisecond while it owes one, so
   figures are up to a millisecond too long. **all proxies**: until the last of them has changed.
 - **µs/edit**: time on a core, over the edits, of everything that the process did meanwhile. A proxy's has the
   requests in it by which it was asked.
@@ -261,6 +278,7 @@ mod tests {
 
     fn report() -> Report {
         let fleet = |tenants: u32, instructions: Option<u64>| Fleet {
+            source: "directory".into(),
             tenants,
             objects: tenants * 8,
             ready: 1234.5,
@@ -268,6 +286,7 @@ mod tests {
             server_memory: 10_240 + 20 * u64::from(tenants),
             server_memory_after: 20_480,
             proxy_memory: 10_240,
+            taken: Quantiles::default(),
             shown: Quantiles { p50: 2.0, p99: 12.0, max: 20.0 },
             everywhere: Quantiles { p50: 3.0, p99: 13.0, max: 20.0 },
             server_cpu: 900.0,
@@ -305,7 +324,12 @@ mod tests {
     #[test]
     fn the_page_judges_its_targets_and_says_when_the_machine_was_busy() {
         let page = page(&report(), "data.json");
-        assert!(page.contains("p99 in ms, 10000 tenants | 30 | 12.00 | yes |"), "{page}");
+        assert!(
+            page.contains(
+                "| directory | from an edit to the first changed answer, p99 in ms, 10000 tenants | 30 | 12.00 | yes |"
+            ),
+            "{page}"
+        );
         assert!(page.contains("over those with 100 | 1.2 | 1.30 | **no** |"), "{page}");
         assert!(page.contains("**The machine was busy** (load 3.0"), "{page}");
         assert!(page.contains("grows by 20.0 KiB a tenant"), "{page}");
