@@ -10,6 +10,7 @@ mod chaos;
 mod chart;
 mod counting;
 mod drain;
+mod edges;
 mod envoy_metering;
 mod explain;
 mod foreign;
