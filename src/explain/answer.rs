@@ -58,6 +58,8 @@ pub(super) struct ResultPart {
 pub(super) enum Kind {
     /// A backend answers.
     Forwarded,
+    /// The route sends the client to another URL.
+    Redirected,
     /// A backend answers some requests; others get an error.
     PartlyForwarded,
     /// No backend can: 500 or 503.

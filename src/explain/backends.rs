@@ -5,6 +5,7 @@ use weir_config::model::{EndpointSource, Forward, HealthStatus, LoadAssignment, 
 use weir_xds_server::explain::Scene;
 
 use super::answer::{BackendPart, EndpointPart, Kind, ResultPart};
+use super::effects;
 use super::tables::{self, Decided, Tables};
 
 /// Endpoints of a backend that are shown.
@@ -72,6 +73,10 @@ pub(super) fn result(scene: &Scene, tables: &Tables, decided: &Decided, model: &
         let text = format!("the rule has no backend that can be used{}", unresolved());
         return ResultPart { kind: Kind::Failed, status: Some(*status), text };
     }
+    if let RouteAction::Redirect(redirect) = &model.action {
+        let text = format!("redirected to {}", effects::redirect(redirect));
+        return ResultPart { kind: Kind::Redirected, status: Some(redirect.status), text };
+    }
     let shares = |wanted: &dyn Fn(&&BackendPart) -> bool| -> String {
         let chosen = backends.iter().filter(|backend| backend.weight > 0).filter(wanted);
         let text = |backend: &BackendPart| {
@@ -112,7 +117,7 @@ pub(super) fn called(backend: &BackendPart) -> &str {
 }
 
 /// `tenant/namespace/service/port` to `namespace/service:port`.
-fn service(cluster: &str) -> String {
+pub(super) fn service(cluster: &str) -> String {
     match cluster.split('/').collect::<Vec<_>>().as_slice() {
         [_, namespace, service, port] => format!("{namespace}/{service}:{port}"),
         _ => String::new(),

@@ -1,10 +1,11 @@
 //! From what is known of a host to the answer for one request.
 
-use weir_config::model::{HeaderMutation, HeaderOp, Route, RouteAction};
+use weir_config::model::{Route, RouteAction};
 use weir_xds_server::explain::{Certificate, ListenerScene, Scene};
 
 use super::answer::{Answer, HostPart, Kind, ListenerPart, OtherPart, RequestPart, ResultPart, RoutePart, TenantPart};
 use super::backends;
+use super::effects;
 use super::lost::{self, Winner};
 use super::notes;
 use super::request::Asked;
@@ -68,7 +69,7 @@ fn at(
     let route = decided.zip(model).map(|(decided, model)| route(scene, asked, decided, model, why));
     let backends = decided.map(|decided| backends::of(scene, tables, decided, model)).unwrap_or_default();
     let mut answer = Answer {
-        well: result.kind == Kind::Forwarded,
+        well: matches!(result.kind, Kind::Forwarded | Kind::Redirected),
         request: request(asked, decided),
         listener: Some(ListenerPart {
             name: listener.name.clone(),
@@ -228,8 +229,7 @@ fn route(scene: &Scene, asked: &Asked, decided: &Decided, model: &Route, why: St
     });
     let parts: Vec<&str> = model.name.split('/').collect();
     let timeout = decided.route.as_ref().and_then(|route| route.timeout).map(|timeout| format!("{timeout:?}"));
-    let mut filters = mutations("request", &model.request_headers);
-    filters.extend(mutations("response", &model.response_headers));
+    let mut filters = effects::of(model);
     filters.extend(asked.client.map(|address| format!("request: append x-forwarded-for: {address}")));
     let number = |at: usize| parts.get(at).and_then(|text| text.parse().ok()).unwrap_or_default();
     RoutePart {
@@ -244,13 +244,4 @@ fn route(scene: &Scene, asked: &Asked, decided: &Decided, model: &Route, why: St
         timeout,
         filters,
     }
-}
-
-fn mutations(what: &str, mutation: &HeaderMutation) -> Vec<String> {
-    let removed = mutation.remove.iter().map(|name| format!("{what}: remove {name}"));
-    let op = |op: &HeaderOp| {
-        let verb = if op.append { "add" } else { "set" };
-        format!("{what}: {verb} {}: {}", op.name, op.value)
-    };
-    removed.chain(mutation.ops.iter().map(op)).collect()
 }

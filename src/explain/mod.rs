@@ -3,6 +3,7 @@
 mod answer;
 mod ask;
 mod backends;
+mod effects;
 mod judge;
 mod lost;
 mod notes;

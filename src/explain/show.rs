@@ -46,6 +46,7 @@ fn headline(answer: &Answer) -> (Colour, String) {
     let status = answer.result.status.map(|status| status.to_string());
     match answer.result.kind {
         Kind::Forwarded => (Colour::Green, "ok".to_owned()),
+        Kind::Redirected => (Colour::Green, status.unwrap_or_else(|| "ok".to_owned())),
         Kind::PartlyForwarded => (Colour::Yellow, "partly".to_owned()),
         Kind::NoConnection => (Colour::Red, "no connection".to_owned()),
         Kind::Failed | Kind::Unserved | Kind::NotFound | Kind::Refused => {

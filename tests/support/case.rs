@@ -58,6 +58,8 @@ pub struct Step {
     pub answer: BTreeMap<String, String>,
     /// Headers that the backend must have seen.
     pub sees: BTreeMap<String, String>,
+    /// What else the backend must have seen: `path`, `query`, `host`, `method`.
+    pub arrives: BTreeMap<String, String>,
     /// File of the certificate that must be shown: the one issued last.
     pub shows: Option<String>,
     /// A status that may pass on the way from the answer before to the one expected.

@@ -104,6 +104,7 @@ impl Requests {
                     .as_array()
                     .map(|values| values.iter().filter_map(|v| v.as_str()).collect::<Vec<_>>().join(","))
             })?;
+            headers("the request that arrived", &step.arrives, |name| seen[name].as_str().map(String::from))?;
             match &step.shows {
                 Some(file) if shown.as_deref() != Some(self.issued[file].der.as_slice()) => {
                     Err(format!("the certificate shown is not the last one of {file}"))

@@ -2,20 +2,29 @@
 
 /// `status.supportedFeatures` of a GatewayClass, sorted.
 ///
-/// `HTTPRoute` means every filter that the API counts as core, and Weir does not serve `RequestRedirect` yet. So
-/// it is not listed, though what else belongs to it is served; nor are static addresses, which in a cluster are
+/// A feature is here when the server and Weir's proxy both have it. Static addresses are not: in a cluster they are
 /// the Service's.
 pub const SUPPORTED: &[&str] = &[
     "Gateway",
     "GatewayAddressEmpty",
     "GatewayHTTPListenerIsolation",
     "GatewayPort8080",
+    "HTTPRoute",
+    "HTTPRoute303RedirectStatusCode",
+    "HTTPRoute307RedirectStatusCode",
+    "HTTPRoute308RedirectStatusCode",
+    "HTTPRouteBackendRequestHeaderModification",
+    "HTTPRouteHostRewrite",
     "HTTPRouteMethodMatching",
     "HTTPRouteNamedRouteRule",
     "HTTPRouteParentRefPort",
+    "HTTPRoutePathRedirect",
+    "HTTPRoutePathRewrite",
+    "HTTPRoutePortRedirect",
     "HTTPRouteQueryParamMatching",
     "HTTPRouteRequestTimeout",
     "HTTPRouteResponseHeaderModification",
+    "HTTPRouteSchemeRedirect",
     "ReferenceGrant",
 ];
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::ServicePort as ServicePortSpec;
 use weir_config::kinds::Kind;
 use weir_config::kinds::gateway::{BackendObjectReference, HttpBackendRef};
-use weir_config::model::{Cluster, EndpointSource, Route, Split, WeightedCluster, name};
+use weir_config::model::{Cluster, ClusterChanges, EndpointSource, Route, Split, WeightedCluster, name};
 
 use super::app_protocol;
 use super::facts::Facts;
@@ -34,8 +34,8 @@ pub(crate) struct Backends {
 }
 
 impl Backends {
-    /// The split of a rule's backends for a tenant; none where there is nothing to send to, and
-    /// the answer is 500. What is wrong with a backend is added to `problems`.
+    /// The split of a rule's backends for a tenant, with what is changed for each by its place; none where there is
+    /// nothing to send to, and the answer is 500. What is wrong with a backend is added to `problems`.
     ///
     /// The share of a backend that is not valid goes to a cluster that does not exist, beside the
     /// others, so that it is answered with 500 (the route says so) and theirs does not grow.
@@ -45,18 +45,23 @@ impl Backends {
         tenant: &str,
         namespace: &str,
         refs: &[HttpBackendRef],
+        changes: &[Option<Box<ClusterChanges>>],
         problems: &mut Vec<Unresolved>,
     ) -> Option<Split> {
         let mut shares: Vec<WeightedCluster> = Vec::new();
         let mut broken = 0u32;
-        for backend in refs {
+        for (index, backend) in refs.iter().enumerate() {
+            let changes = changes.get(index).cloned().flatten();
             let weight = backend.weight.unwrap_or(1);
             match self.cluster(facts, tenant, namespace, &backend.target) {
                 Ok(_) if weight == 0 => {}
-                Ok(cluster) => match shares.iter_mut().find(|share| share.cluster == cluster) {
-                    Some(share) => share.weight = share.weight.saturating_add(weight),
-                    None => shares.push(WeightedCluster::new(cluster, weight)),
-                },
+                Ok(cluster) => {
+                    let same = |share: &&mut WeightedCluster| share.cluster == cluster && share.changes == changes;
+                    match shares.iter_mut().find(same) {
+                        Some(share) => share.weight = share.weight.saturating_add(weight),
+                        None => shares.push(WeightedCluster { cluster, weight, changes }),
+                    }
+                }
                 Err(problem) => {
                     broken = broken.saturating_add(weight);
                     problems.push(problem);
@@ -70,13 +75,16 @@ impl Backends {
             shares.push(WeightedCluster::new(name::NO_CLUSTER, broken));
         }
         match shares.as_slice() {
-            [one] => Some(Split::One(one.cluster.clone())),
+            [one] if one.changes.is_none() => Some(Split::One(one.cluster.clone())),
             _ => Some(Split::Weighted(shares)),
         }
     }
 
     /// The cluster of one backend.
-    fn cluster(
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) fn cluster(
         &mut self,
         facts: &Facts,
         tenant: &str,

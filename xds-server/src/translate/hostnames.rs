@@ -16,6 +16,9 @@ pub(crate) struct Place {
     pub(crate) routes: String,
     pub(crate) domain: Pattern,
     pub(crate) listener: ListenerId,
+    /// The listener's port, and whether it speaks TLS.
+    pub(crate) port: u16,
+    pub(crate) tls: bool,
     /// How specific the route's own hostname is: that of two routes that serve one domain goes first.
     pub(crate) asked: usize,
 }
@@ -82,6 +85,8 @@ fn ask(
                             routes: routes.clone(),
                             domain: domain.clone(),
                             listener: listener.id.clone(),
+                            port: listener.port.number,
+                            tls: listener.tls,
                             asked: pattern.specificity(),
                         });
                     }

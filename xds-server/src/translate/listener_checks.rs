@@ -57,6 +57,7 @@ pub(crate) fn check(
         id: ListenerId { gateway: id.clone(), listener: listener.name.clone() },
         index,
         port,
+        tls,
         hosts,
         binds: Vec::new(),
         accepted: refused.is_none(),

@@ -201,7 +201,13 @@ fn chain(
         network: Network::Http(HttpOptions {
             stat_prefix: routes.clone(),
             routes: RouteSource::Rds(routes),
-            filters: vec![HttpFilter::Discovered(name::RATE_LIMITS.into())],
+            // Always all of them, so that no edit of a route changes a Listener. Limits stand first: what CORS answers
+            // by itself counts too.
+            filters: vec![
+                HttpFilter::Discovered(name::RATE_LIMITS.into()),
+                HttpFilter::Cors,
+                HttpFilter::StatefulSession,
+            ],
             idle_timeout: None,
             request_headers_timeout: None,
             stream_idle_timeout: None,

@@ -7,7 +7,7 @@
 //! | unit | becomes | files |
 //! | --- | --- | --- |
 //! | a port of an edge | Listener, RouteConfigurations | `classes`, `listeners`, `listener_checks`, `sni` |
-//! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `routes`, `matches`, `precedence`, `filters`, `backends` |
+//! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `routes`, `matches`, `precedence`, `filters`, `shares`, `paths`, `redirects`, `retries`, `cors`, `sessions`, `backends` |
 //! | a border between tenants | a VirtualHost without routes | `carve` |
 //! | a Service | LoadAssignments | `endpoints` |
 //! | a Secret | Secret | `secrets` |
@@ -19,6 +19,7 @@ pub(crate) mod backends;
 mod blame;
 mod carve;
 mod classes;
+mod cors;
 mod dirty;
 mod duration;
 mod endpoints;
@@ -31,10 +32,15 @@ pub(crate) mod limits;
 mod listener_checks;
 mod listeners;
 mod matches;
+mod paths;
 pub(crate) mod port_plan;
 pub(crate) mod precedence;
+mod redirects;
+mod retries;
 pub(crate) mod routes;
 mod secrets;
+mod sessions;
+mod shares;
 mod sni;
 mod tenant;
 mod tenant_status;

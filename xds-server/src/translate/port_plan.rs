@@ -43,6 +43,8 @@ pub(crate) struct ListenerFact {
     /// Place among the Gateway's listeners.
     pub(crate) index: usize,
     pub(crate) port: PortId,
+    /// Whether it speaks TLS.
+    pub(crate) tls: bool,
     pub(crate) hosts: Vec<Pattern>,
     pub(crate) binds: Vec<Bind>,
     pub(crate) accepted: bool,

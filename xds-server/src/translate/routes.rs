@@ -1,28 +1,68 @@
 //! Rules of an HTTPRoute to routes.
-//!
-//! `timeouts.request` is the route's timeout, `0s` none; without it Envoy's own 15 s hold, as the
-//! Gateway API leaves that to the implementation.
 
-use weir_config::FieldError;
-use weir_config::kinds::gateway::{HTTPRoute, HttpRouteMatch, HttpRouteRule};
+use weir_config::kinds::gateway::{
+    HTTPRoute, HttpBackendRef, HttpFilter, HttpRouteMatch, HttpRouteRetry, HttpRouteRule, HttpRouteTimeouts,
+    RequestMirror, SessionPersistence,
+};
 use weir_config::model::name::NO_CLUSTER;
-use weir_config::model::{Forward, Owner, Route, RouteAction};
+use weir_config::model::{
+    Forward, Fraction, Mirror, Owner, PathMatch, PathRewrite, Redirect, Route, RouteAction, RouteMatch,
+};
 
 use super::backends::{Backends, Unresolved};
 use super::facts::Facts;
+use super::filters::{self, Dropped, Effects};
 use super::precedence::Precedence;
-use super::{duration, filters, matches};
+use super::retries::{self, Tries};
+use super::shares::{self, Shares};
+use super::{cors, matches, paths, redirects, sessions};
 use crate::index::Age;
 
-/// What the rules of one HTTPRoute become.
+/// What the rules of one route become.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
     /// Routes with their places among the others of a host.
     pub(crate) routes: Vec<(Precedence, Route)>,
     /// Rules that were dropped, and why.
-    pub(crate) dropped: Vec<FieldError>,
+    pub(crate) dropped: Vec<Dropped>,
     /// Backends that are not there.
     pub(crate) unresolved: Vec<Unresolved>,
+}
+
+/// A rule of a route of any kind that speaks HTTP, but for its matches.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rule<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) filters: &'a [HttpFilter],
+    pub(crate) backends: &'a [HttpBackendRef],
+    pub(crate) timeouts: Option<&'a HttpRouteTimeouts>,
+    pub(crate) retry: Option<&'a HttpRouteRetry>,
+    pub(crate) session: Option<&'a SessionPersistence>,
+}
+
+impl Rule<'_> {
+    /// Where the filter of this type stands that counts: a backend's own before the rule's.
+    fn place(&self, type_: &str) -> String {
+        let within = |filters: &[HttpFilter]| {
+            let index = filters.iter().position(|filter| filter.type_ == type_)?;
+            Some(format!("filters[{index}]"))
+        };
+        let backends = self.backends.iter().enumerate().filter(|(_, backend)| backend.weight != Some(0));
+        let own = |(index, backend): (usize, &HttpBackendRef)| {
+            within(&backend.filters).map(|place| format!("backendRefs[{index}].{place}"))
+        };
+        { backends }.find_map(own).or_else(|| within(self.filters)).unwrap_or_else(|| "filters".to_owned())
+    }
+}
+
+/// Whose a rule is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Of<'a> {
+    pub(crate) owner: &'a Owner,
+    /// Its route.
+    pub(crate) route: &'a Age,
+    /// Its place there.
+    pub(crate) index: usize,
 }
 
 /// Translates every rule; one that cannot be honoured is dropped alone.
@@ -32,74 +72,194 @@ pub(crate) fn translate(facts: &Facts, owner: &Owner, route: &HTTPRoute, backend
     let default = [HttpRouteRule::default()];
     let list = route.spec.rules.as_deref().unwrap_or(&default);
     for (index, rule) in list.iter().enumerate() {
-        let mut unresolved = Vec::new();
-        match one(facts, owner, &age, index, rule, backends, &mut unresolved) {
-            Ok(routes) => {
-                rules.routes.extend(routes);
-                rules.unresolved.extend(unresolved);
-            }
-            Err(error) => rules.dropped.push(error.within(&format!("spec.rules[{index}]"))),
-        }
+        rules.take(facts, Of { owner, route: &age, index }, matched(rule), http(rule), backends);
     }
     rules
 }
 
-fn one(
-    facts: &Facts,
-    owner: &Owner,
-    age: &Age,
-    index: usize,
-    rule: &HttpRouteRule,
-    backends: &mut Backends,
-    unresolved: &mut Vec<Unresolved>,
-) -> Result<Vec<(Precedence, Route)>, FieldError> {
-    refuse_unsupported(rule)?;
-    let mutations = filters::translate(&rule.filters)?;
-    let timeout = match rule.timeouts.as_ref().and_then(|timeouts| timeouts.request.as_deref()) {
-        Some(text) => Some(duration::parse(text).ok_or_else(|| {
-            FieldError::new("timeouts.request", format!("`{text}` is no duration such as `1h30m`, `5s`, `100ms`"))
-        })?),
-        None => None,
-    };
+/// What an HTTPRoute's rule matches.
+fn matched(rule: &HttpRouteRule) -> Result<Vec<RouteMatch>, Dropped> {
     let default = [HttpRouteMatch::default()];
     let list = rule.matches.as_deref().filter(|list| !list.is_empty()).unwrap_or(&default);
-    let mut routes = Vec::with_capacity(list.len());
-    for (place, entry) in list.iter().enumerate() {
-        let matches = matches::translate(entry).map_err(|e| e.within(&format!("matches[{place}]")))?;
-        let name = format!("{}/{}/{index}/{place}", age.namespace, age.name);
-        let route = Route {
-            owner: Some(owner.clone()),
-            request_headers: mutations.request.clone(),
-            response_headers: mutations.response.clone(),
-            ..Route::new(name, matches, RouteAction::Direct { status: 500 })
-        };
-        routes.push((Precedence::new(&route.matches, age, index, place), route));
-    }
-    // Last, so that a rule that is dropped asks for no cluster.
-    if let Some(split) = backends.split(facts, &owner.tenant, &age.namespace, &rule.backend_refs, unresolved) {
-        // A cluster that is merely not there yet is unavailable, not an error of the route.
-        let missing = if split.clusters().any(|cluster| cluster == NO_CLUSTER) { 500 } else { 503 };
-        for (_, route) in &mut routes {
-            route.action = RouteAction::Forward(Forward { timeout, missing, ..Forward::to(split.clone()) });
-        }
-    }
-    Ok(routes)
+    let one = |(place, entry)| matches::translate(entry).map_err(|e| e.within(&format!("matches[{place}]")).into());
+    list.iter().enumerate().map(one).collect()
 }
 
-/// Fields that change what happens to a request and that nothing enforces yet.
-fn refuse_unsupported(rule: &HttpRouteRule) -> Result<(), FieldError> {
-    let backend_timeout = rule.timeouts.as_ref().is_some_and(|timeouts| timeouts.backend_request.is_some());
-    let backend_filters = rule.backend_refs.iter().position(|backend| !backend.filters.is_empty());
-    let field = if rule.retry.is_some() {
-        "retry".to_owned()
-    } else if rule.session_persistence.is_some() {
-        "sessionPersistence".to_owned()
-    } else if backend_timeout {
-        "timeouts.backendRequest".to_owned()
-    } else if let Some(index) = backend_filters {
-        format!("backendRefs[{index}].filters")
-    } else {
-        return Ok(());
+fn http(rule: &HttpRouteRule) -> Rule<'_> {
+    Rule {
+        name: rule.name.as_deref(),
+        filters: &rule.filters,
+        backends: &rule.backend_refs,
+        timeouts: rule.timeouts.as_ref(),
+        retry: rule.retry.as_ref(),
+        session: rule.session_persistence.as_ref(),
+    }
+}
+
+impl Rules {
+    /// Takes in a rule that has these matches, or says why it is dropped.
+    pub(crate) fn take(
+        &mut self,
+        facts: &Facts,
+        of: Of<'_>,
+        matched: Result<Vec<RouteMatch>, Dropped>,
+        rule: Rule<'_>,
+        backends: &mut Backends,
+    ) {
+        let index = of.index;
+        match matched.and_then(|matched| Drafts::new(of, matched, rule)) {
+            // Last, so that a rule that is dropped asks for no cluster.
+            Ok(drafts) => self.routes.extend(drafts.finish(facts, of, backends, &mut self.unresolved)),
+            Err(dropped) => self.dropped.push(dropped.within(&format!("spec.rules[{index}]"))),
+        }
+    }
+}
+
+/// Routes of a rule that are whole but for where they lead.
+struct Drafts<'a> {
+    routes: Vec<Draft>,
+    rule: Rule<'a>,
+    shares: Shares<'a>,
+    tries: Tries,
+}
+
+struct Draft {
+    precedence: Precedence,
+    route: Route,
+    redirect: Option<Redirect>,
+    path: Option<PathRewrite>,
+}
+
+impl<'a> Drafts<'a> {
+    fn new(of: Of<'_>, matched: Vec<RouteMatch>, rule: Rule<'a>) -> Result<Self, Dropped> {
+        let shares = shares::join(filters::collect(rule.filters)?, rule.backends)?;
+        let tries = retries::translate(rule.timeouts, rule.retry)?;
+        let age = of.route;
+        let session = match rule.session {
+            Some(session) => {
+                let index = of.index.to_string();
+                let key = format!("{}/{}/{}", age.namespace, age.name, rule.name.unwrap_or(&index));
+                let paths: Vec<PathMatch> = matched.iter().map(|one| one.path.clone()).collect();
+                let session = sessions::translate(session, &key, &paths).map_err(|e| e.within("sessionPersistence"))?;
+                Some(Box::new(session))
+            }
+            None => None,
+        };
+        let Effects { request, response, cors, redirect, path, .. } = &shares.all;
+        let cors = cors.map(|filter| Box::new(cors::translate(filter)));
+        let mut routes = Vec::with_capacity(matched.len());
+        for (place, matches) in matched.into_iter().enumerate() {
+            let redirect = match redirect {
+                Some(filter) => Some(
+                    redirects::translate(filter, &matches.path)
+                        .map_err(|e| e.within("requestRedirect").within(&rule.place("RequestRedirect")))?,
+                ),
+                None => None,
+            };
+            let path = match path {
+                Some(modifier) => paths::rewrite(modifier, &matches.path)
+                    .map_err(|e| e.within("path").within("urlRewrite").within(&rule.place("URLRewrite")))?,
+                None => None,
+            };
+            let name = format!("{}/{}/{}/{place}", age.namespace, age.name, of.index);
+            let precedence = Precedence::new(&matches, age, of.index, place);
+            let route = Route {
+                owner: Some(of.owner.clone()),
+                request_headers: request.clone(),
+                response_headers: response.clone(),
+                cors: cors.clone(),
+                session: session.clone(),
+                ..Route::new(name, matches, RouteAction::Direct { status: 500 })
+            };
+            routes.push(Draft { precedence, route, redirect, path });
+        }
+        Ok(Self { routes, rule, shares, tries })
+    }
+
+    /// Says where they lead; what is wrong with a backend is added to `problems`.
+    fn finish(
+        self,
+        facts: &Facts,
+        of: Of<'_>,
+        backends: &mut Backends,
+        problems: &mut Vec<Unresolved>,
+    ) -> Vec<(Precedence, Route)> {
+        let Self { routes, rule, shares, tries } = self;
+        let (tenant, namespace) = (&of.owner.tenant, &of.route.namespace);
+        let split = backends.split(facts, tenant, namespace, rule.backends, &shares.own, problems);
+        let mut mirrors = Vec::new();
+        for filter in &shares.all.mirrors {
+            // A copy that cannot be sent is no request's trouble.
+            match backends.cluster(facts, tenant, namespace, &filter.backend_ref) {
+                Ok(cluster) => mirrors.extend(mirror(filter, cluster)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        // A cluster that is merely not there yet is unavailable, not an error of the route.
+        let forward = split.map(|split| {
+            let missing = if split.clusters().any(|cluster| cluster == NO_CLUSTER) { 500 } else { 503 };
+            Forward {
+                timeout: tries.timeout,
+                missing,
+                host_rewrite: shares.all.host.clone(),
+                retry: tries.retry.clone(),
+                mirrors,
+                ..Forward::to(split)
+            }
+        });
+        let complete = |Draft { precedence, mut route, redirect, path }| {
+            match (redirect, &forward) {
+                (Some(redirect), forward) if forward.is_some() || rule.backends.is_empty() => {
+                    route.action = RouteAction::Redirect(redirect);
+                }
+                (None, Some(forward)) => {
+                    route.action = RouteAction::Forward(Forward { path_rewrite: path, ..forward.clone() });
+                }
+                _ => {}
+            }
+            (precedence, route)
+        };
+        routes.into_iter().map(complete).collect()
+    }
+}
+
+/// A copy for a share of requests; none for a share of nothing.
+fn mirror(filter: &RequestMirror, cluster: String) -> Option<Mirror> {
+    let (numerator, denominator) = match (&filter.fraction, filter.percent) {
+        (Some(fraction), _) => (fraction.numerator, fraction.denominator.unwrap_or(100).max(1)),
+        (None, Some(percent)) => (percent, 100),
+        (None, None) => (1, 1),
     };
-    Err(FieldError::new(field, "is not supported yet"))
+    if numerator == 0 {
+        return None;
+    }
+    let fraction = (numerator < denominator).then(|| fraction(numerator, denominator));
+    Some(Mirror { cluster, fraction })
+}
+
+/// A share in one of the denominators that xDS has: exact if one of them is a multiple, else the nearest millionth,
+/// and never nothing.
+fn fraction(numerator: u32, denominator: u32) -> Fraction {
+    let known = [100, 10_000, 1_000_000];
+    let of = known.into_iter().find(|of| of % denominator == 0).unwrap_or(1_000_000);
+    let exact = u64::from(numerator) * u64::from(of);
+    let rounded = (exact + u64::from(denominator) / 2) / u64::from(denominator);
+    Fraction { numerator: u32::try_from(rounded).unwrap_or(of).max(1), denominator: of }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_exact_or_the_nearest_millionth() {
+        let share = |numerator, denominator| {
+            let Fraction { numerator, denominator } = fraction(numerator, denominator);
+            (numerator, denominator)
+        };
+        assert_eq!(share(1, 2), (50, 100));
+        assert_eq!(share(3, 1000), (30, 10_000));
+        assert_eq!(share(1, 3), (333_333, 1_000_000));
+        assert_eq!(share(1, u32::MAX), (1, 1_000_000));
+    }
 }

@@ -15,6 +15,7 @@ use super::hostnames::{Served, serve};
 use super::limits;
 use super::port_plan::{ListenerId, Ports};
 use super::precedence::Precedence;
+use super::redirects;
 use super::routes::{self, Rules};
 use super::unit::Group;
 use crate::index::{Belongs, NsName, Pattern};
@@ -144,7 +145,11 @@ fn one_route(
                     let ordered = hosts.entry(key).or_default();
                     for (precedence, translated) in &rules.routes {
                         let key = (std::cmp::Reverse(place.asked), precedence.clone());
-                        ordered.insert(key, translated.clone());
+                        let mut translated = translated.clone();
+                        if let RouteAction::Redirect(redirect) = &mut translated.action {
+                            redirects::settle(redirect, place.port, place.tls);
+                        }
+                        ordered.insert(key, translated);
                     }
                 }
                 if !rules.routes.is_empty() {
@@ -171,13 +176,14 @@ fn conditions(context: &Context<'_>, served: &Served, rules: &Rules) -> Vec<Cond
     let namespace = context.namespace;
     let lost = served.lost.join("; ");
     let dropped = rules.dropped.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let reason = rules.dropped.first().map_or("UnsupportedValue", |first| first.reason);
     let nothing_served = served.listeners.is_empty();
     let mut conditions = vec![if nothing_served && !served.matched {
         Condition::fails("Accepted", "NoMatchingListenerHostname", lost.clone())
     } else if nothing_served {
         Condition::fails("Accepted", "NotAllowed", lost.clone())
     } else if rules.routes.is_empty() && !rules.dropped.is_empty() {
-        Condition::fails("Accepted", "UnsupportedValue", format!("no rule is left: {dropped}"))
+        Condition::fails("Accepted", reason, format!("no rule is left: {dropped}"))
     } else if let Some((_, message)) = context.refusal {
         Condition::holds("Accepted", "Accepted", message)
     } else if context.facts.tenancy.of(namespace) == Belongs::Unassigned {
@@ -190,8 +196,8 @@ fn conditions(context: &Context<'_>, served: &Served, rules: &Rules) -> Vec<Cond
         let (reason, message) = match (dropped.is_empty(), lost.is_empty()) {
             (true, true) => ("", String::new()),
             (true, false) => ("NotAllowed", format!("hostnames not served: {lost}")),
-            (false, true) => ("UnsupportedValue", format!("dropped rules: {dropped}")),
-            (false, false) => ("UnsupportedValue", format!("dropped rules: {dropped}; hostnames not served: {lost}")),
+            (false, true) => (reason, format!("dropped rules: {dropped}")),
+            (false, false) => (reason, format!("dropped rules: {dropped}; hostnames not served: {lost}")),
         };
         if !reason.is_empty() {
             conditions.push(Condition::holds("PartiallyInvalid", reason, message));
