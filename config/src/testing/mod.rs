@@ -17,7 +17,8 @@ pub use routes::{route_configuration, virtual_host};
 
 use crate::model::{
     Cluster, Endpoint, EndpointSource, FilterConfig, HealthStatus, LoadAssignment, LocalRateLimit, Locality,
-    LocalityEndpoints, PrivateKey, Resource, Roots, Secret, SubjectName, TlsCertificate, TokenBucket, UpstreamTls,
+    LocalityEndpoints, PrivateKey, Resource, Roots, Secret, SubjectName, TlsCertificate, TokenBucket, UpstreamProtocol,
+    UpstreamTls,
 };
 
 /// A resource of any type.
@@ -57,8 +58,15 @@ pub(crate) fn duration() -> impl Strategy<Value = Duration> {
 pub fn cluster() -> impl Strategy<Value = Cluster> {
     let endpoints =
         prop_oneof![name().prop_map(EndpointSource::Eds), load_assignment().prop_map(EndpointSource::Static),];
-    (name(), endpoints, option::of(duration()), option::of(upstream_tls().prop_map(Box::new))).prop_map(
-        |(name, endpoints, connect_timeout, tls)| Cluster { connect_timeout, tls, ..Cluster::new(name, endpoints) },
+    let protocol = prop_oneof![Just(UpstreamProtocol::Http1), Just(UpstreamProtocol::Http2)];
+    let tls = option::of(upstream_tls().prop_map(Box::new));
+    (name(), endpoints, option::of(duration()), protocol, tls).prop_map(
+        |(name, endpoints, connect_timeout, protocol, tls)| Cluster {
+            connect_timeout,
+            protocol,
+            tls,
+            ..Cluster::new(name, endpoints)
+        },
     )
 }
 

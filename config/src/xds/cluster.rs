@@ -9,7 +9,7 @@ use xds_api::pb::envoy::r#type::v3::Percent;
 
 use super::read::{At, Problems, fields};
 use super::style::Style;
-use super::{endpoint, scalar, tls};
+use super::{endpoint, scalar, tls, upstream_protocol};
 use crate::model::{Cluster, EndpointSource};
 
 pub(super) fn write(value: &Cluster, style: Style) -> ProtoCluster {
@@ -32,6 +32,7 @@ pub(super) fn write(value: &Cluster, style: Style) -> ProtoCluster {
         load_assignment,
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(kind as i32)),
         transport_socket: value.tls.as_deref().map(|tls| tls::write_upstream(tls, style)),
+        typed_extension_protocol_options: upstream_protocol::write(value.protocol),
         // Envoy would send to endpoints that are not ready once half of them are not.
         common_lb_config: Some(CommonLbConfig {
             healthy_panic_threshold: Some(Percent { value: 0.0 }),
@@ -44,10 +45,10 @@ pub(super) fn write(value: &Cluster, style: Style) -> ProtoCluster {
 pub(super) fn read(message: ProtoCluster, at: &At<'_>, problems: &mut Problems) -> Option<Cluster> {
     fields!(message => ProtoCluster, at, problems;
         read name cluster_discovery_type eds_cluster_config load_assignment connect_timeout lb_policy lb_config
-            common_lb_config transport_socket;
+            common_lb_config transport_socket typed_extension_protocol_options;
         refuse transport_socket_matches health_checks max_requests_per_connection circuit_breakers
             upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options
-            typed_extension_protocol_options outlier_detection upstream_bind_config lb_subset_config
+            outlier_detection upstream_bind_config lb_subset_config
             protocol_selection upstream_connection_options filters load_balancing_policy upstream_config
             connection_pool_per_downstream_connection;
         pass alt_stat_name per_connection_buffer_limit_bytes dns_refresh_rate dns_failure_refresh_rate respect_dns_ttl
@@ -66,8 +67,9 @@ pub(super) fn read(message: ProtoCluster, at: &At<'_>, problems: &mut Problems) 
     if connect_timeout.is_some_and(|timeout| timeout.is_zero()) {
         problems.add(&at.field("connect_timeout"), "must be greater than zero");
     }
+    let protocol = upstream_protocol::read(typed_extension_protocol_options, at, problems);
     let endpoints = read_source(&name, cluster_discovery_type, eds_cluster_config, load_assignment, at, problems)?;
-    Some(Cluster { connect_timeout, tls, ..Cluster::new(name, endpoints) })
+    Some(Cluster { connect_timeout, protocol, tls, ..Cluster::new(name, endpoints) })
 }
 
 fn read_balancing(policy: i32, configured: bool, common: Option<CommonLbConfig>, at: &At<'_>, problems: &mut Problems) {

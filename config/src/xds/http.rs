@@ -5,7 +5,7 @@
 //! as they are, because the Gateway API matches what the client sent and backends tell them apart.
 
 use prost13::Name;
-use xds_api::pb::envoy::config::core::v3::HttpProtocolOptions;
+use xds_api::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
 use xds_api::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     CodecType, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
 };
@@ -19,6 +19,8 @@ use crate::model::{HttpOptions, RouteSource};
 
 /// The one upgrade that is let through.
 const WEBSOCKET: &str = "websocket";
+/// Streams of one HTTP/2 connection at one time: Weir's own bound, so that an Envoy has it too.
+const MAX_STREAMS: u32 = 100;
 /// Envoy's own bound of `max_request_headers_kb`.
 const MOST_HEADERS_KB: u32 = 8192;
 
@@ -41,6 +43,12 @@ pub(super) fn write(value: &HttpOptions, style: Style) -> Any {
         use_remote_address: value.use_remote_address.then(|| scalar::boolean(true)),
         access_log: access_log::write(value.access_log, style.reporting),
         access_log_options: style.reporting.then(usage_log::options),
+        http2_protocol_options: Some(Http2ProtocolOptions {
+            max_concurrent_streams: Some(scalar::uint32(MAX_STREAMS)),
+            // WebSocket over HTTP/2 (RFC 8441).
+            allow_connect: true,
+            ..Default::default()
+        }),
         normalize_path: Some(scalar::boolean(true)),
         path_with_escaped_slashes_action: PathWithEscapedSlashesAction::KeepUnchanged as i32,
         // What a backend says of itself, and nothing of the proxy's, reaches the client.

@@ -37,6 +37,7 @@ mod tcp_proxy;
 mod tests;
 mod tls;
 mod udp_proxy;
+mod upstream_protocol;
 mod usage_log;
 mod validation;
 mod virtual_host;

@@ -11,6 +11,7 @@ mod cors;
 mod exchange;
 mod framing;
 mod h2;
+mod h2_frames;
 mod h2_upstream;
 mod listeners;
 mod metering;

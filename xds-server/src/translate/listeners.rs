@@ -181,7 +181,7 @@ fn bind(
         names.clear();
     }
     let secrets = checked.secrets.iter().map(|(namespace, name)| name::secret(namespace, name)).collect();
-    let tls = DownstreamTls { secrets, alpn: vec!["http/1.1".into()], clients: None };
+    let tls = DownstreamTls { secrets, alpn: vec!["h2".into(), "http/1.1".into()], clients: None };
     here.place.insert(fact.id.clone(), here.chains.len());
     here.chains.push(chain(facts, routes.clone(), names, Some(tls)));
     Some(routes)

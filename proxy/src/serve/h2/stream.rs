@@ -276,6 +276,10 @@ impl Downstream for Stream {
             response.headers_mut().remove(HeaderName::from_static("sec-websocket-accept"));
             return self.send_head(response, false);
         }
+        if self.request.facts.upgrade && response.status().is_success() {
+            // To the client it would mean that the tunnel is open.
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+        }
         self.send_head(response, head.body == Framing::None);
     }
 
