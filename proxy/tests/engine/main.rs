@@ -12,6 +12,7 @@ mod exchange;
 mod framing;
 mod h2;
 mod h2_frames;
+mod h2_grpc;
 mod h2_upstream;
 mod listeners;
 mod metering;

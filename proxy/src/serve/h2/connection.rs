@@ -119,7 +119,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     serve: impl Fn(http::Request<RecvStream>, SendResponse<Bytes>),
 ) {
     let mut deadline = Deadline::new(&worker.timers);
-    let (mut used, mut told, mut noticed) = (Instant::now(), None, None);
+    let (mut used, mut told, mut noticed, mut cut) = (Instant::now(), None, None, false);
     poll_fn(|cx| {
         let now = Instant::now();
         loop {
@@ -132,8 +132,10 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         if shared.open.get() > 0 {
             used = now;
         }
-        if shared.is_abused() {
+        if shared.is_abused() && !cut {
+            (cut, told) = (true, Some(now));
             connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            cx.waker().wake_by_ref();
         }
         let idle = after(used, chain.http.idle_timeout);
         if told.is_none() && (worker.is_ending(chain) || now >= idle) {

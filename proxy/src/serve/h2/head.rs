@@ -20,7 +20,7 @@ pub(super) fn request(parts: &Parts, ended: bool, key: &str, out: &mut Vec<u8>) 
         (&Method::CONNECT, _) => return Err(Refused::unimplemented("connect")),
         (method, _) => method.as_str(),
     };
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = parts.uri.path_and_query().ok_or(Refused::malformed("no_path"))?.as_str();
     put(out, &[method.as_bytes(), b" ", path.as_bytes(), b" HTTP/1.1\r\n"]);
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     if let Some(authority) = authority {
