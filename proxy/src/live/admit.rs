@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use weir_config::FieldError;
-use weir_config::model::{Domain, FilterChain, Listener, Resource, RouteSource, ServerName, VirtualHost};
+use weir_config::model::{Cluster, Domain, FilterChain, Listener, Resource, RouteSource, ServerName, VirtualHost};
 
 use super::expressions;
 use crate::tls;
@@ -18,33 +18,31 @@ impl Admit for Compiles {
         let errors = match resource {
             Resource::RouteConfiguration(routes) => virtual_hosts(&routes.virtual_hosts),
             Resource::VirtualHost(host) => virtual_host(host),
-            Resource::Listener(listener) => chains(listener).into_iter().chain(not_yet(listener)).collect(),
-            Resource::Cluster(cluster) if cluster.tls.is_some() => {
-                vec![FieldError::new("transport_socket", "is not served yet")]
-            }
+            Resource::Listener(listener) => chains(listener).into_iter().chain(clients(listener)).collect(),
+            Resource::Cluster(cluster) => endpoints_tls(cluster),
             Resource::Secret(secret) => tls::parse(&secret.certificate).err().into_iter().collect(),
-            Resource::Cluster(_) | Resource::LoadAssignment(_) | Resource::FilterConfig(_) => Vec::new(),
+            Resource::LoadAssignment(_) | Resource::FilterConfig(_) => Vec::new(),
         };
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }
 
-/// What the engine does not do yet.
-fn not_yet(listener: &Listener) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    if listener.udp.is_some() {
-        errors.push(FieldError::new("address.socket_address.protocol", "UDP is not served yet"));
-    }
-    for (at, chain) in listener.chains.iter().enumerate() {
-        if chain.http().is_none() {
-            errors.push(FieldError::new(format!("filter_chains[{at}].filters[0]"), "a TCP proxy is not served yet"));
-        }
-        if chain.tls.as_ref().is_some_and(|tls| tls.clients.is_some()) {
-            let field = format!("filter_chains[{at}].transport_socket.typed_config.common_tls_context");
-            errors.push(FieldError::new(field, "clients' certificates are not checked yet"));
-        }
-    }
-    errors
+/// TLS toward endpoints: roots and names that can be used.
+fn endpoints_tls(cluster: &Cluster) -> Vec<FieldError> {
+    let Some(model) = &cluster.tls else { return Vec::new() };
+    let made = tls::Origin::new(model, cluster.protocol, None);
+    made.err().map(|error| error.within("transport_socket.typed_config")).into_iter().collect()
+}
+
+/// Authorities of clients' certificates that can be used.
+fn clients(listener: &Listener) -> Vec<FieldError> {
+    let asked = listener.chains.iter().enumerate().filter_map(|(at, chain)| {
+        let clients = chain.tls.as_ref()?.clients.as_deref()?;
+        let context =
+            format!("filter_chains[{at}].transport_socket.typed_config.common_tls_context.validation_context");
+        tls::roots(&clients.roots).err().map(|error| error.within(&context))
+    });
+    asked.collect()
 }
 
 /// One virtual host: expressions, and domains named twice in it.

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_config::model::{Cluster, EndpointSource, HealthStatus, LoadAssignment, UpstreamProtocol};
+use weir_config::model::{Cluster, EndpointSource, HealthStatus, LoadAssignment, UpstreamProtocol, UpstreamTls};
 
 use super::slots::Slots;
-use crate::request::table::{ClusterSlot, ClusterTable, EndpointTable};
+use crate::request::table::{ClusterSlot, ClusterTable, EndpointTable, TlsSettings};
+use crate::tls::{Origin, SecretSlot};
 
 /// Envoy's `connect_timeout` where none is given.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,7 +28,17 @@ pub(super) struct Clusters {
 struct Settings {
     connect_timeout: Duration,
     protocol: UpstreamProtocol,
+    tls: Tls,
     source: Source,
+}
+
+/// TLS of a cluster as it was sent, and what became of it.
+#[derive(Debug)]
+enum Tls {
+    Plain,
+    Settings(Box<UpstreamTls>, TlsSettings),
+    /// It cannot be used: never is plain text sent instead.
+    Broken,
 }
 
 #[derive(Debug)]
@@ -53,7 +64,7 @@ impl Clusters {
     }
 
     /// A cluster was sent.
-    pub(super) fn set(&mut self, cluster: &Cluster) {
+    pub(super) fn set(&mut self, cluster: &Cluster, secrets: &mut Slots<SecretSlot>) {
         let id = &mut self.next_id;
         let slot = self.slots.sent(&cluster.name, || make(id, &cluster.name));
         let source = match &cluster.endpoints {
@@ -61,6 +72,7 @@ impl Clusters {
             EndpointSource::Eds(service) => Source::Eds(self.service(service)),
         };
         let connect_timeout = cluster.connect_timeout.filter(|t| !t.is_zero()).unwrap_or(CONNECT_TIMEOUT);
+        let tls = self.tls(cluster, secrets);
         self.unuse(&slot.name);
         if let Source::Eds(service) = &source {
             let users = &mut self.assignments.entry(service.clone()).or_default().users;
@@ -70,8 +82,29 @@ impl Clusters {
             }
             users.push(slot.name.clone());
         }
-        self.settings.insert(slot.name.clone(), Settings { connect_timeout, protocol: cluster.protocol, source });
+        self.settings.insert(slot.name.clone(), Settings { connect_timeout, protocol: cluster.protocol, tls, source });
         self.publish(&slot);
+    }
+
+    /// TLS of a cluster that was sent: what there is already, where it says the same, so that its sessions and
+    /// connections go on.
+    fn tls(&self, cluster: &Cluster, secrets: &mut Slots<SecretSlot>) -> Tls {
+        let Some(model) = &cluster.tls else { return Tls::Plain };
+        if let Some(Settings { protocol, tls: Tls::Settings(old, settings), .. }) =
+            self.settings.get(cluster.name.as_str())
+            && old == model
+            && *protocol == cluster.protocol
+        {
+            return Tls::Settings(old.clone(), settings.clone());
+        }
+        let certificate = model.certificate.as_ref().map(|name| secrets.named(name, SecretSlot::default));
+        match Origin::new(model, cluster.protocol, certificate) {
+            Ok(origin) => Tls::Settings(model.clone(), TlsSettings(origin.into())),
+            Err(error) => {
+                tracing::error!(cluster = cluster.name, %error, "a cluster's TLS cannot be set up: it serves nothing");
+                Tls::Broken
+            }
+        }
     }
 
     /// A cluster is gone: it answers as one that was never sent.
@@ -136,13 +169,18 @@ impl Clusters {
     fn publish(&self, slot: &ClusterSlot) {
         let table = match self.settings.get(&slot.name) {
             None => ClusterTable::default(),
-            Some(Settings { connect_timeout, protocol, source }) => {
+            Some(Settings { tls: Tls::Broken, .. }) => ClusterTable::default(),
+            Some(Settings { connect_timeout, protocol, tls, source }) => {
                 let endpoints = match source {
                     Source::Static(endpoints) => Some(endpoints),
                     Source::Eds(service) => self.assignments.get(service).and_then(|a| a.endpoints.as_ref()),
                 };
                 let table = ClusterTable::new(*connect_timeout, endpoints.cloned().unwrap_or_default());
-                ClusterTable { protocol: *protocol, ..table }
+                let tls = match tls {
+                    Tls::Settings(_, settings) => Some(settings.clone()),
+                    Tls::Plain | Tls::Broken => None,
+                };
+                ClusterTable { protocol: *protocol, tls, ..table }
             }
         };
         if **slot.state.load() != table {

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering::Release};
 use std::time::Duration;
 
 use weir_config::model::{
-    Delta, FilterChain, HttpFilter, HttpOptions, Listener, LocalRateLimit, Resource, ResourceType, RouteConfiguration,
-    RouteSource,
+    Delta, FilterChain, HttpFilter, HttpOptions, Listener, LocalRateLimit, Network, Resource, ResourceType,
+    RouteConfiguration, RouteSource,
 };
 
 use super::Listeners;
 use super::compile::Compiler;
+use super::proxied::{TCP_IDLE, UDP_IDLE};
 use super::routes::{Routes, RoutesSlot};
 use super::slots::Slots;
 use crate::request::limit::LimitSlot;
-use crate::request::table::{ChainTable, HttpTable, ListenerTable};
+use crate::request::table::{ChainTable, HttpTable, ListenerTable, ProxiedTable};
 use crate::tls::{ALPN, SecretSlot, Terminator};
 
 /// Envoy's `idle_timeout` of downstream connections.
@@ -94,18 +95,26 @@ impl ListenerSet {
         let kept = old.filter(|(model, _)| model.address == listener.address);
         let mut chains = Vec::with_capacity(listener.chains.len());
         for chain in &listener.chains {
-            let Some(options) = chain.http() else {
-                tracing::error!(chain = chain.name, "only HTTP is served yet: the chain is left out");
-                continue;
-            };
-            let routes = parts.routes(listener, chain, options);
-            let limits = parts.limits(listener, chain, options);
             let same = kept.and_then(|(model, table)| same_chain(model, table, chain));
-            let make = |parts| self.chain(chain, http(options, routes, limits), parts);
-            let Some(table) = same.or_else(|| make(parts)) else { continue };
-            chains.push(table);
+            let table = match &chain.network {
+                Network::Http(options) => {
+                    let routes = parts.routes(listener, chain, options);
+                    let limits = parts.limits(listener, chain, options);
+                    same.or_else(|| self.chain(chain, http(options, routes, limits), None, parts))
+                }
+                Network::Tcp(model) => same.or_else(|| {
+                    let proxied = parts.compiler.proxied(model, TCP_IDLE);
+                    self.chain(chain, no_http(), Some(proxied), parts)
+                }),
+            };
+            chains.extend(table);
         }
-        let table = Arc::new(ListenerTable::new(listener.name.clone(), listener.address, chains));
+        let (name, address) = (listener.name.clone(), listener.address);
+        let table = Arc::new(match &listener.udp {
+            // Another table ends the sessions of the one before: they may be another tenant's, or go elsewhere.
+            Some(model) => ListenerTable::datagrams(name, address, parts.compiler.proxied(model, UDP_IDLE)),
+            None => ListenerTable::new(name, address, chains),
+        });
         if let Some((old_model, old)) = self.bound.insert(listener.name.clone(), (listener.clone(), table.clone())) {
             let gone = |chain: &&Arc<ChainTable>| !table.chains.iter().any(|new| Arc::ptr_eq(new, chain));
             old.chains.iter().filter(gone).for_each(|chain| chain.draining.store(true, Release));
@@ -117,14 +126,20 @@ impl ListenerSet {
         true
     }
 
-    fn chain(&self, model: &FilterChain, http: HttpTable, parts: &mut Parts<'_, '_>) -> Option<Arc<ChainTable>> {
+    fn chain(
+        &self,
+        model: &FilterChain,
+        http: HttpTable,
+        tcp: Option<Arc<ProxiedTable>>,
+        parts: &mut Parts<'_, '_>,
+    ) -> Option<Arc<ChainTable>> {
         let tls = match &model.tls {
             None => None,
             Some(tls) => {
                 let secrets = tls.secrets.iter().map(|name| parts.secrets.named(name, SecretSlot::default)).collect();
                 // Offered is only what the engine speaks: a client that chose another would get no answer.
                 let alpn: Vec<_> = tls.alpn.iter().filter(|name| ALPN.contains(&name.as_str())).cloned().collect();
-                match self.terminator.config(secrets, &alpn) {
+                match self.terminator.config(secrets, &alpn, tls.clients.as_deref()) {
                     Ok(config) => Some(config),
                     Err(error) => {
                         // Never serve in plain text what should be encrypted.
@@ -138,6 +153,9 @@ impl ListenerSet {
             name: model.name.clone(),
             server_names: model.server_names.clone(),
             tls,
+            passthrough: model.passthrough,
+            asks_clients: model.tls.as_ref().is_some_and(|tls| tls.clients.is_some()),
+            tcp,
             http,
             draining: AtomicBool::new(false),
         }))
@@ -224,7 +242,21 @@ fn http(model: &HttpOptions, routes: RoutesSlot, limits: Box<[Arc<LimitSlot>]>) 
     }
 }
 
+/// Of a chain that is not HTTP.
+fn no_http() -> HttpTable {
+    HttpTable {
+        routes: Arc::default(),
+        limits: Box::default(),
+        idle_timeout: IDLE_TIMEOUT,
+        request_headers_timeout: REQUEST_HEADERS_TIMEOUT,
+        stream_idle_timeout: STREAM_IDLE_TIMEOUT,
+        max_head_bytes: 0,
+        use_remote_address: false,
+        access_log: false,
+    }
+}
+
 /// Envoy's zero is no limit.
-fn limit(given: Option<Duration>, default: Duration) -> Duration {
+pub(super) fn limit(given: Option<Duration>, default: Duration) -> Duration {
     if given == Some(Duration::ZERO) { NEVER } else { given.unwrap_or(default) }
 }

@@ -9,6 +9,7 @@ mod compile;
 mod expressions;
 mod limits;
 mod listeners;
+mod proxied;
 mod routes;
 mod slots;
 #[cfg(test)]
@@ -70,7 +71,7 @@ impl Live {
     pub fn apply(&mut self, delta: &Delta) {
         for resource in &delta.upserts {
             match resource {
-                Resource::Cluster(cluster) => self.clusters.set(cluster),
+                Resource::Cluster(cluster) => self.clusters.set(cluster, &mut self.secrets),
                 Resource::LoadAssignment(assignment) => self.clusters.assign(assignment),
                 Resource::Secret(secret) => match tls::parse(&secret.certificate) {
                     Ok(certificate) => self.secrets.sent(&secret.name, SecretSlot::default).set(certificate),

@@ -6,8 +6,9 @@
 //! that it arrived at; the slots behind it stay current.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -26,6 +27,7 @@ use super::session::SessionTable;
 use super::sni::SniIndex;
 use super::wheel::Wheel;
 use crate::meter::Lease;
+use crate::tls::Origin;
 
 /// A listener.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct ListenerTable {
     pub address: SocketAddr,
     /// Chains.
     pub chains: Vec<Arc<ChainTable>>,
+    /// Of a UDP listener: where its sessions go.
+    pub udp: Option<Arc<ProxiedTable>>,
     /// Which of those with TLS takes which SNI; see [`ListenerTable::chain`].
     tls: SniIndex,
     /// The same for those in plain text: there is one at most that matters.
@@ -46,10 +50,20 @@ impl ListenerTable {
     /// A listener with its chains.
     pub fn new(name: String, address: SocketAddr, chains: Vec<Arc<ChainTable>>) -> Self {
         let index = |tls: bool| {
-            let places = chains.iter().enumerate().filter(|(_, chain)| chain.tls.is_some() == tls);
+            let places = chains.iter().enumerate().filter(|(_, chain)| chain.takes_tls() == tls);
             SniIndex::new(places.map(|(at, chain)| (at, chain.server_names.as_slice())))
         };
-        Self { tls: index(true), plain: index(false), name, address, chains }
+        Self { tls: index(true), plain: index(false), name, address, chains, udp: None }
+    }
+
+    /// A UDP listener.
+    pub fn datagrams(name: String, address: SocketAddr, proxied: Arc<ProxiedTable>) -> Self {
+        Self { udp: Some(proxied), ..Self::new(name, address, Vec::new()) }
+    }
+
+    /// Whether a connection's first bytes say which chain takes it.
+    pub fn inspects(&self) -> bool {
+        self.chains.iter().any(|chain| chain.takes_tls())
     }
 
     /// The chain that takes a TLS connection with this SNI (lower case; none: none was sent).
@@ -72,10 +86,48 @@ pub struct ChainTable {
     pub server_names: Vec<weir_config::model::ServerName>,
     /// TLS settings; absent: plain text.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Whether TLS goes through unread. There are no TLS settings then.
+    pub passthrough: bool,
+    /// Whether it asks for clients' certificates: no request is then served that names a host of another chain.
+    pub asks_clients: bool,
+    /// Where bytes go that are not HTTP. HTTP settings mean nothing then.
+    pub tcp: Option<Arc<ProxiedTable>>,
     /// HTTP settings.
     pub http: HttpTable,
     /// Set when the chain is gone or replaced: its connections end after the exchange under way.
     pub draining: AtomicBool,
+}
+
+impl ChainTable {
+    /// Whether it takes connections that speak TLS.
+    pub fn takes_tls(&self) -> bool {
+        self.tls.is_some() || self.passthrough
+    }
+}
+
+/// Where connections or sessions that are not HTTP go.
+#[derive(Debug)]
+pub struct ProxiedTable {
+    /// Tenant that is charged.
+    pub tenant: Lease,
+    /// Clusters, by the wheel's choice.
+    pub clusters: Box<[Arc<ClusterSlot>]>,
+    /// Order of turns among them; none: the first.
+    pub wheel: Option<Wheel>,
+    /// Connections so far.
+    pub turn: AtomicU64,
+    /// One in which nothing moves ends after this.
+    pub idle_timeout: Duration,
+    /// Whether each is logged.
+    pub access_log: bool,
+}
+
+impl ProxiedTable {
+    /// The cluster whose turn it is.
+    pub fn choose(&self) -> &Arc<ClusterSlot> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &self.clusters[self.wheel.as_ref().map_or(0, |wheel| wheel.at(turn))]
+    }
 }
 
 /// HTTP connection manager.
@@ -227,6 +279,8 @@ pub struct ClusterTable {
     pub connect_timeout: Duration,
     /// What the endpoints speak.
     pub protocol: UpstreamProtocol,
+    /// TLS toward them; absent: plain text.
+    pub tls: Option<TlsSettings>,
     /// Endpoints to choose from, those of the best priority that can take requests; see [`crate::balance`].
     pub endpoints: Arc<[EndpointTable]>,
     /// Order of turns among them; none where there is no endpoint.
@@ -238,7 +292,27 @@ impl ClusterTable {
     pub fn new(connect_timeout: Duration, endpoints: Arc<[EndpointTable]>) -> Self {
         let weights: Vec<u32> = endpoints.iter().map(|e| e.weight.max(1)).collect();
         let wheel = Wheel::new(&weights);
-        Self { known: true, connect_timeout, protocol: UpstreamProtocol::default(), endpoints, wheel }
+        Self { known: true, connect_timeout, protocol: UpstreamProtocol::default(), tls: None, endpoints, wheel }
+    }
+}
+
+/// TLS toward a cluster's endpoints; the same if it was made once.
+#[derive(Clone, Debug)]
+pub struct TlsSettings(pub Arc<Origin>);
+
+impl PartialEq for TlsSettings {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for TlsSettings {}
+
+impl Deref for TlsSettings {
+    type Target = Origin;
+
+    fn deref(&self) -> &Origin {
+        &self.0
     }
 }
 

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::arrived::{Arrived, Place};
+use super::datagrams::Handed;
 use super::thread::{Command, Handle};
 use crate::live::Listeners;
 use crate::request::table::{ChainTable, ListenerTable};
@@ -73,6 +74,13 @@ impl Hub {
         let _ = worker.commands.send(Command::Connection(Arrived { io, peer, listener, _place: place }));
     }
 
+    /// Hands a UDP listener's socket to the worker with the fewest connections.
+    fn hand_over_datagrams(&self, handed: Handed) {
+        if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) {
+            let _ = worker.commands.send(Command::Datagrams(handed));
+        }
+    }
+
     /// The address that a listener binds.
     fn own(&self, asked: SocketAddr) -> SocketAddr {
         match self.bind {
@@ -94,11 +102,12 @@ impl Hub {
 type Permit = tokio::sync::OwnedSemaphorePermit;
 
 /// A socket is an address's, so that a listener may pass it to another; where the system chooses
-/// the port it is a name's.
-type Key = (SocketAddr, String);
+/// the port it is a name's. TCP and UDP have ports of their own.
+type Key = (SocketAddr, String, bool);
 
 fn key(table: &ListenerTable) -> Key {
-    (table.address, if table.address.port() == 0 { table.name.clone() } else { String::new() })
+    let name = if table.address.port() == 0 { table.name.clone() } else { String::new() };
+    (table.address, name, table.udp.is_some())
 }
 
 #[derive(Debug)]
@@ -148,8 +157,14 @@ impl Sockets {
                     });
                 }
                 None => {
+                    let hub = self.hub.clone();
+                    let datagrams = table.udp.is_some();
                     let (sender, receiver) = watch::channel(table);
-                    let task = tokio::spawn(listen(receiver, self.hub.clone()));
+                    let task = if datagrams {
+                        tokio::spawn(listen_datagrams(receiver, hub))
+                    } else {
+                        tokio::spawn(listen(receiver, hub))
+                    };
                     self.open.insert(key, Open { table: sender, task });
                 }
             }
@@ -181,13 +196,15 @@ impl Sockets {
     }
 }
 
-/// Binds, again and again if need be, and accepts, until the sender of `tables` is gone.
-async fn listen(mut tables: watch::Receiver<Arc<ListenerTable>>, hub: Arc<Hub>) {
+type Tables = watch::Receiver<Arc<ListenerTable>>;
+
+/// Binds, again and again if need be; none where the sender of `tables` is gone before.
+async fn bound<S>(tables: &mut Tables, hub: &Hub, bind: impl Fn(SocketAddr) -> io::Result<S>) -> Option<S> {
     let mut pause = RETRY.0;
-    let socket = loop {
+    loop {
         let table = tables.borrow_and_update().clone();
         match bind(hub.own(table.address)) {
-            Ok(socket) => break socket,
+            Ok(socket) => return Some(socket),
             Err(error) => {
                 tracing::error!(listener = %table.name, address = %hub.own(table.address), %error, "cannot bind; will try again");
                 let error = Some(error.to_string());
@@ -196,9 +213,41 @@ async fn listen(mut tables: watch::Receiver<Arc<ListenerTable>>, hub: Arc<Hub>) 
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY.1),
-            changed = tables.changed() => if changed.is_err() { return },
+            changed = tables.changed() => if changed.is_err() { return None },
         }
-    };
+    }
+}
+
+/// Binds a UDP listener and has a worker serve it, until the sender of `tables` is gone.
+async fn listen_datagrams(mut tables: Tables, hub: Arc<Hub>) {
+    let Some(socket) = bound(&mut tables, &hub, bind_datagrams).await else { return };
+    let bound = socket.local_addr().ok();
+    tracing::info!(listener = %tables.borrow().name, address = ?bound, "listening for datagrams");
+    loop {
+        let (_served, mut over) = oneshot::channel();
+        match socket.try_clone() {
+            Ok(socket) => hub.hand_over_datagrams(Handed { socket, tables: tables.clone(), _served }),
+            Err(error) => {
+                tracing::error!(%error, "a UDP listener's socket cannot be handed over");
+                tokio::time::sleep(RETRY.1).await;
+                continue;
+            }
+        }
+        loop {
+            let table = tables.borrow_and_update().clone();
+            hub.report(&table.name, Some(ListenerStatus { address: table.address, bound, error: None }));
+            tokio::select! {
+                changed = tables.changed() => if changed.is_err() { return },
+                // The worker began anew.
+                _ = &mut over => break,
+            }
+        }
+    }
+}
+
+/// Binds, and accepts, until the sender of `tables` is gone.
+async fn listen(mut tables: Tables, hub: Arc<Hub>) {
+    let Some(socket) = bound(&mut tables, &hub, bind).await else { return };
     let bound = socket.local_addr().ok();
     let report = |table: &ListenerTable| {
         hub.report(&table.name, Some(ListenerStatus { address: table.address, bound, error: None }));
@@ -257,6 +306,16 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+fn bind_datagrams(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 /// When connections must have ended.

@@ -31,6 +31,17 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
+    /// These bytes, read and not used.
+    pub(crate) fn holding(bytes: &[u8]) -> Self {
+        let mut buffer = Self::default();
+        if !bytes.is_empty() {
+            buffer.bytes = bytes.to_vec();
+            buffer.bytes.resize(bytes.len().max(SIZE), 0);
+            buffer.end = bytes.len();
+        }
+        buffer
+    }
+
     /// What was read and not used.
     #[inline]
     pub(crate) fn unread(&self) -> &[u8] {

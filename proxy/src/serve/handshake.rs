@@ -1,32 +1,42 @@
-//! From an accepted socket to a chain's HTTP connection: the ClientHello is read first, its SNI
+//! From an accepted socket to a chain's connection: the ClientHello is read first, its SNI
 //! picks the chain, and the chain's settings finish the handshake.
 
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustls::server::Acceptor;
+use rustls::server::{Accepted, Acceptor};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::StartHandshake;
 
 use super::arrived::Arrived;
 use super::deadline;
 use super::h1::connection;
 use super::peer::Peer;
 use super::stream::ClientStream;
+use super::tcp;
 use super::worker::Worker;
 use crate::request::table::{ChainTable, ListenerTable};
 
 /// First byte of a TLS record that holds a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
+/// Room for a ClientHello to begin with, in bytes: one with a post-quantum key share has about 1,800.
+const HELLO: usize = 2048;
 
 /// Serves an accepted connection to its end.
 pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
     let Arrived { io, peer: address, listener, _place } = arrived;
-    let mut peer =
-        Peer { address, text: address.ip().to_canonical().to_string(), tls: false, speaks_http1: false, sni: None };
+    let mut peer = Peer {
+        address,
+        text: address.ip().to_canonical().to_string(),
+        tls: false,
+        speaks_http1: false,
+        bound_to: None,
+        sni: None,
+    };
     let accepted = match prepare(io) {
-        Ok(io) if listener.chains.iter().any(|chain| chain.tls.is_some()) => {
+        Ok(io) if listener.inspects() => {
             // The permit bounds how many hellos are parsed and signed for at once; the time includes the wait for it.
             // Boxed: what a handshake needs, more than all else of a connection, goes when it is over.
             let work = Box::pin(async {
@@ -40,7 +50,10 @@ pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
         Err(error) => Err(error),
     };
     match accepted {
-        Ok((io, chain)) => connection::serve(io, worker.clone(), chain, peer).await,
+        Ok(Opened { io, chain, read }) => match chain.tcp.clone() {
+            Some(proxied) => tcp::serve(io, read, worker, &chain, &proxied, &peer).await,
+            None => connection::serve(io, worker.clone(), chain, peer).await,
+        },
         Err(error) => {
             worker.stats().connection_refused();
             tracing::debug!(listener = %listener.name, peer = %address, %error, "connection refused");
@@ -55,28 +68,69 @@ fn prepare(io: std::net::TcpStream) -> io::Result<TcpStream> {
     Ok(io)
 }
 
-/// Opens a connection to a listener that has TLS chains.
-async fn open(io: TcpStream, listener: &ListenerTable, peer: &mut Peer) -> io::Result<(ClientStream, Arc<ChainTable>)> {
-    if listener.chains.iter().any(|chain| chain.tls.is_none()) {
+/// A connection whose chain is known.
+struct Opened {
+    io: ClientStream,
+    chain: Arc<ChainTable>,
+    /// What was read of it, where it goes through.
+    read: Vec<u8>,
+}
+
+/// Opens a connection to a listener that has chains for TLS: what ends here, and what goes through.
+async fn open(mut io: TcpStream, listener: &Arc<ListenerTable>, peer: &mut Peer) -> io::Result<Opened> {
+    if listener.plain_chain().is_some() {
         let mut first = [0];
         if io.peek(&mut first).await? == 1 && first != [TLS_HANDSHAKE] {
             return plain(io, listener);
         }
     }
-    let start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+    let (accepted, read) = hello(&mut io).await?;
     peer.tls = true;
-    peer.sni = start.client_hello().server_name().map(str::to_ascii_lowercase);
+    peer.sni = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
     let chain = listener.chain(peer.sni.as_deref()).ok_or_else(no_chain)?;
-    let config = chain.tls.clone().ok_or_else(no_chain)?;
-    let stream = start.into_stream(config).await?;
+    let Some(config) = chain.tls.clone() else {
+        return Ok(Opened { io: ClientStream::Plain(io), chain: chain.clone(), read });
+    };
+    drop(read);
+    peer.bound_to = chain.asks_clients.then(|| listener.clone());
+    let stream = StartHandshake::from_parts(accepted, io).into_stream(config).await?;
     let alpn = stream.get_ref().1.alpn_protocol();
     peer.speaks_http1 = alpn.is_some_and(|alpn| alpn != b"h2");
-    Ok((ClientStream::Tls(Box::new(stream)), chain.clone()))
+    Ok(Opened { io: ClientStream::Tls(Box::new(stream)), chain: chain.clone(), read: Vec::new() })
 }
 
-fn plain(io: TcpStream, listener: &ListenerTable) -> io::Result<(ClientStream, Arc<ChainTable>)> {
+/// Reads a ClientHello, which may span segments and records (a post-quantum key share does), and gives what was
+/// read beside it. rustls bounds how long it may be.
+async fn hello(io: &mut TcpStream) -> io::Result<(Accepted, Vec<u8>)> {
+    let (mut acceptor, mut read) = (Acceptor::default(), Vec::new());
+    loop {
+        let from = read.len();
+        read.reserve(HELLO);
+        if io.read_buf(&mut read).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut new = &read[from..];
+        while !new.is_empty() {
+            acceptor.read_tls(&mut new)?;
+        }
+        match acceptor.accept() {
+            Ok(Some(accepted)) => return Ok((accepted, read)),
+            Ok(None) => {}
+            Err((error, mut alert)) => {
+                let mut told = Vec::new();
+                if alert.write_all(&mut told).is_ok() {
+                    // It is told why; whether it hears it is its own affair.
+                    let _ = io.try_write(&told);
+                }
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+    }
+}
+
+fn plain(io: TcpStream, listener: &ListenerTable) -> io::Result<Opened> {
     let chain = listener.plain_chain().ok_or_else(no_chain)?;
-    Ok((ClientStream::Plain(io), chain.clone()))
+    Ok(Opened { io: ClientStream::Plain(io), chain: chain.clone(), read: Vec::new() })
 }
 
 fn no_chain() -> io::Error {

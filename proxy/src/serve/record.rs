@@ -1,19 +1,73 @@
 //! What is written down of an exchange: a count by status and flag, and its line in the access log.
 
-use std::time::{Duration, SystemTime};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
 
 use weir_config::usage::NO_TENANT;
 
 use super::bill::Bill;
 use super::exchange::{Action, Outcome, Plan};
+use super::flag::Flag;
 use super::h1::note::Note;
 use super::peer::Peer;
 use super::worker::Worker;
 use crate::log::Entry;
+use crate::request::table::ClusterSlot;
 
 /// A text, where there is one.
 fn known(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
+}
+
+/// Bytes of a connection or session that is not HTTP.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bytes {
+    /// Read from the client.
+    pub(super) received: u64,
+    /// Written to the client.
+    pub(super) sent: u64,
+}
+
+/// Writes down a connection or session that is not HTTP.
+#[expect(clippy::too_many_arguments, reason = "each is one field of the line")]
+pub(super) fn connection(
+    worker: &Worker,
+    peer: &Peer,
+    protocol: &'static str,
+    tenant: &str,
+    cluster: &ClusterSlot,
+    endpoint: Option<SocketAddr>,
+    flag: Flag,
+    bytes: Bytes,
+    started: Instant,
+) {
+    worker.stats().response(0, flag);
+    let Some(log) = &worker.log else { return };
+    let duration = started.elapsed();
+    log.write(
+        worker.index,
+        &Entry {
+            start: SystemTime::now() - duration,
+            duration,
+            method: "",
+            authority: None,
+            path: "",
+            protocol,
+            response_code: 0,
+            response_flags: flag.as_str(),
+            response_code_details: None,
+            bytes_received: bytes.received,
+            bytes_sent: bytes.sent,
+            upstream_host: endpoint,
+            upstream_cluster: Some(&cluster.name),
+            route_name: None,
+            tenant,
+            request_id: None,
+            downstream_remote_address: Some(peer.address),
+            requested_server_name: peer.sni.as_deref(),
+            user_agent: None,
+        },
+    );
 }
 
 /// Writes down an exchange.

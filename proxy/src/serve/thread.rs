@@ -19,7 +19,7 @@ use super::deadline::Deadline;
 use super::stats::Stats;
 use super::timers::Timers;
 use super::worker::{Registered, Worker};
-use super::{Options, handshake};
+use super::{Options, datagrams, handshake};
 use crate::log::AccessLog;
 use crate::meter::Meter;
 
@@ -35,6 +35,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) enum Command {
     /// A connection is its to serve.
     Connection(Arrived),
+    /// A UDP listener's socket is its to serve.
+    Datagrams(datagrams::Handed),
     /// Chains were removed: idle connections look whether theirs was.
     Look,
     /// Finish by then.
@@ -142,6 +144,7 @@ async fn run(worker: Rc<Worker>, commands: Rc<Mutex<mpsc::UnboundedReceiver<Comm
         tokio::select! {
             command = commands.recv(), if !told_all => match command {
                 Some(Command::Connection(arrived)) => serve(&worker, arrived),
+                Some(Command::Datagrams(handed)) => serve_datagrams(&worker, handed),
                 Some(Command::Look) => worker.wake(),
                 #[cfg(test)]
                 Some(Command::Panic) => panic!("a test asked for it"),
@@ -172,6 +175,14 @@ fn serve(worker: &Rc<Worker>, arrived: Arrived) {
     tokio::task::spawn_local(async move {
         entered.registered.remember_waker().await;
         handshake::serve(arrived, &entered.worker).await;
+    });
+}
+
+fn serve_datagrams(worker: &Rc<Worker>, handed: datagrams::Handed) {
+    let (registered, worker) = (worker.register(), worker.clone());
+    tokio::task::spawn_local(async move {
+        registered.remember_waker().await;
+        datagrams::serve(handed, worker).await;
     });
 }
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
 
+use weir_config::model::ClientCertificates;
+
 use super::certificate::SecretSlot;
+use super::clients;
 
 /// Makes the TLS settings of filter chains. One for the process: the keys of session tickets are
 /// its, so that a session can be resumed after a listener changed. (A ticket holds the SNI it was
@@ -32,14 +35,27 @@ impl Terminator {
     /// where none covers it, the first that is there. TLS 1.2 and 1.3; `alpn` as the chain offers it.
     ///
     /// # Errors
-    /// The provider lacks what TLS 1.2 and 1.3 need.
-    pub fn config(&self, secrets: Vec<Arc<SecretSlot>>, alpn: &[String]) -> Result<Arc<ServerConfig>, rustls::Error> {
+    /// The provider lacks what TLS 1.2 and 1.3 need, or the clients' authorities cannot be used.
+    pub fn config(
+        &self,
+        secrets: Vec<Arc<SecretSlot>>,
+        alpn: &[String],
+        clients: Option<&ClientCertificates>,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let verifier = match clients {
+            Some(clients) => {
+                clients::verifier(clients, &self.provider).map_err(|error| rustls::Error::General(error.to_string()))?
+            }
+            None => WebPkiClientVerifier::no_client_auth(),
+        };
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
-            .with_no_client_auth()
+            .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(BySni(secrets)));
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        config.ticketer = Arc::clone(&self.tickets);
+        // A ticket stands for the certificate that was shown when it was given: it must not resume a session where
+        // none, or another authority's, was asked for.
+        config.ticketer = if clients.is_some() { aws_lc_rs::Ticketer::new()? } else { Arc::clone(&self.tickets) };
         // Tickets resume sessions; a cache beside them would only hold memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Arc::new(config))

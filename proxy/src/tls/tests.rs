@@ -57,7 +57,7 @@ fn handshake(
 #[test]
 fn the_first_certificate_that_covers_the_sni_serves() {
     let (exact, wild) = (certificate(&["shop.acme.com"]), certificate(&["*.acme.com"]));
-    let server = Terminator::new().unwrap().config(vec![slot(&exact), slot(&wild)], &[]).unwrap();
+    let server = Terminator::new().unwrap().config(vec![slot(&exact), slot(&wild)], &[], None).unwrap();
     handshake(&client(&exact, &[]), &server, "shop.acme.com").unwrap();
     handshake(&client(&wild, &[]), &server, "www.acme.com").unwrap();
     handshake(&client(&wild, &[]), &server, "shop.acme.com").unwrap_err();
@@ -68,7 +68,7 @@ fn the_first_certificate_that_covers_the_sni_serves() {
 fn a_renewed_certificate_serves_without_new_settings() {
     let (old, new) = (certificate(&["a.test"]), certificate(&["a.test"]));
     let slot = slot(&old);
-    let server = Terminator::new().unwrap().config(vec![Arc::clone(&slot)], &[]).unwrap();
+    let server = Terminator::new().unwrap().config(vec![Arc::clone(&slot)], &[], None).unwrap();
     handshake(&client(&old, &[]), &server, "a.test").unwrap();
     slot.set(parse(&new).unwrap());
     handshake(&client(&new, &[]), &server, "a.test").unwrap();
@@ -80,7 +80,7 @@ fn without_a_certificate_the_handshake_fails() {
     let certificate = certificate(&["a.test"]);
     let slot = slot(&certificate);
     slot.clear();
-    let server = Terminator::new().unwrap().config(vec![slot], &[]).unwrap();
+    let server = Terminator::new().unwrap().config(vec![slot], &[], None).unwrap();
     handshake(&client(&certificate, &[]), &server, "a.test").unwrap_err();
 }
 
@@ -88,7 +88,7 @@ fn without_a_certificate_the_handshake_fails() {
 fn alpn_is_agreed_on_in_the_order_of_the_listener() {
     let certificate = certificate(&["a.test"]);
     let offered = ["h2".to_owned(), "http/1.1".to_owned()];
-    let server = Terminator::new().unwrap().config(vec![slot(&certificate)], &offered).unwrap();
+    let server = Terminator::new().unwrap().config(vec![slot(&certificate)], &offered, None).unwrap();
     let connection = handshake(&client(&certificate, &["http/1.1", "h2"]), &server, "a.test").unwrap();
     assert_eq!(connection.alpn_protocol(), Some(&b"h2"[..]));
 }
@@ -99,7 +99,7 @@ fn a_session_is_resumed_after_the_listener_changed() {
     let terminator = Terminator::new().unwrap();
     let client = client(&certificate, &[]);
     for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
-        let server = terminator.config(vec![slot(&certificate)], &[]).unwrap();
+        let server = terminator.config(vec![slot(&certificate)], &[], None).unwrap();
         assert_eq!(handshake(&client, &server, "a.test").unwrap().handshake_kind(), Some(kind));
     }
 }

@@ -1,12 +1,14 @@
 //! The engine over real sockets: raw bytes in, raw bytes out.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
+mod certificates;
 mod h2_support;
 mod requests;
 mod support;
 
 mod aborts;
 mod charged;
+mod client_certificates;
 mod cors;
 mod exchange;
 mod framing;
@@ -21,6 +23,9 @@ mod retries;
 mod reuse;
 mod rewrites;
 mod sessions;
+mod tcp;
 mod timeouts;
 mod tls;
 mod tunnel;
+mod udp;
+mod upstream_tls;

@@ -59,6 +59,14 @@ pub(crate) enum Action {
 }
 
 impl Plan {
+    /// The answer to a request that came on the wrong connection (RFC 9110 section 15.5.20). It is nobody's: which
+    /// tenant it is for was not looked at.
+    pub(crate) fn misdirected() -> Self {
+        let action = Action::Answer { status: 421, flag: Flag::NoRoute, location: None };
+        let session = session::Asked::default();
+        Self { route: None, host: None, own: None, session, budget: None, changes: None, action }
+    }
+
     /// Asks [`decide`], against the routes that are current; `url` is what `head` asks for. `now` is
     /// [`crate::clock::now`].
     pub(crate) fn make<H: Headers + ?Sized>(http: &HttpTable, head: &Head<'_, H>, url: &Url<'_>, now: u64) -> Self {

@@ -64,7 +64,16 @@ pub(crate) async fn serve(io: ClientStream, worker: Rc<Worker>, chain: Arc<Chain
         if let Some(up) = upgraded {
             // `plan` holds the tenant's place meanwhile.
             let tenant = client.request.bill.tenant;
-            tunnel::run(client.io, client.reader.into_buffer(), up, &worker, &chain, tenant).await;
+            tunnel::run(
+                client.io,
+                client.reader.into_buffer(),
+                up,
+                &worker,
+                &chain,
+                chain.http.stream_idle_timeout,
+                tenant,
+            )
+            .await;
             drop(plan);
             return;
         }

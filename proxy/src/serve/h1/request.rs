@@ -97,8 +97,12 @@ impl Request {
                     query: head.target.query,
                     headers: head.headers,
                 };
-                let url = self.url(&head);
-                (Some(Plan::make(http, &view, &url, now)), None)
+                if self.peer.is_misdirected(view.host, &self.chain) {
+                    (Some(Plan::misdirected()), None)
+                } else {
+                    let url = self.url(&head);
+                    (Some(Plan::make(http, &view, &url, now)), None)
+                }
             }
         };
         let plan = made.as_ref().or(planned);

@@ -198,7 +198,7 @@ async fn exchange(
         let tenant = stream.request.bill.tenant;
         if let Some(client) = stream.into_tunnel() {
             // `plan` holds the tenant's place meanwhile.
-            tunnel::run(client, Buffer::default(), up, worker, chain, tenant).await;
+            tunnel::run(client, Buffer::default(), up, worker, chain, chain.http.stream_idle_timeout, tenant).await;
         }
         return;
     }

@@ -1,19 +1,20 @@
 //! Connections to endpoints: idle ones of this worker, or new ones.
 
 mod connection;
+mod io;
 mod pool;
 mod shared;
 mod side;
 mod stream;
 
 use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use connection::Connection;
+use connection::Tls;
 use pool::{Key, Pool};
 use shared::SharedPool;
 pub(crate) use side::{Broken, Upstream};
@@ -53,6 +54,8 @@ pub(crate) enum Reuse {
     Checked,
     /// None: a new connection.
     Never,
+    /// None, and no HTTP will be spoken on it, whatever the cluster speaks.
+    Bytes,
 }
 
 /// The upstream side of a worker.
@@ -84,35 +87,40 @@ impl Upstreams {
         stats: &Cells,
     ) -> Result<Upstream, Flag> {
         loop {
-            let (address, timeout, protocol) = {
+            let (address, timeout, protocol, origin) = {
                 let table = slot.state.load();
                 if !table.known {
                     return Err(Flag::NoCluster);
                 }
                 match balance::pick(slot, &table, tries) {
-                    Some(endpoint) if tries.go_on() => (endpoint.address, table.connect_timeout, table.protocol),
+                    Some(endpoint) if tries.go_on() => {
+                        (endpoint.address, table.connect_timeout, table.protocol, table.tls.clone())
+                    }
                     _ if tries.is_first() => return Err(Flag::NoHealthyUpstream),
                     _ => return Err(Flag::UpstreamConnectionFailure),
                 }
             };
+            let tls = origin.as_deref().map(|origin| Tls {
+                origin,
+                config: if reuse == Reuse::Bytes { &origin.bytes } else { &origin.exchanges },
+            });
+            let fresh = matches!(reuse, Reuse::Never | Reuse::Bytes);
             let connect = async || {
-                let connected = Connection::connect(address, timeout, &self.timers).await;
+                let connected = Connection::connect(address, timeout, tls, &self.timers).await;
                 stats.upstream_connect(connected.is_ok());
                 connected
             };
-            let key = Key { cluster: slot.id, address };
-            if protocol == UpstreamProtocol::Http2 {
+            let key = Key { cluster: slot.id, address, settings: tls.map_or(0, |tls| tls.origin.id) };
+            if protocol == UpstreamProtocol::Http2 && reuse != Reuse::Bytes {
                 let io = async || connect().await.map(|connection| connection.io);
-                match self.shared.seat(key, slot, reuse == Reuse::Never, io).await {
+                match self.shared.seat(key, slot, fresh, io).await {
                     Ok(seat) => return Ok(Upstream::Http2(Box::new(Stream::new(seat, address)))),
                     Err(error) if no_file(&error) && self.shed() => {}
                     Err(error) => failed(slot, address, &error, tries),
                 }
                 continue;
             }
-            if reuse != Reuse::Never
-                && let Some(upstream) = self.idle(key, reuse == Reuse::Checked)
-            {
+            if !fresh && let Some(upstream) = self.idle(key, reuse == Reuse::Checked) {
                 return Ok(Upstream::Http1(upstream));
             }
             match connect().await {
@@ -143,8 +151,11 @@ impl Upstreams {
     /// Takes back a connection whose exchange ended well, unless its endpoint is gone.
     pub(crate) fn release(&self, slot: &Arc<ClusterSlot>, upstream: Upstream, now: Instant) {
         let Upstream::Http1(mut upstream) = upstream else { return };
-        if slot.state.load().endpoints.iter().any(|e| e.address == upstream.address) && upstream.rest() {
-            let key = Key { cluster: slot.id, address: upstream.address };
+        let table = slot.state.load();
+        // What was made with other TLS settings proves nothing to these.
+        let current = table.tls.as_ref().map_or(0, |origin| origin.id) == upstream.settings;
+        if current && table.endpoints.iter().any(|e| e.address == upstream.address) && upstream.rest() {
+            let key = Key { cluster: slot.id, address: upstream.address, settings: upstream.settings };
             self.pool.borrow_mut().put(key, slot, upstream, now);
         }
     }
@@ -156,13 +167,13 @@ impl Upstreams {
     }
 }
 
-fn failed(slot: &ClusterSlot, address: SocketAddr, error: &io::Error, tries: &mut Tries) {
+fn failed(slot: &ClusterSlot, address: SocketAddr, error: &std::io::Error, tries: &mut Tries) {
     tracing::debug!(cluster = %slot.name, %address, %error, "connect failed");
     tries.failed.push(address);
 }
 
 /// Whether the process or the system has no more files to open.
-fn no_file(error: &io::Error) -> bool {
+fn no_file(error: &std::io::Error) -> bool {
     let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
     matches!(code, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }

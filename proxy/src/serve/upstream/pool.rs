@@ -19,6 +19,8 @@ pub(crate) struct Key {
     pub(crate) cluster: u64,
     /// Endpoint.
     pub(crate) address: SocketAddr,
+    /// The TLS settings; 0: none.
+    pub(crate) settings: u64,
 }
 
 #[derive(Debug)]
@@ -160,7 +162,7 @@ mod tests {
     }
 
     fn key(cluster: u64, port: u16) -> Key {
-        Key { cluster, address: address(port) }
+        Key { cluster, address: address(port), settings: 0 }
     }
 
     fn pool(per_endpoint: usize, total: usize) -> Pool<u32> {

@@ -3,7 +3,10 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::pin::Pin;
 use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
 
 use super::connection::Connection;
 use super::stream::Stream;
@@ -58,6 +61,9 @@ impl Upstream {
         match self {
             Upstream::Http1(connection) => {
                 let Connection { writer, io, .. } = &mut **connection;
+                if data.is_empty() && writer.is_empty() {
+                    return Pin::new(io).poll_flush(cx).map(|flushed| flushed.map(|()| 0).map_err(|_| Broken));
+                }
                 writer.poll_send(io, cx, data).map(|sent| sent.map(|(_, taken)| taken).map_err(|_| Broken))
             }
             Upstream::Http2(stream) => stream.poll_send(cx, data),
@@ -68,7 +74,7 @@ impl Upstream {
     #[inline]
     pub(crate) fn is_flushed(&self) -> bool {
         match self {
-            Upstream::Http1(connection) => connection.writer.is_empty(),
+            Upstream::Http1(connection) => connection.writer.is_empty() && connection.io.is_flushed(),
             Upstream::Http2(_) => true,
         }
     }
