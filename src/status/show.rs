@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use weir_config::kinds::Kind;
 use weir_config::kinds::gateway::ParentReference;
 use weir_xds_server::ads::{ProxyReport, TypeReport};
 use weir_xds_server::status::report::{ObjectReport, StatusReport};
@@ -27,8 +28,14 @@ pub(super) fn show(report: &StatusReport, rows: usize) -> String {
     section("Tenants", "Tenant", head, tenants.iter().map(|o| tenant(o, used)).collect());
     let gateways = of("Gateway").iter().flat_map(|o| gateway(o)).collect();
     section("Gateways, by listener", "Gateway", &["GATEWAY", "LISTENER", "PROGRAMMED", "ROUTES"], gateways);
-    let routes = of("HTTPRoute").iter().flat_map(|o| route(o)).collect();
-    section("Routes, by parent", "HTTPRoute", &["ROUTE", "PARENT", "ACCEPTED", "REFERENCES"], routes);
+    for kind in Kind::ROUTES.map(Kind::name) {
+        let routes: Vec<_> = of(kind).iter().flat_map(|o| route(o)).collect();
+        if kind == "HTTPRoute" || !routes.is_empty() {
+            let title =
+                if kind == "HTTPRoute" { "Routes, by parent".to_owned() } else { format!("{kind}s, by parent") };
+            section(&title, kind, &["ROUTE", "PARENT", "ACCEPTED", "REFERENCES"], routes);
+        }
+    }
     let proxies: Vec<_> = report.proxies.iter().map(proxy).collect();
     let head = ["NODE", "AGENT", "SINCE", "RESOURCES", "WAITING", "REFUSED", "ACKNOWLEDGED"];
     let hidden = report.proxy_count.saturating_sub(proxies.len());

@@ -8,6 +8,25 @@ pub fn listener(edge: &str, address: IpAddr, port: u16) -> String {
     format!("{edge}/{address}/{port}/tcp")
 }
 
+/// Name of the Listener of datagrams at `address`:`port` of `edge`.
+pub fn udp_listener(edge: &str, address: IpAddr, port: u16) -> String {
+    format!("{edge}/{address}/{port}/udp")
+}
+
+/// What the names of the chains begin with that take whole connections (or the datagrams) of one listener of a
+/// Gateway: its protocol, `tls`, `tcp` or `udp`, tells it from others of that address and port.
+pub fn connections(
+    edge: &str,
+    address: IpAddr,
+    port: u16,
+    protocol: &str,
+    namespace: &str,
+    gateway: &str,
+    listener: &str,
+) -> String {
+    format!("{edge}/{address}/{port}/{protocol}/{namespace}/{gateway}/{listener}")
+}
+
 /// Name of the RouteConfiguration that all HTTP listeners of one address and port share.
 pub fn http_routes(edge: &str, address: IpAddr, port: u16) -> String {
     format!("{edge}/{address}/{port}/http")
@@ -29,9 +48,12 @@ pub fn split_virtual_host(name: &str) -> Option<(&str, &str)> {
 }
 
 /// Name of the Cluster by which `tenant`'s routes reach a port of a Service. Connections belong to
-/// a Cluster, so tenants never share them.
-pub fn cluster(tenant: &str, namespace: &str, service: &str, port: u16) -> String {
-    format!("{tenant}/{namespace}/{service}/{port}")
+/// a Cluster, so tenants never share them. `way` is how it is spoken to where that is not by HTTP as its port says.
+pub fn cluster(tenant: &str, namespace: &str, service: &str, port: u16, way: Option<&str>) -> String {
+    match way {
+        Some(way) => format!("{tenant}/{namespace}/{service}/{port}/{way}"),
+        None => format!("{tenant}/{namespace}/{service}/{port}"),
+    }
 }
 
 /// A cluster that no server ever sends: the share of backends that are not valid goes there, and is
@@ -41,6 +63,11 @@ pub const NO_CLUSTER: &str = "weir.dev/no-cluster";
 /// EDS `service_name` of a port of a Service; all tenants' Clusters of it share the endpoints.
 pub fn endpoints(namespace: &str, service: &str, port: u16) -> String {
     format!("{namespace}/{service}/{port}")
+}
+
+/// EDS `service_name` of a port of a Service that takes datagrams: the same number may take connections too.
+pub fn udp_endpoints(namespace: &str, service: &str, port: u16) -> String {
+    format!("{namespace}/{service}/{port}/udp")
 }
 
 /// Name of the SDS secret of a Kubernetes Secret.

@@ -144,7 +144,7 @@ fn judge_parent(
         message: String::new(),
         places: Vec::new(),
     };
-    match attach(facts, ports, namespace, parent) {
+    match attach(facts, ports, Kind::HTTPRoute, namespace, parent) {
         Attachment::NotOurs => return None,
         Attachment::Nowhere(message) => (judged.reason, judged.message) = ("NoMatchingParent".to_owned(), message),
         Attachment::Refused(reason, message) => (judged.reason, judged.message) = (reason.to_owned(), message),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use weir_config::kinds::gateway::{BackendTLSPolicy, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant};
+use weir_config::kinds::gateway::{GRPCRoute, TCPRoute, TLSRoute, UDPRoute};
 use weir_config::kinds::plan::Plan;
 use weir_config::kinds::tenant::Tenant;
 use weir_config::kinds::{Kind, Object, ObjectKey};
@@ -85,7 +86,8 @@ impl Objects {
         namespaces
     }
 
-    fn within<'a>(&'a self, kind: Kind, namespace: &'a str) -> impl Iterator<Item = &'a Arc<Object>> {
+    /// Objects of a kind in a namespace, by name.
+    pub fn within<'a>(&'a self, kind: Kind, namespace: &'a str) -> impl Iterator<Item = &'a Arc<Object>> {
         let first = ObjectKey::new(kind, namespace, "");
         let inside = move |key: &ObjectKey| key.kind == kind && key.namespace == namespace;
         self.all.range(first..).take_while(move |(key, _)| inside(key)).map(|(_, object)| object)
@@ -117,6 +119,14 @@ impl Objects {
     list! {
         /// HTTPRoutes of a namespace, by name.
         routes -> HTTPRoute(HTTPRoute);
+        /// GRPCRoutes of a namespace, by name.
+        grpc_routes -> GRPCRoute(GRPCRoute);
+        /// TLSRoutes of a namespace, by name.
+        tls_routes -> TLSRoute(TLSRoute);
+        /// TCPRoutes of a namespace, by name.
+        tcp_routes -> TCPRoute(TCPRoute);
+        /// UDPRoutes of a namespace, by name.
+        udp_routes -> UDPRoute(UDPRoute);
         /// Gateways of a namespace, by name.
         gateways -> Gateway(Gateway);
         /// ListenerSets of a namespace, by name.

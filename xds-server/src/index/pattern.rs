@@ -101,6 +101,15 @@ impl Pattern {
         }
     }
 
+    /// The names that an SNI name of a chain stands for.
+    pub fn of_server_name(name: &ServerName) -> Self {
+        let (name, end) = match name {
+            ServerName::Exact(name) => (name, ""),
+            ServerName::Suffix(suffix) => (suffix, "."),
+        };
+        Self(name.rsplit('.').collect::<Vec<_>>().join(".") + end)
+    }
+
     fn name(&self) -> String {
         let own = self.0.strip_suffix('.').unwrap_or(&self.0);
         own.rsplit('.').collect::<Vec<_>>().join(".")

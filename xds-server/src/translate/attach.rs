@@ -1,5 +1,6 @@
 //! Which listeners a route attaches to.
 
+use weir_config::kinds::Kind;
 use weir_config::kinds::gateway::{GATEWAY_GROUP, ParentReference};
 
 use super::facts::Facts;
@@ -26,8 +27,14 @@ pub(crate) fn gateway_of(namespace: &str, parent: &ParentReference) -> Option<Ns
         .then(|| (parent.namespace.clone().unwrap_or_else(|| namespace.to_owned()), parent.name.clone()))
 }
 
-/// Judges the `parentRef` of an HTTPRoute of `namespace`.
-pub(crate) fn attach<'a>(facts: &Facts, ports: &'a Ports, namespace: &str, parent: &ParentReference) -> Attachment<'a> {
+/// Judges the `parentRef` of a route of `namespace`.
+pub(crate) fn attach<'a>(
+    facts: &Facts,
+    ports: &'a Ports,
+    kind: Kind,
+    namespace: &str,
+    parent: &ParentReference,
+) -> Attachment<'a> {
     let Some(gateway) = gateway_of(namespace, parent) else { return Attachment::NotOurs };
     if facts.objects.gateway(&gateway.0, &gateway.1).is_none() {
         // The commonest slip of all.
@@ -58,9 +65,10 @@ pub(crate) fn attach<'a>(facts: &Facts, ports: &'a Ports, namespace: &str, paren
         return Attachment::Refused("NoMatchingParent", message);
     }
     let allowed: Vec<&ListenerFact> =
-        named.into_iter().filter(|listener| allows(facts, &gateway.0, namespace, listener)).collect();
+        named.into_iter().filter(|listener| allows(facts, kind, &gateway.0, namespace, listener)).collect();
     if allowed.is_empty() {
-        let message = format!("no listener of Gateway {}/{} takes HTTPRoutes of {namespace}", gateway.0, gateway.1);
+        let message =
+            format!("no listener of Gateway {}/{} takes {}s of {namespace}", gateway.0, gateway.1, kind.name());
         return Attachment::Refused("NotAllowedByListeners", message);
     }
     let accepted: Vec<&ListenerFact> = allowed.into_iter().filter(|listener| listener.accepted).collect();
@@ -72,8 +80,8 @@ pub(crate) fn attach<'a>(facts: &Facts, ports: &'a Ports, namespace: &str, paren
     Attachment::To(accepted)
 }
 
-fn allows(facts: &Facts, gateway: &str, namespace: &str, listener: &ListenerFact) -> bool {
-    listener.takes_http_routes
+fn allows(facts: &Facts, kind: Kind, gateway: &str, namespace: &str, listener: &ListenerFact) -> bool {
+    listener.takes.contains(&kind)
         && match &listener.from {
             RoutesFrom::All => true,
             RoutesFrom::Same => gateway == namespace,

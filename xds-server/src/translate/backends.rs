@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::ServicePort as ServicePortSpec;
 use weir_config::kinds::Kind;
-use weir_config::kinds::gateway::{BackendObjectReference, HttpBackendRef};
-use weir_config::model::{Cluster, ClusterChanges, EndpointSource, Route, Split, WeightedCluster, name};
+use weir_config::kinds::gateway::{BackendObjectReference, BackendRef, HttpBackendRef};
+use weir_config::model::{Cluster, ClusterChanges, EndpointSource, Split, UpstreamProtocol, WeightedCluster, name};
 
 use super::app_protocol;
 use super::facts::Facts;
@@ -20,11 +20,75 @@ pub(crate) struct Unresolved {
 }
 
 /// A port of a Service.
-pub(crate) type ServicePort = (String, String, u16);
+pub(crate) type ServicePort = (String, String, u16, Carrier);
+
+/// Below what a Service's port is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Carrier {
+    Tcp,
+    Udp,
+}
+
+impl Carrier {
+    /// `protocol` of a port that has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Carrier::Tcp => "TCP",
+            Carrier::Udp => "UDP",
+        }
+    }
+}
+
+/// What a backend gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Requests.
+    Http,
+    /// Calls, which are requests over HTTP/2.
+    Grpc,
+    /// The bytes within TLS that ended here.
+    Within,
+    /// Bytes as they came.
+    Bytes,
+    /// Datagrams.
+    Datagrams,
+}
+
+impl Use {
+    fn carrier(self) -> Carrier {
+        if self == Use::Datagrams { Carrier::Udp } else { Carrier::Tcp }
+    }
+
+    /// The last part of the cluster's name: what is used in another way is another cluster.
+    fn suffix(self) -> Option<&'static str> {
+        match self {
+            Use::Http => None,
+            Use::Grpc => Some("grpc"),
+            Use::Within => Some("terminated"),
+            Use::Bytes => Some("tcp"),
+            Use::Datagrams => Some("udp"),
+        }
+    }
+}
+
+/// Who refers, and for what.
+#[derive(Clone, Copy, Debug)]
+struct Referrer {
+    kind: Kind,
+    use_: Use,
+}
+
+impl Default for Referrer {
+    fn default() -> Self {
+        Self { kind: Kind::HTTPRoute, use_: Use::Http }
+    }
+}
 
 /// What a group's backends are and depend on.
 #[derive(Debug, Default)]
 pub(crate) struct Backends {
+    /// Whose references come next.
+    referrer: Referrer,
     /// Clusters by name, each with the port whose endpoints it needs.
     clusters: BTreeMap<String, (Cluster, Option<ServicePort>)>,
     /// Services that were asked for, there or not.
@@ -34,6 +98,24 @@ pub(crate) struct Backends {
 }
 
 impl Backends {
+    /// Says of which kind the routes are whose backends are asked for next, and what these get; at first HTTPRoutes.
+    pub(crate) fn referrer(&mut self, kind: Kind, use_: Use) {
+        self.referrer = Referrer { kind, use_ };
+    }
+
+    /// The split of connections; none where there is nothing to send to, and they are closed.
+    pub(crate) fn connections(
+        &mut self,
+        facts: &Facts,
+        tenant: &str,
+        namespace: &str,
+        refs: &[BackendRef],
+        problems: &mut Vec<Unresolved>,
+    ) -> Option<Split> {
+        let refs = refs.iter().map(|backend| (&backend.target, backend.weight.unwrap_or(1), None));
+        self.weigh(facts, tenant, namespace, refs, problems)
+    }
+
     /// The split of a rule's backends for a tenant, with what is changed for each by its place; none where there is
     /// nothing to send to, and the answer is 500. What is wrong with a backend is added to `problems`.
     ///
@@ -48,12 +130,25 @@ impl Backends {
         changes: &[Option<Box<ClusterChanges>>],
         problems: &mut Vec<Unresolved>,
     ) -> Option<Split> {
+        let refs = refs.iter().enumerate().map(|(index, backend)| {
+            let changes = changes.get(index).cloned().flatten();
+            (&backend.target, backend.weight.unwrap_or(1), changes)
+        });
+        self.weigh(facts, tenant, namespace, refs, problems)
+    }
+
+    fn weigh<'a>(
+        &mut self,
+        facts: &Facts,
+        tenant: &str,
+        namespace: &str,
+        refs: impl Iterator<Item = (&'a BackendObjectReference, u32, Option<Box<ClusterChanges>>)>,
+        problems: &mut Vec<Unresolved>,
+    ) -> Option<Split> {
         let mut shares: Vec<WeightedCluster> = Vec::new();
         let mut broken = 0u32;
-        for (index, backend) in refs.iter().enumerate() {
-            let changes = changes.get(index).cloned().flatten();
-            let weight = backend.weight.unwrap_or(1);
-            match self.cluster(facts, tenant, namespace, &backend.target) {
+        for (target, weight, changes) in refs {
+            match self.cluster(facts, tenant, namespace, target) {
                 Ok(_) if weight == 0 => {}
                 Ok(cluster) => {
                     let same = |share: &&mut WeightedCluster| share.cluster == cluster && share.changes == changes;
@@ -102,7 +197,7 @@ impl Backends {
         let called = format!("Service {target}/{}", backend.name);
         if target != namespace {
             self.grants.insert(target.to_owned());
-            let from = Party { kind: Kind::HTTPRoute, namespace };
+            let from = Party { kind: self.referrer.kind, namespace };
             if !permitted(&facts.objects, from, Party { kind: Kind::Service, namespace: target }, &backend.name) {
                 return fail(
                     "RefNotPermitted",
@@ -121,11 +216,17 @@ impl Backends {
             return fail("BackendNotFound", format!("the reference to {called} names no port"));
         };
         let mut ports = spec.into_iter().flat_map(|spec| spec.ports.iter().flatten());
-        let of_number =
-            |p: &&ServicePortSpec| p.port == i32::from(port) && p.protocol.as_deref().unwrap_or("TCP") == "TCP";
-        let Some(found) = ports.find(of_number) else {
-            return fail("BackendNotFound", format!("{called} has no TCP port {port}"));
+        let use_ = self.referrer.use_;
+        let carrier = use_.carrier();
+        let of_number = |p: &&ServicePortSpec| {
+            p.port == i32::from(port) && p.protocol.as_deref().unwrap_or("TCP") == carrier.name()
         };
+        let Some(found) = ports.find(of_number) else {
+            return fail("BackendNotFound", format!("{called} has no {} port {port}", carrier.name()));
+        };
+        if !matches!(use_, Use::Http | Use::Grpc) {
+            return Ok(self.plain(tenant, (target, &backend.name, port)));
+        }
         let said = found.app_protocol.as_deref();
         let Some(app) = app_protocol::read(said) else {
             let said = said.unwrap_or_default();
@@ -139,29 +240,40 @@ impl Backends {
                 format!("port {port} of {called} has appProtocol `kubernetes.io/wss`, and no BackendTLSPolicy");
             return fail("UnsupportedProtocol", message);
         }
-        let cluster = name::cluster(tenant, target, &backend.name, port);
+        let cluster = name::cluster(tenant, target, &backend.name, port, use_.suffix());
         let source = EndpointSource::Eds(name::endpoints(target, &backend.name, port));
-        let endpoints = (target.to_owned(), backend.name.clone(), port);
-        let protocol = app.protocol.unwrap_or_default();
+        let endpoints = (target.to_owned(), backend.name.clone(), port, carrier);
+        let protocol = if use_ == Use::Grpc { UpstreamProtocol::Http2 } else { app.protocol.unwrap_or_default() };
         self.keep(Cluster { protocol, ..Cluster::new(cluster.clone(), source) }, Some(endpoints));
         Ok(cluster)
+    }
+
+    /// The cluster of a port that gets bytes or datagrams.
+    fn plain(&mut self, tenant: &str, (namespace, service, port): (&str, &str, u16)) -> String {
+        let use_ = self.referrer.use_;
+        let cluster = name::cluster(tenant, namespace, service, port, use_.suffix());
+        let endpoints = match use_.carrier() {
+            Carrier::Tcp => name::endpoints(namespace, service, port),
+            Carrier::Udp => name::udp_endpoints(namespace, service, port),
+        };
+        let port = (namespace.to_owned(), service.to_owned(), port, use_.carrier());
+        self.keep(Cluster::new(cluster.clone(), EndpointSource::Eds(endpoints)), Some(port));
+        cluster
     }
 
     fn keep(&mut self, cluster: Cluster, endpoints: Option<ServicePort>) {
         self.clusters.entry(cluster.name.clone()).or_insert((cluster, endpoints));
     }
 
-    /// The clusters that `routes` refer to, and the ports whose endpoints they need.
+    /// The clusters of these names, and the ports whose endpoints they need.
     pub(crate) fn used<'a>(
         &self,
-        routes: impl Iterator<Item = &'a Route>,
+        names: impl Iterator<Item = &'a str>,
     ) -> (BTreeMap<String, Cluster>, BTreeSet<ServicePort>) {
         let (mut clusters, mut endpoints) = (BTreeMap::new(), BTreeSet::new());
-        for route in routes {
-            for (cluster, port) in route.clusters().filter_map(|name| self.clusters.get(name)) {
-                clusters.entry(cluster.name.clone()).or_insert_with(|| cluster.clone());
-                endpoints.extend(port.clone());
-            }
+        for (cluster, port) in names.filter_map(|name| self.clusters.get(name)) {
+            clusters.entry(cluster.name.clone()).or_insert_with(|| cluster.clone());
+            endpoints.extend(port.clone());
         }
         (clusters, endpoints)
     }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use weir_config::kinds::{Kind, ObjectKey};
+use weir_config::kinds::gateway::{BackendObjectReference, L4RouteRule};
+use weir_config::kinds::{Kind, Object, ObjectKey};
 use weir_config::model::name::split_virtual_host;
 use weir_config::model::{Resource, ResourceType};
 
 use super::World;
 use super::port_plan::ListenerFact;
+use super::protocol::Protocol;
 use super::tenant::namespaces;
 use super::unit::Group;
 
@@ -46,6 +48,7 @@ impl World {
                 let blamed = (ObjectKey::new(Kind::Gateway, namespace, gateway), Some(fact.id.listener.clone()));
                 if text.contains(routes.as_str()) {
                     named.insert(blamed.clone());
+                    named.extend(l4_route_of(text, routes, fact.protocol));
                 }
                 all.insert(blamed);
             }
@@ -88,15 +91,14 @@ impl World {
             if tenant == weir_config::kinds::SYSTEM_TENANT { Group::System } else { Group::Tenant(tenant.into()) };
         let mut blamed = BTreeSet::new();
         for own in namespaces(facts, &group) {
-            for route in facts.objects.routes(&own) {
-                let rules = route.spec.rules.iter().flatten();
-                let mut backends = rules.flat_map(|rule| &rule.backend_refs).map(|backend| &backend.target);
-                if backends.any(|backend| {
-                    backend.name == service
-                        && backend.port == Some(port)
-                        && backend.namespace.as_deref().unwrap_or(&own) == namespace
-                }) {
-                    blamed.insert(object(Kind::HTTPRoute, &own, route.metadata.name.as_deref().unwrap_or_default()));
+            let is_meant = |backend: &BackendObjectReference| {
+                backend.name == service
+                    && backend.port == Some(port)
+                    && backend.namespace.as_deref().unwrap_or(&own) == namespace
+            };
+            for route in Kind::ROUTES.into_iter().flat_map(|kind| facts.objects.within(kind, &own)) {
+                if backends(route).into_iter().any(is_meant) {
+                    blamed.insert((route.key(), None));
                 }
             }
         }
@@ -130,12 +132,47 @@ fn parts(name: &str) -> Option<(&str, &str, u16)> {
     Some((namespace, service, port.parse().ok()?))
 }
 
-/// The HTTPRoute of a route called `namespace/name/rule/match`.
+/// The HTTPRoute of a route called `namespace/name/rule/match`, or the GRPCRoute after that word.
 fn route_of(name: &str) -> Option<Blamed> {
+    let (kind, name) = match name.strip_prefix("GRPCRoute/") {
+        Some(rest) => (Kind::GRPCRoute, rest),
+        None => (Kind::HTTPRoute, name),
+    };
     let mut parts = name.split('/');
     let (namespace, route) = (parts.next()?, parts.next()?);
     parts.next()?;
-    Some(object(Kind::HTTPRoute, namespace, route))
+    Some(object(kind, namespace, route))
+}
+
+/// The route that stands in a chain's name behind what the chains of its listener begin with.
+fn l4_route_of(text: &str, base: &str, protocol: Option<Protocol>) -> Option<Blamed> {
+    let [kind] = protocol.filter(|protocol| protocol.is_l4())?.kinds() else { return None };
+    let rest = text.split(base).nth(1)?.strip_prefix('/')?;
+    let end = |c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.';
+    let (namespace, rest) = rest.split_once('/')?;
+    let name = rest.split(end).next().filter(|name| !name.is_empty())?;
+    Some(object(*kind, namespace, name.trim_end_matches('.')))
+}
+
+/// The backends that a route names.
+fn backends(route: &Object) -> Vec<&BackendObjectReference> {
+    fn of_l4(rules: &[L4RouteRule]) -> Vec<&BackendObjectReference> {
+        rules.iter().flat_map(|rule| &rule.backend_refs).map(|backend| &backend.target).collect()
+    }
+    match route {
+        Object::HTTPRoute(route) => {
+            let rules = route.spec.rules.iter().flatten();
+            rules.flat_map(|rule| &rule.backend_refs).map(|backend| &backend.target).collect()
+        }
+        Object::GRPCRoute(route) => {
+            let rules = route.spec.rules.iter().flatten();
+            rules.flat_map(|rule| &rule.backend_refs).map(|backend| &backend.target).collect()
+        }
+        Object::TLSRoute(route) => of_l4(&route.spec.rules),
+        Object::TCPRoute(route) => of_l4(&route.spec.rules),
+        Object::UDPRoute(route) => of_l4(&route.spec.rules),
+        _ => Vec::new(),
+    }
 }
 
 fn object(kind: Kind, namespace: &str, name: &str) -> Blamed {
@@ -150,7 +187,8 @@ fn index(text: &str, field: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{index, parts, route_of};
+    use super::{index, l4_route_of, parts, route_of};
+    use crate::translate::protocol::Protocol;
 
     #[test]
     fn names_and_fields_are_read() {
@@ -160,5 +198,10 @@ mod tests {
         assert_eq!(parts("shop/web/80"), Some(("shop", "web", 80)));
         assert_eq!(route_of("shop/web/0/1").unwrap().0.to_string(), "HTTPRoute shop/web");
         assert_eq!(route_of("suspended"), None);
+        assert_eq!(route_of("GRPCRoute/shop/api/0/1").unwrap().0.to_string(), "GRPCRoute shop/api");
+        let chain = |text| l4_route_of(text, "edge/x/tls/infra/web/tls", Some(Protocol::TlsPassthrough));
+        let blamed = chain("filter_chains[1] \"edge/x/tls/infra/web/tls/shop/db\": no").unwrap();
+        assert_eq!(blamed.0.to_string(), "TLSRoute shop/db");
+        assert_eq!(chain("edge/x/tls/infra/web/tls/none"), None);
     }
 }

@@ -19,6 +19,8 @@ use crate::index::{NsName, Pattern, Reverse};
 pub(crate) struct Dirty {
     pub(crate) ports: BTreeSet<PortId>,
     pub(crate) groups: BTreeSet<Group>,
+    /// Ports whose sockets are to be made anew.
+    pub(crate) sockets: BTreeSet<PortId>,
     pub(crate) entries: BTreeSet<Pattern>,
     pub(crate) endpoints: BTreeSet<NsName>,
     pub(crate) secrets: BTreeSet<NsName>,
@@ -38,6 +40,8 @@ pub(crate) struct Links {
     pub(crate) gateway_ports: Reverse<PortId, NsName>,
     pub(crate) port_names: Reverse<Pattern, PortId>,
     pub(crate) port_wildcards: Reverse<Pattern, PortId>,
+    /// Wildcards that routes of whole connections have.
+    pub(crate) socket_wildcards: Reverse<Pattern, PortId>,
     /// Secrets that are referred to, and those that are used.
     pub(crate) port_secrets: Reverse<NsName, PortId>,
     pub(crate) port_uses: Reverse<NsName, PortId>,
@@ -79,6 +83,7 @@ impl Dirty {
                     self.region(facts, links, &entry);
                     for wider in entry.wider() {
                         self.ports.extend(links.port_wildcards.owners(&wider).copied());
+                        self.sockets.extend(links.socket_wildcards.owners(&wider).copied());
                     }
                     self.entries.insert(entry);
                 }

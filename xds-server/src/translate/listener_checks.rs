@@ -1,10 +1,11 @@
 //! What a Gateway's listener says, looked at by itself.
 
 use weir_config::kinds::Kind;
-use weir_config::kinds::gateway::{GATEWAY_GROUP, Gateway, GatewayListener, SecretObjectReference};
+use weir_config::kinds::gateway::{GATEWAY_GROUP, Gateway, GatewayListener, RouteGroupKind, SecretObjectReference};
 
 use super::facts::Facts;
 use super::port_plan::{ListenerFact, ListenerId, PortPlan, RoutesFrom};
+use super::protocol::{Protocol, Transport};
 use super::unit::{Group, PortId};
 use crate::index::references::{Party, permitted};
 use crate::index::{NsName, Pattern};
@@ -13,8 +14,8 @@ use crate::status::Condition;
 /// A listener that was looked at, before its neighbours on the port were.
 pub(crate) struct Checked {
     pub(crate) fact: ListenerFact,
-    /// Whether it is an HTTPS listener.
-    pub(crate) tls: bool,
+    /// What it speaks: that which a listener has that is not accepted is of no account.
+    pub(crate) protocol: Protocol,
     /// Secrets that can serve.
     pub(crate) secrets: Vec<NsName>,
     refused: Option<(&'static str, String)>,
@@ -29,18 +30,19 @@ pub(crate) fn check(
     (port, index, listener): (PortId, usize, &GatewayListener),
     plan: &mut PortPlan,
 ) -> Checked {
-    let tls = listener.protocol == "HTTPS";
+    let protocol = Protocol::of(listener);
+    let ends_tls = protocol.is_some_and(Protocol::ends_tls);
     let mut refused = unsupported(gateway, listener).or_else(|| facts.without_tenant(&id.0));
-    let hosts = match hosts(facts, owner, listener, plan) {
+    let hosts = match hosts(facts, owner, listener, protocol, plan) {
         Ok(hosts) => hosts,
         Err(problem) => {
             refused = refused.or(Some(("NotAllowed", problem)));
             Vec::new()
         }
     };
-    let (takes_http_routes, mut unresolved) = kinds(listener);
+    let (takes, mut unresolved) = kinds(listener, protocol);
     let mut secrets = Vec::new();
-    if tls && refused.is_none() {
+    if ends_tls && refused.is_none() {
         let refs = listener.tls.iter().flat_map(|tls| &tls.certificate_refs);
         for reference in refs {
             match secret(facts, &id.0, reference, plan) {
@@ -49,24 +51,26 @@ pub(crate) fn check(
             }
         }
         if secrets.is_empty() && unresolved.is_none() {
-            unresolved = Some(("InvalidCertificateRef", "an HTTPS listener needs tls.certificateRefs".into()));
+            let message = format!("an {} listener needs tls.certificateRefs", listener.protocol);
+            unresolved = Some(("InvalidCertificateRef", message));
         }
     }
-    let supported_kinds = if takes_http_routes { vec!["HTTPRoute".to_owned()] } else { Vec::new() };
+    let supported_kinds = takes.iter().map(|kind| kind.name().to_owned()).collect();
     let fact = ListenerFact {
         id: ListenerId { gateway: id.clone(), listener: listener.name.clone() },
         index,
         port,
-        tls,
+        tls: ends_tls,
         hosts,
         binds: Vec::new(),
         accepted: refused.is_none(),
-        takes_http_routes,
+        takes,
+        protocol,
         from: from(listener),
         supported_kinds,
         conditions: Vec::new(),
     };
-    Checked { fact, tls, secrets, refused, unresolved }
+    Checked { fact, protocol: protocol.unwrap_or(Protocol::Http), secrets, refused, unresolved }
 }
 
 impl Checked {
@@ -76,7 +80,7 @@ impl Checked {
         let conflicted = conflict.as_ref().filter(|(reason, _)| *reason != "PortUnavailable").cloned();
         let refused = self.refused.take().or(conflict);
         fact.accepted = refused.is_none();
-        let programmed = match (&refused, self.tls && self.secrets.is_empty()) {
+        let programmed = match (&refused, self.protocol.ends_tls() && self.secrets.is_empty()) {
             (None, false) => Condition::holds("Programmed", "Programmed", "the listener is served"),
             (None, true) => Condition::fails("Programmed", "Invalid", "no certificate can be used"),
             (Some(_), _) => Condition::fails("Programmed", "Invalid", "the listener is not accepted"),
@@ -101,16 +105,17 @@ impl Checked {
 
 /// What Weir does not serve, or not yet, and must not pretend to.
 fn unsupported(gateway: &Gateway, listener: &GatewayListener) -> Option<(&'static str, String)> {
-    match listener.protocol.as_str() {
-        "HTTP" => return None,
-        "HTTPS" => {}
-        other => return Some(("UnsupportedProtocol", format!("protocol {other} is not supported"))),
+    let Some(protocol) = Protocol::of(listener) else {
+        return Some(("UnsupportedProtocol", format!("protocol {} is not supported", listener.protocol)));
+    };
+    if protocol.transport() != Transport::Tls {
+        return None;
     }
     let tls = listener.tls.as_ref();
     if gateway.spec.tls.is_some() {
         return Some(("Unsupported", "not enforced yet: spec.tls of the Gateway".into()));
     }
-    if tls.and_then(|tls| tls.mode.as_deref()).unwrap_or("Terminate") != "Terminate" {
+    if protocol == Protocol::Https && tls.and_then(|tls| tls.mode.as_deref()).unwrap_or("Terminate") != "Terminate" {
         return Some(("Unsupported", "an HTTPS listener terminates TLS: write mode Terminate".into()));
     }
     let option = tls.and_then(|tls| tls.options.keys().next())?;
@@ -123,8 +128,12 @@ fn hosts(
     facts: &Facts,
     owner: &Group,
     listener: &GatewayListener,
+    protocol: Option<Protocol>,
     plan: &mut PortPlan,
 ) -> Result<Vec<Pattern>, String> {
+    if !protocol.is_none_or(Protocol::has_names) {
+        return Ok(vec![Pattern::ANY]);
+    }
     let text = listener.hostname.as_deref().filter(|text| !text.is_empty());
     let wanted = match text {
         Some(text) => Pattern::parse(text).map_err(|problem| format!("hostname `{text}` {problem}"))?,
@@ -142,19 +151,27 @@ fn hosts(
     Ok(served)
 }
 
-/// Whether it takes HTTPRoutes, and what is wrong with the kinds that it lists.
-fn kinds(listener: &GatewayListener) -> (bool, Option<(&'static str, String)>) {
+/// The kinds of routes that it takes, and what is wrong with those that it lists.
+fn kinds(listener: &GatewayListener, protocol: Option<Protocol>) -> (Vec<Kind>, Option<(&'static str, String)>) {
     let listed = listener.allowed_routes.as_ref().map(|allowed| allowed.kinds.as_slice()).unwrap_or_default();
-    let supported = matches!(listener.protocol.as_str(), "HTTP" | "HTTPS");
+    let supported = protocol.map(Protocol::kinds).unwrap_or_default();
     if listed.is_empty() {
-        return (supported, None);
+        return (supported.to_vec(), None);
     }
-    let is_http =
-        |group: Option<&str>, kind: &str| group.unwrap_or(GATEWAY_GROUP) == GATEWAY_GROUP && kind == "HTTPRoute";
-    let takes = listed.iter().any(|kind| is_http(kind.group.as_deref(), &kind.kind));
-    let other = listed.iter().find(|kind| !is_http(kind.group.as_deref(), &kind.kind));
-    let problem = other.map(|kind| ("InvalidRouteKinds", format!("routes of kind {} are not supported", kind.kind)));
-    (takes && supported, problem)
+    let lists = |kind: &Kind| {
+        let of_group = |entry: &&RouteGroupKind| entry.group.as_deref().unwrap_or(GATEWAY_GROUP) == kind.group();
+        listed.iter().filter(of_group).any(|entry| entry.kind == kind.name())
+    };
+    let takes: Vec<Kind> = supported.iter().copied().filter(lists).collect();
+    let known = |entry: &RouteGroupKind| {
+        let group = entry.group.as_deref().unwrap_or(GATEWAY_GROUP);
+        supported.iter().any(|kind| kind.name() == entry.kind && kind.group() == group)
+    };
+    let problem = listed.iter().find(|entry| !known(entry)).map(|entry| {
+        let message = format!("a listener of protocol {} takes no routes of kind {}", listener.protocol, entry.kind);
+        ("InvalidRouteKinds", message)
+    });
+    (takes, problem)
 }
 
 fn from(listener: &GatewayListener) -> RoutesFrom {

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use weir_config::model::{
-    DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, Network, RouteConfiguration, RouteSource, name,
+    DownstreamTls, FilterChain, HttpFilter, HttpOptions, Network, RouteConfiguration, RouteSource, name,
 };
 
 use super::facts::Facts;
 use super::listener_checks::{Checked, check};
 use super::port_plan::{Bind, ListenerId, PortPlan, Table};
+use super::protocol::{Protocol, Transport};
 use super::sni;
+use super::sockets::{L4Listener, Socket};
 use super::unit::{Group, PortId};
 use crate::index::{Age, NsName, Pattern};
 
@@ -26,12 +28,16 @@ struct Candidate {
 
 /// What an address of the port carries.
 struct Taken {
-    tls: bool,
+    transport: Transport,
     table: Table,
     chains: Vec<FilterChain>,
-    /// Places of TLS listeners' chains.
+    /// Places of HTTPS listeners' chains.
     place: BTreeMap<ListenerId, usize>,
+    l4: BTreeMap<String, L4Listener>,
 }
+
+/// An address, for connections or (true) for datagrams: these are bound apart.
+type Bound = (bool, IpAddr);
 
 /// Works one port out, from the Gateways that have a listener there.
 pub(crate) fn plan<'a>(facts: &Facts, port: PortId, gateways: impl Iterator<Item = &'a NsName>) -> PortPlan {
@@ -48,12 +54,12 @@ pub(crate) fn plan<'a>(facts: &Facts, port: PortId, gateways: impl Iterator<Item
         }
     }
     candidates.sort_by(|a, b| a.order.cmp(&b.order));
-    let mut taken: BTreeMap<IpAddr, Taken> = BTreeMap::new();
+    let mut taken: BTreeMap<Bound, Taken> = BTreeMap::new();
     for candidate in candidates {
         place(facts, port, candidate, &mut taken, &mut plan);
     }
-    for (address, taken) in taken {
-        finish(facts, port, address, taken, &mut plan);
+    for (bound, taken) in taken {
+        finish(facts, port, bound, taken, &mut plan);
     }
     for listeners in plan.gateways.values_mut() {
         listeners.sort_by_key(|listener| listener.index);
@@ -87,22 +93,25 @@ pub(crate) fn addresses(gateway: &weir_config::kinds::gateway::Gateway) -> (Vec<
 }
 
 /// Gives a listener its place on the port, or says who is there already.
-fn place(facts: &Facts, port: PortId, candidate: Candidate, taken: &mut BTreeMap<IpAddr, Taken>, plan: &mut PortPlan) {
+fn place(facts: &Facts, port: PortId, candidate: Candidate, taken: &mut BTreeMap<Bound, Taken>, plan: &mut PortPlan) {
     let Candidate { owner, addresses, mut checked, .. } = candidate;
     let gateway = checked.fact.id.gateway.clone();
     let mut conflict = None;
     if addresses.is_empty() {
         conflict = Some(("PortUnavailable", "the Gateway has no address that can be bound".into()));
     } else if checked.fact.accepted {
-        match conflict_at(&addresses, checked.tls, taken) {
+        match conflict_at(&addresses, checked.protocol.transport(), taken) {
             Some(found) => conflict = Some(found),
             None => {
+                let udp = checked.protocol == Protocol::Udp;
                 let free = |host: &Pattern| {
-                    addresses.iter().all(|a| taken.get(a).is_none_or(|taken| !taken.table.contains_key(host)))
+                    let mut here = addresses.iter().filter_map(|address| taken.get(&(udp, *address)));
+                    here.all(|taken| !taken.table.contains_key(host))
                 };
                 let hosts: Vec<Pattern> = checked.fact.hosts.iter().filter(|host| free(host)).cloned().collect();
                 if hosts.is_empty() {
-                    let message = format!("port {} has an older listener with the same hostname", port.number);
+                    let same = if checked.protocol.has_names() { "hostname" } else { "protocol" };
+                    let message = format!("port {} has an older listener with the same {same}", port.number);
                     conflict = Some(("HostnameConflict", message));
                 } else {
                     checked.fact.hosts = hosts;
@@ -114,73 +123,99 @@ fn place(facts: &Facts, port: PortId, candidate: Candidate, taken: &mut BTreeMap
     if checked.fact.accepted {
         for address in addresses {
             let routes = bind(facts, port, address, &owner, &checked, taken);
-            if let Some(routes) = &routes {
+            if let Some(routes) = routes.as_ref().filter(|_| !checked.protocol.is_l4()) {
                 plan.routes.insert(routes.clone(), address);
             }
-            let listener = name::listener(facts.settings.classes.name(port.edge), address, port.number);
+            let listener = socket_name(facts, port, address, checked.protocol == Protocol::Udp);
             checked.fact.binds.push(Bind { address, listener, routes });
         }
-        if checked.tls {
+        if checked.protocol.ends_tls() {
             plan.secrets.extend(checked.secrets.iter().cloned());
         }
     }
     plan.gateways.entry(gateway).or_default().push(checked.fact);
 }
 
-fn conflict_at(addresses: &[IpAddr], tls: bool, taken: &BTreeMap<IpAddr, Taken>) -> Option<(&'static str, String)> {
+fn conflict_at(
+    addresses: &[IpAddr],
+    transport: Transport,
+    taken: &BTreeMap<Bound, Taken>,
+) -> Option<(&'static str, String)> {
+    let udp = transport == Transport::Udp;
     for address in addresses {
-        let overlaps = |other: &&IpAddr| {
-            *other != address
+        let overlaps = |(other_udp, other): &&Bound| {
+            *other_udp == udp
+                && other != address
                 && other.is_ipv4() == address.is_ipv4()
                 && (other.is_unspecified() || address.is_unspecified())
         };
-        if let Some(other) = taken.keys().find(overlaps) {
+        if let Some((_, other)) = taken.keys().find(overlaps) {
             return Some(("PortUnavailable", format!("{address} and {other} cannot both be bound on one port")));
         }
-        if taken.get(address).is_some_and(|taken| taken.tls != tls) {
+        if taken.get(&(udp, *address)).is_some_and(|taken| taken.transport != transport) {
             return Some(("ProtocolConflict", "an older listener has the port for another protocol".into()));
         }
     }
     None
 }
 
-/// Binds a listener to an address; the name of its RouteConfiguration there.
+/// Name of the xDS Listener of an address.
+fn socket_name(facts: &Facts, port: PortId, address: IpAddr, udp: bool) -> String {
+    let edge = facts.settings.classes.name(port.edge);
+    if udp { name::udp_listener(edge, address, port.number) } else { name::listener(edge, address, port.number) }
+}
+
+/// Binds a listener to an address; the name of its RouteConfiguration there, or what its chains' names begin with.
 fn bind(
     facts: &Facts,
     port: PortId,
     address: IpAddr,
     owner: &Group,
     checked: &Checked,
-    taken: &mut BTreeMap<IpAddr, Taken>,
+    taken: &mut BTreeMap<Bound, Taken>,
 ) -> Option<String> {
     let fact = &checked.fact;
-    let here = taken.entry(address).or_insert_with(|| Taken {
-        tls: checked.tls,
+    let transport = checked.protocol.transport();
+    let here = taken.entry((transport == Transport::Udp, address)).or_insert_with(|| Taken {
+        transport,
         table: Table::new(),
         chains: Vec::new(),
         place: BTreeMap::new(),
+        l4: BTreeMap::new(),
     });
     for host in &fact.hosts {
         here.table.insert(host.clone(), (fact.id.clone(), owner.clone()));
     }
     let edge = facts.settings.classes.name(port.edge);
-    if !checked.tls {
+    if transport == Transport::Http {
         let routes = name::http_routes(edge, address, port.number);
         if here.chains.is_empty() {
             here.chains.push(chain(facts, routes.clone(), Vec::new(), None));
         }
         return Some(routes);
     }
-    if checked.secrets.is_empty() {
+    if checked.protocol.ends_tls() && checked.secrets.is_empty() {
         return None;
     }
+    let secrets = checked.secrets.iter().map(|(namespace, name)| name::secret(namespace, name)).collect();
     let (namespace, gateway) = &fact.id.gateway;
+    if checked.protocol.is_l4() {
+        let protocol = match transport {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls | Transport::Http => "tls",
+        };
+        let base = name::connections(edge, address, port.number, protocol, namespace, gateway, &fact.id.listener);
+        let ends = checked.protocol.ends_tls();
+        let tls = ends.then(|| DownstreamTls { secrets, alpn: Vec::new(), clients: None });
+        here.l4.insert(base.clone(), L4Listener { protocol: checked.protocol, hosts: fact.hosts.clone(), tls });
+        return Some(base);
+    }
     let routes = name::https_routes(edge, address, port.number, namespace, gateway, &fact.id.listener);
     let mut names: Vec<_> = fact.hosts.iter().filter_map(Pattern::server_name).collect();
     if fact.hosts.contains(&Pattern::ANY) {
         names.clear();
     }
-    let secrets = checked.secrets.iter().map(|(namespace, name)| name::secret(namespace, name)).collect();
     let tls = DownstreamTls { secrets, alpn: vec!["h2".into(), "http/1.1".into()], clients: None };
     here.place.insert(fact.id.clone(), here.chains.len());
     here.chains.push(chain(facts, routes.clone(), names, Some(tls)));
@@ -218,19 +253,21 @@ fn chain(
     }
 }
 
-fn finish(facts: &Facts, port: PortId, address: IpAddr, taken: Taken, plan: &mut PortPlan) {
-    let Taken { tls, table, mut chains, place } = taken;
-    if tls {
+fn finish(facts: &Facts, port: PortId, (udp, address): Bound, taken: Taken, plan: &mut PortPlan) {
+    let Taken { transport, table, mut chains, place, l4 } = taken;
+    if transport == Transport::Tls {
         plan.wildcards.extend(sni::give_back(facts, &table, &mut chains, &place));
     }
-    plan.tables.insert(address, table);
-    if chains.is_empty() {
+    if matches!(transport, Transport::Http | Transport::Tls) {
+        plan.tables.insert(address, table);
+    }
+    if chains.is_empty() && l4.is_empty() {
         return;
     }
     chains.sort_by(|a, b| a.name.cmp(&b.name));
-    for name in plan.routes.iter().filter(|(_, at)| **at == address).map(|(name, _)| name.clone()) {
+    for name in plan.routes.iter().filter(|(_, at)| **at == address && !udp).map(|(name, _)| name.clone()) {
         plan.resources.push(RouteConfiguration { name, virtual_hosts: Vec::new(), vhds: true }.into());
     }
-    let name = name::listener(facts.settings.classes.name(port.edge), address, port.number);
-    plan.resources.push(Listener { name, address: SocketAddr::new(address, port.number), chains, udp: None }.into());
+    let (name, address) = (socket_name(facts, port, address, udp), SocketAddr::new(address, port.number));
+    plan.sockets.push(Socket { name, address, chains, l4 });
 }

@@ -6,8 +6,9 @@
 //!
 //! | unit | becomes | files |
 //! | --- | --- | --- |
-//! | a port of an edge | Listener, RouteConfigurations | `classes`, `listeners`, `listener_checks`, `sni` |
-//! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `routes`, `matches`, `precedence`, `filters`, `shares`, `paths`, `redirects`, `retries`, `cors`, `sessions`, `backends` |
+//! | a port of an edge | RouteConfigurations | `classes`, `listeners`, `listener_checks`, `protocol`, `sni` |
+//! | a port with what tenants' routes claim there | Listeners | `sockets` |
+//! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `requests`, `routes`, `grpc`, `l4`, `matches`, `precedence`, `filters`, `shares`, `paths`, `redirects`, `retries`, `cors`, `sessions`, `backends` |
 //! | a border between tenants | a VirtualHost without routes | `carve` |
 //! | a Service | LoadAssignments | `endpoints` |
 //! | a Secret | Secret | `secrets` |
@@ -26,7 +27,9 @@ mod endpoints;
 pub(crate) mod facts;
 mod filters;
 mod gateway_status;
+mod grpc;
 pub(crate) mod hostnames;
+mod l4;
 mod ledger;
 pub(crate) mod limits;
 mod listener_checks;
@@ -35,13 +38,16 @@ mod matches;
 mod paths;
 pub(crate) mod port_plan;
 pub(crate) mod precedence;
+mod protocol;
 mod redirects;
+mod requests;
 mod retries;
 pub(crate) mod routes;
 mod secrets;
 mod sessions;
 mod shares;
 mod sni;
+mod sockets;
 mod tenant;
 mod tenant_status;
 pub(crate) mod unit;

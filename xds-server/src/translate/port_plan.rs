@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use weir_config::kinds::Kind;
 use weir_config::model::Resource;
 
 use super::facts::Facts;
+use super::protocol::Protocol;
+use super::sockets::Socket;
 use super::unit::{Group, PortId};
 use crate::index::{NsName, Pattern};
 use crate::status::Condition;
@@ -32,7 +35,7 @@ pub(crate) struct Bind {
     pub(crate) address: IpAddr,
     /// The xDS Listener of that address.
     pub(crate) listener: String,
-    /// Its RouteConfiguration there; none while the listener is not programmed.
+    /// Its RouteConfiguration there, or what its chains' names begin with; none while the listener is not programmed.
     pub(crate) routes: Option<String>,
 }
 
@@ -48,7 +51,10 @@ pub(crate) struct ListenerFact {
     pub(crate) hosts: Vec<Pattern>,
     pub(crate) binds: Vec<Bind>,
     pub(crate) accepted: bool,
-    pub(crate) takes_http_routes: bool,
+    /// Kinds of routes that it takes.
+    pub(crate) takes: Vec<Kind>,
+    /// What it speaks; none that Weir serves.
+    pub(crate) protocol: Option<Protocol>,
     pub(crate) from: RoutesFrom,
     pub(crate) supported_kinds: Vec<String>,
     pub(crate) conditions: Vec<Condition>,
@@ -77,6 +83,7 @@ pub(crate) struct PortPlan {
     /// RouteConfigurations, with the address of each.
     pub(crate) routes: BTreeMap<String, IpAddr>,
     pub(crate) resources: Vec<Resource>,
+    pub(crate) sockets: Vec<Socket>,
     /// Secrets that are referred to, and those that are used.
     pub(crate) referred: BTreeSet<NsName>,
     pub(crate) secrets: BTreeSet<NsName>,

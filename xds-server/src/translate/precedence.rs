@@ -16,7 +16,7 @@ use crate::index::Age;
 pub(crate) struct Precedence {
     path: u8,
     length: Reverse<usize>,
-    method: Reverse<bool>,
+    method: Reverse<usize>,
     headers: Reverse<usize>,
     query: Reverse<usize>,
     route: Age,
@@ -55,11 +55,35 @@ impl Precedence {
         Self {
             path,
             length: Reverse(length),
-            method: Reverse(matches.method.is_some()),
+            method: Reverse(usize::from(matches.method.is_some())),
             headers: Reverse(matches.headers.len()),
             query: Reverse(matches.query.len()),
             route: route.clone(),
             place: (rule, index),
+        }
+    }
+
+    /// That of a match of a GRPCRoute (`GRPCRouteRule.matches`): names before expressions before none (which the API
+    /// leaves open), characters of the service, of the method (`length`), headers, then as for all routes.
+    pub(crate) fn grpc(
+        is_expression: bool,
+        length: (usize, usize),
+        matches: &RouteMatch,
+        route: &Age,
+        place: (usize, usize),
+    ) -> Self {
+        let path = match length {
+            (0, 0) => 2,
+            _ => u8::from(is_expression),
+        };
+        Self {
+            path,
+            length: Reverse(length.0),
+            method: Reverse(length.1),
+            headers: Reverse(matches.headers.len()),
+            query: Reverse(0),
+            route: route.clone(),
+            place,
         }
     }
 

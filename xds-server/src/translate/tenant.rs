@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_config::kinds::gateway::{HTTPRoute, ParentReference};
+use weir_config::kinds::gateway::ParentReference;
 use weir_config::kinds::{Kind, ObjectKey};
 use weir_config::model::{
     HeaderMutation, HeaderOp, Owner, Resource, Route, RouteAction, RouteMatch, VirtualHost, name,
@@ -12,11 +12,13 @@ use super::attach::{Attachment, attach, gateway_of};
 use super::backends::{Backends, ServicePort};
 use super::facts::{Facts, Standing};
 use super::hostnames::{Served, serve};
+use super::l4::{self, Claims};
 use super::limits;
 use super::port_plan::{ListenerId, Ports};
 use super::precedence::Precedence;
 use super::redirects;
-use super::routes::{self, Rules};
+use super::requests::{self, Requests, Rivals};
+use super::routes::Rules;
 use super::unit::Group;
 use crate::index::{Belongs, NsName, Pattern};
 use crate::status::{Condition, ObjectStatus, ParentStatus};
@@ -38,6 +40,8 @@ pub(crate) struct GroupPlan {
     pub(crate) endpoints: BTreeSet<ServicePort>,
     pub(crate) gateways: BTreeSet<NsName>,
     pub(crate) wanted: BTreeSet<Pattern>,
+    /// What routes of whole connections claim.
+    pub(crate) claims: Claims,
 }
 
 /// Routes of one domain, in order: the more specific hostname first, then precedence.
@@ -52,11 +56,19 @@ pub(crate) fn compute(facts: &Facts, ports: &Ports, group: &Group) -> GroupPlan 
         Group::System | Group::Unowned(_) => None,
     };
     let mut hosts: BTreeMap<(String, Pattern), Ordered> = BTreeMap::new();
-    for namespace in namespaces(facts, group) {
-        for route in facts.objects.routes(&namespace) {
-            let context = Context { facts, ports, group, owner: owner.as_ref(), refusal, namespace: &namespace };
-            one_route(&context, route, &mut plan, &mut hosts);
+    let namespaces = namespaces(facts, group);
+    let routes = requests::of_namespaces(&facts.objects, &namespaces);
+    for namespace in namespaces {
+        let context = Context { facts, ports, group, owner: owner.as_ref(), refusal, namespace: &namespace };
+        for route in l4::of_namespace(&facts.objects, &namespace) {
+            l4::one(&context, &route, &mut plan);
         }
+    }
+    // The older first: of an HTTPRoute and a GRPCRoute that share a name the older has it.
+    let mut rivals = Rivals::new(&routes);
+    for (age, route) in &routes {
+        let context = Context { facts, ports, group, owner: owner.as_ref(), refusal, namespace: &age.namespace };
+        one_route(&context, route, &mut rivals, &mut plan, &mut hosts);
     }
     let mut virtual_hosts = Vec::with_capacity(hosts.len());
     for ((table, domain), ordered) in hosts {
@@ -67,7 +79,9 @@ pub(crate) fn compute(facts: &Facts, ports: &Ports, group: &Group) -> GroupPlan 
         let name = name::virtual_host(&table, &domain.to_string());
         virtual_hosts.push(VirtualHost { name, domains: vec![domain.domain()], owner: owner.clone(), routes });
     }
-    let (clusters, endpoints) = plan.backends.used(virtual_hosts.iter().flat_map(|host| &host.routes));
+    let of_hosts = virtual_hosts.iter().flat_map(|host| &host.routes).flat_map(Route::clusters);
+    let of_claims = plan.claims.values().flat_map(BTreeMap::values).flat_map(|claim| claim.split.clusters());
+    let (clusters, endpoints) = plan.backends.used(of_hosts.chain(of_claims));
     plan.endpoints = endpoints;
     plan.resources.extend(clusters.into_values().map(Resource::from));
     plan.resources.extend(virtual_hosts.into_iter().map(Resource::from));
@@ -89,7 +103,7 @@ pub(crate) fn namespaces(facts: &Facts, group: &Group) -> Vec<String> {
         Group::System => {
             let mut all: BTreeSet<String> = tenancy.system().cloned().collect();
             if facts.settings.unassigned_is_system {
-                for kind in [Kind::HTTPRoute, Kind::Gateway] {
+                for kind in Kind::ROUTES.into_iter().chain([Kind::Gateway]) {
                     let found = facts.objects.namespaces(kind);
                     all.extend(found.into_iter().filter(|namespace| tenancy.of(namespace) == Belongs::Unassigned));
                 }
@@ -100,28 +114,35 @@ pub(crate) fn namespaces(facts: &Facts, group: &Group) -> Vec<String> {
 }
 
 /// What holds for all routes of a namespace.
-struct Context<'a> {
-    facts: &'a Facts,
-    ports: &'a Ports,
-    group: &'a Group,
-    owner: Option<&'a Owner>,
-    refusal: Option<Refusal>,
-    namespace: &'a str,
+pub(super) struct Context<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) ports: &'a Ports,
+    pub(super) group: &'a Group,
+    pub(super) owner: Option<&'a Owner>,
+    pub(super) refusal: Option<Refusal>,
+    pub(super) namespace: &'a str,
+}
+
+/// Remembers that a route names a parent.
+pub(super) fn name_parent(namespace: &str, parent: &ParentReference, plan: &mut GroupPlan) {
+    plan.gateways.extend(gateway_of(namespace, parent));
 }
 
 fn one_route(
     context: &Context<'_>,
-    route: &HTTPRoute,
+    route: &Requests<'_>,
+    rivals: &mut Rivals,
     plan: &mut GroupPlan,
     hosts: &mut BTreeMap<(String, Pattern), Ordered>,
 ) {
     let Context { facts, ports, group, owner, namespace, .. } = *context;
-    let parents = &route.spec.parent_refs;
-    plan.gateways.extend(parents.iter().filter_map(|parent| gateway_of(namespace, parent)));
-    let attachments: Vec<_> = parents.iter().map(|parent| attach(facts, ports, namespace, parent)).collect();
+    let (kind, http) = (route.kind(), route.as_http());
+    let parents = &http.spec.parent_refs;
+    parents.iter().for_each(|parent| name_parent(namespace, parent, plan));
+    let attachments: Vec<_> = parents.iter().map(|parent| attach(facts, ports, kind, namespace, parent)).collect();
     let rules = match owner {
         Some(owner) if attachments.iter().any(|a| matches!(a, Attachment::To(_))) => {
-            routes::translate(facts, owner, route, &mut plan.backends)
+            route.translate(facts, owner, &mut plan.backends)
         }
         _ => Rules::default(),
     };
@@ -137,7 +158,14 @@ fn one_route(
             }
             Attachment::Refused(reason, message) => vec![Condition::fails("Accepted", reason, message)],
             Attachment::To(listeners) => {
-                let served = serve(facts, ports, group, &route.spec.hostnames, &listeners);
+                let served = serve(facts, ports, group, &http.spec.hostnames, &listeners);
+                if let Some(message) = rivals.refuse(kind, &served, &rules) {
+                    let mut conditions = conditions(context, &served, &rules);
+                    conditions.retain(|condition| condition.type_ == "ResolvedRefs");
+                    conditions.insert(0, Condition::fails("Accepted", "HostnameConflict", message));
+                    status.parents.push(parent_status(parent, conditions));
+                    continue;
+                }
                 let conditions = conditions(context, &served, &rules);
                 for place in served.places.iter().filter(|_| !rules.routes.is_empty()) {
                     let key = (place.routes.clone(), place.domain.clone());
@@ -164,15 +192,15 @@ fn one_route(
     for listener in attached {
         *plan.attached.entry(listener).or_default() += 1;
     }
-    let name = route.metadata.name.clone().unwrap_or_default();
-    plan.statuses.push((ObjectKey::new(Kind::HTTPRoute, namespace, name), status));
+    let name = http.metadata.name.clone().unwrap_or_default();
+    plan.statuses.push((ObjectKey::new(kind, namespace, name), status));
 }
 
-fn parent_status(parent: &ParentReference, conditions: Vec<Condition>) -> ParentStatus {
+pub(super) fn parent_status(parent: &ParentReference, conditions: Vec<Condition>) -> ParentStatus {
     ParentStatus { parent_ref: parent.clone(), conditions, claimed: true }
 }
 
-fn conditions(context: &Context<'_>, served: &Served, rules: &Rules) -> Vec<Condition> {
+pub(super) fn conditions(context: &Context<'_>, served: &Served, rules: &Rules) -> Vec<Condition> {
     let namespace = context.namespace;
     let lost = served.lost.join("; ");
     let dropped = rules.dropped.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -215,7 +243,7 @@ fn conditions(context: &Context<'_>, served: &Served, rules: &Rules) -> Vec<Cond
 }
 
 /// Name of the route that answers in place of a tenant's, and a sentence for people.
-type Refusal = (&'static str, &'static str);
+pub(super) type Refusal = (&'static str, &'static str);
 
 fn refusal(standing: &Standing) -> Option<Refusal> {
     match standing {

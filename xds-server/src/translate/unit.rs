@@ -56,6 +56,8 @@ pub(crate) struct PortId {
 pub(crate) enum Maker {
     /// The listeners of a port.
     Port(PortId),
+    /// The sockets of a port, with the chains of routes.
+    Sockets(PortId),
     /// A tenant's routes.
     Group(Group),
     /// The borders between tenants and listeners.

@@ -6,13 +6,16 @@ use std::net::IpAddr;
 use weir_config::kinds::{Kind, Object, ObjectKey, SYSTEM_TENANT};
 use weir_config::model::{Delta, Resource, Snapshot};
 
+use super::backends::Carrier;
 use super::carve::Carve;
 use super::dirty::{Change, Dirty, Links};
 use super::facts::Facts;
+use super::l4::Claims;
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::listeners;
 use super::port_plan::{ListenerId, PortPlan, Ports};
+use super::sockets::{self, Claimed};
 use super::tenant::{self, GroupPlan};
 use super::unit::{Group, Maker, PortId};
 use super::{Settings, endpoints, gateway_status, tenant_status};
@@ -32,6 +35,7 @@ pub struct World {
     carve: Carve,
     limits: Limits,
     ledger: Ledger,
+    claimed: BTreeMap<PortId, Claimed>,
     statuses: BTreeMap<ObjectKey, ObjectStatus>,
     moved: BTreeSet<String>,
     changed: BTreeSet<ObjectKey>,
@@ -45,6 +49,8 @@ pub struct Work {
     pub ports: usize,
     /// Tenants; the platform and a namespace without a tenant count as one each.
     pub tenants: usize,
+    /// Ports whose sockets were made anew, for what tenants' routes claim there.
+    pub sockets: usize,
     /// Borders inside served wildcards.
     pub borders: usize,
     /// Services whose endpoints were read.
@@ -69,12 +75,18 @@ impl World {
             self.take(event, &mut dirty);
         }
         self.work = Work { ports: dirty.ports.len(), ..Work::default() };
-        for port in std::mem::take(&mut dirty.ports) {
+        let worked = std::mem::take(&mut dirty.ports);
+        for port in worked.iter().copied() {
             self.work_port(port, &mut dirty);
         }
         self.work.tenants = dirty.groups.len();
         for group in std::mem::take(&mut dirty.groups) {
             self.work_group(&group, &mut dirty);
+        }
+        self.work.sockets = dirty.sockets.len();
+        dirty.sockets.extend(worked);
+        for port in std::mem::take(&mut dirty.sockets) {
+            self.work_sockets(port);
         }
         for entry in &dirty.entries {
             self.carve.entry_changed(entry);
@@ -237,6 +249,7 @@ impl World {
         }
         self.carve.set_domains(&self.facts, &self.ports, group, &old.domains, &new.domains);
         self.count_attached(&old, &new, dirty);
+        self.claim(group, &old.claims, &new.claims, dirty);
         let links = &mut self.links;
         let backends = std::mem::take(&mut new.backends);
         links.group_gateways.set(group, std::mem::take(&mut new.gateways));
@@ -244,10 +257,38 @@ impl World {
         links.group_services.set(group, backends.services);
         links.group_grants.set(group, backends.grants);
         let moved = links.group_endpoints.set(group, std::mem::take(&mut new.endpoints));
-        dirty.endpoints.extend(moved.into_iter().map(|(namespace, service, _)| (namespace, service)));
-        if !new.domains.is_empty() || !new.attached.is_empty() {
+        dirty.endpoints.extend(moved.into_iter().map(|(namespace, service, ..)| (namespace, service)));
+        if !new.domains.is_empty() || !new.attached.is_empty() || !new.claims.is_empty() {
             self.groups.insert(group.clone(), new);
         }
+    }
+
+    /// Takes in what a group claims now, and marks the ports where that is something else.
+    fn claim(&mut self, group: &Group, old: &Claims, new: &Claims, dirty: &mut Dirty) {
+        for port in old.keys().chain(new.keys()).filter(|port| old.get(port) != new.get(port)) {
+            dirty.sockets.insert(*port);
+            let claimed = self.claimed.entry(*port).or_default();
+            match new.get(port) {
+                Some(spots) => claimed.insert(group.clone(), spots.clone()),
+                None => claimed.remove(group),
+            };
+            if claimed.is_empty() {
+                self.claimed.remove(port);
+            }
+        }
+    }
+
+    fn work_sockets(&mut self, port: PortId) {
+        let (mut listeners, mut wildcards): (Vec<Resource>, _) = (Vec::new(), BTreeSet::new());
+        if let Some(plan) = self.ports.0.get(&port) {
+            let claimed = self.claimed.get(&port);
+            for socket in &plan.sockets {
+                let table = plan.tables.get(&socket.address.ip());
+                listeners.push(sockets::listener(&self.facts, socket, table, claimed, &mut wildcards).into());
+            }
+        }
+        self.ledger.replace(&Maker::Sockets(port), listeners);
+        self.links.socket_wildcards.set(&port, wildcards);
     }
 
     fn count_attached(&mut self, old: &GroupPlan, new: &GroupPlan, dirty: &mut Dirty) {
@@ -270,13 +311,13 @@ impl World {
     }
 
     fn work_endpoints(&mut self, (namespace, service): &NsName) {
-        let first = (namespace.clone(), service.clone(), 0);
-        let last = (namespace.clone(), service.clone(), u16::MAX);
+        let first = (namespace.clone(), service.clone(), 0, Carrier::Tcp);
+        let last = (namespace.clone(), service.clone(), u16::MAX, Carrier::Udp);
         let assignments: Vec<Resource> = self
             .links
             .group_endpoints
             .range(first..=last)
-            .map(|((_, _, port), _)| endpoints::translate(&self.facts, namespace, service, *port).into())
+            .map(|(port, _)| endpoints::translate(&self.facts, port).into())
             .collect();
         self.ledger.replace(&Maker::Endpoints((namespace.clone(), service.clone())), assignments);
     }
