@@ -58,9 +58,9 @@ pub(crate) fn compute(facts: &Facts, ports: &Ports, group: &Group) -> GroupPlan 
     let mut hosts: BTreeMap<(String, Pattern), Ordered> = BTreeMap::new();
     let namespaces = namespaces(facts, group);
     let routes = requests::of_namespaces(&facts.objects, &namespaces);
-    for namespace in namespaces {
-        let context = Context { facts, ports, group, owner: owner.as_ref(), refusal, namespace: &namespace };
-        for route in l4::of_namespace(&facts.objects, &namespace) {
+    for namespace in &namespaces {
+        let context = Context { facts, ports, group, owner: owner.as_ref(), refusal, namespace };
+        for route in l4::of_namespace(&facts.objects, namespace) {
             l4::one(&context, &route, &mut plan);
         }
     }
