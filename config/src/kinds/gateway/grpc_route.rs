@@ -2,9 +2,8 @@
 
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{HttpBackendRef, HttpFilter, HttpValueMatch, ParentReference};
+use super::{HttpBackendRef, HttpFilter, HttpValueMatch, ParentReference, SessionPersistence};
 
 /// Which gRPC calls of which hosts go to which backends.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -13,7 +12,7 @@ use super::{HttpBackendRef, HttpFilter, HttpValueMatch, ParentReference};
     version = "v1",
     kind = "GRPCRoute",
     namespaced,
-    status = "Value",
+    status = "serde_json::Value",
     schema = "disabled",
     derive = "PartialEq"
 )]
@@ -51,7 +50,7 @@ pub struct GrpcRouteRule {
     pub backend_refs: Vec<HttpBackendRef>,
     /// Session persistence.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub session_persistence: Option<Value>,
+    pub session_persistence: Option<SessionPersistence>,
 }
 
 /// `GRPCRouteMatch`: all of its parts must match.
