@@ -1,7 +1,7 @@
 //! `GRPCRoute`: the CRD's schema and CEL rules, and regular expressions that compile.
 
 use super::Errors;
-use super::http_route::{backend_ref, filters, regex, values};
+use super::http_route::{backend_ref, filters, regex, session_persistence, values};
 use super::parents::{hostnames, parents};
 use crate::kinds::gateway::{GRPCRouteSpec, GrpcMethodMatch, GrpcRouteMatch, GrpcRouteRule, HttpFilter};
 
@@ -33,6 +33,9 @@ fn rule(rule: &GrpcRouteRule, at: &str, errors: &mut Errors) {
         values(headers, 4096, &format!("{at}.headers"), errors);
     }
     grpc_filters(&rule.filters, &format!("{at}.filters"), errors);
+    if let Some(session) = &rule.session_persistence {
+        session_persistence(session, &format!("{at}.sessionPersistence"), errors);
+    }
     errors.at_most(&rule.backend_refs, 16, &format!("{at}.backendRefs"));
     for (index, backend) in rule.backend_refs.iter().enumerate() {
         let at = format!("{at}.backendRefs[{index}]");

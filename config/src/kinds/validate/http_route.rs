@@ -292,7 +292,7 @@ fn retries(retry: &HttpRouteRetry, at: &str, errors: &mut Errors) {
     one_duration(retry.backoff.as_deref(), format!("{at}.backoff"), errors);
 }
 
-fn session_persistence(session: &SessionPersistence, at: &str, errors: &mut Errors) {
+pub(super) fn session_persistence(session: &SessionPersistence, at: &str, errors: &mut Errors) {
     let name = session.session_name.as_deref().unwrap_or_default();
     errors.check(name.len() <= 128, format!("{at}.sessionName"), || "is longer than 128 bytes".into());
     errors.one_of(session.type_.as_deref(), &["Cookie", "Header"], format!("{at}.type"));
