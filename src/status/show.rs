@@ -28,6 +28,11 @@ pub(super) fn show(report: &StatusReport, rows: usize) -> String {
     section("Tenants", "Tenant", head, tenants.iter().map(|o| tenant(o, used)).collect());
     let gateways = of("Gateway").iter().flat_map(|o| gateway(o)).collect();
     section("Gateways, by listener", "Gateway", &["GATEWAY", "LISTENER", "PROGRAMMED", "ROUTES"], gateways);
+    let sets: Vec<_> = of("ListenerSet").iter().flat_map(|o| gateway(o)).collect();
+    if !sets.is_empty() {
+        let head = ["LISTENERSET", "LISTENER", "PROGRAMMED", "ROUTES"];
+        section("ListenerSets, by listener", "ListenerSet", &head, sets);
+    }
     for kind in Kind::ROUTES.map(Kind::name) {
         let routes: Vec<_> = of(kind).iter().flat_map(|o| route(o)).collect();
         if kind == "HTTPRoute" || !routes.is_empty() {

@@ -83,6 +83,9 @@ fn read_pool() -> Vec<Arc<Object>> {
             "\n---\nkind: Gateway\nmetadata: {{namespace: {namespace}, name: {name}}}\nspec: {{gatewayClassName: weir, listeners: [{listeners}]}}\n"
         );
     }
+    text += &listener_sets();
+    text += &backend_tls();
+    text += &traffic_policies();
     for namespace in ["acme", "other", "weir-system"] {
         for (hosts, parent) in [
             ("[]", "{namespace: weir-system, name: public}"),
@@ -92,6 +95,7 @@ fn read_pool() -> Vec<Arc<Object>> {
                 "{namespace: weir-system, name: second}, {namespace: weir-system, name: public}",
             ),
             ("[]", "{namespace: acme, name: own}"),
+            ("['*.x.test']", "{kind: ListenerSet, namespace: acme, name: set}, {namespace: weir-system, name: public}"),
         ] {
             for name in ["r", "s"] {
                 text += &format!(
@@ -119,6 +123,79 @@ fn read_pool() -> Vec<Arc<Object>> {
     }
     text += "\n---\nkind: Secret\nmetadata: {namespace: weir-system, name: shop-acme-test}\ntype: Opaque\n";
     support::objects(&text)
+}
+
+/// ListenerSets in each other's and in Gateways' way, and Gateways that allow some of them.
+fn listener_sets() -> String {
+    let mut text = String::new();
+    for allowed in ["{from: All}", "{from: Same}", "{from: Selector, selector: {matchLabels: {team: red}}}"] {
+        text += &format!(
+            "\n---\nkind: Gateway\nmetadata: {{namespace: weir-system, name: public}}\nspec: {{gatewayClassName: weir, allowedListeners: {{namespaces: {allowed}}}, listeners: [{{name: http, port: 80, protocol: HTTP, hostname: a.y.test}}]}}\n"
+        );
+    }
+    for tls in
+        ["backend: {clientCertificateRef: {name: shop-acme-test}}", "backend: {clientCertificateRef: {name: away}}"]
+    {
+        text += &format!(
+            "\n---\nkind: Gateway\nmetadata: {{namespace: weir-system, name: second}}\nspec: {{gatewayClassName: weir, tls: {{{tls}}}, listeners: [{{name: exact, port: 80, protocol: HTTP, hostname: a.b.x.test, allowedRoutes: {{namespaces: {{from: All}}}}}}]}}\n"
+        );
+    }
+    for (gateway, listeners) in [
+        ("public", "{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}"),
+        (
+            "public",
+            "{name: tls, port: 443, protocol: HTTPS, hostname: '*.x.test', tls: {certificateRefs: [{namespace: weir-system, name: shop-acme-test}]}}",
+        ),
+        (
+            "second",
+            "{name: http, port: 80, protocol: HTTP, hostname: a.b.x.test}, {name: other, port: 81, protocol: HTTP}",
+        ),
+    ] {
+        for namespace in ["acme", "other", "weir-system"] {
+            text += &format!(
+                "\n---\nkind: ListenerSet\nmetadata: {{namespace: {namespace}, name: set}}\nspec: {{parentRef: {{namespace: weir-system, name: {gateway}}}, listeners: [{listeners}]}}\n"
+            );
+        }
+    }
+    text
+}
+
+/// TrafficPolicies for what may be there.
+fn traffic_policies() -> String {
+    let mut text = String::new();
+    for (namespace, name, target) in [
+        ("acme", "a", "{group: gateway.networking.k8s.io, kind: HTTPRoute, name: r}"),
+        ("acme", "b", "{group: gateway.networking.k8s.io, kind: HTTPRoute, name: r}"),
+        ("acme", "b", "{group: '', kind: Service, name: web}"),
+        ("weir-system", "a", "{group: gateway.networking.k8s.io, kind: Gateway, name: public}"),
+        ("weir-system", "a", "{group: gateway.networking.k8s.io, kind: Gateway, name: second, sectionName: exact}"),
+    ] {
+        text += &format!(
+            "\n---\nkind: TrafficPolicy\nmetadata: {{namespace: {namespace}, name: {name}}}\nspec: {{targetRefs: [{target}], timeouts: {{connect: 1s}}}}\n"
+        );
+    }
+    text
+}
+
+/// BackendTLSPolicies, and what they refer to.
+fn backend_tls() -> String {
+    let mut text = String::new();
+    for (name, validation) in [
+        ("a", "{wellKnownCACertificates: System, hostname: a.test}"),
+        ("a", "{caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}], hostname: b.test}"),
+        ("b", "{wellKnownCACertificates: System, hostname: c.test}"),
+    ] {
+        for target in ["web", "away"] {
+            text += &format!(
+                "\n---\nkind: BackendTLSPolicy\nmetadata: {{namespace: acme, name: {name}}}\nspec: {{targetRefs: [{{group: '', kind: Service, name: {target}}}], validation: {validation}}}\n"
+            );
+        }
+    }
+    let certificate = include_str!("golden/backend_tls.yaml").split("  ca.crt: |\n").nth(1).unwrap_or_default();
+    let certificate = certificate.split("---\n").next().unwrap_or_default();
+    text +=
+        &format!("\n---\nkind: ConfigMap\nmetadata: {{namespace: acme, name: ca}}\ndata:\n  ca.crt: |\n{certificate}");
+    text + "\n---\nkind: ConfigMap\nmetadata: {namespace: acme, name: ca}\n"
 }
 
 fn check(events: &[(usize, bool)], cuts: &[usize], unassigned: bool) -> Result<(), TestCaseError> {
@@ -171,7 +248,7 @@ fn check(events: &[(usize, bool)], cuts: &[usize], unassigned: bool) -> Result<(
 
 #[test]
 fn soak_the_order_of_events_does_not_matter() {
-    let events = prop::collection::vec((0usize..1000, prop::bool::weighted(0.8)), 1..60);
+    let events = prop::collection::vec((0usize..2000, prop::bool::weighted(0.8)), 1..60);
     let cuts = prop::collection::vec(0usize..60, 0..60);
     let all = (events, cuts, any::<bool>());
     soak::property(&all, |(events, cuts, unassigned)| check(events.as_slice(), cuts.as_slice(), unassigned));

@@ -61,6 +61,14 @@ pub struct ProxyClass {
     /// closely twice is an error.
     #[serde(default = "all_gateways")]
     pub gateways: Vec<String>,
+    /// Where clients reach it: IP addresses, networks (`192.0.2.0/24`) and hostnames, of the Service or load balancer in
+    /// front of it. They are the addresses that Gateways may ask for, and `status.addresses` of those that ask for none.
+    /// Default: unknown; what a Gateway asks for is bound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// Whether `addresses` are the proxies' own, to be bound. Default: false, proxies bind all addresses.
+    #[serde(default)]
+    pub bind_addresses: bool,
 }
 
 /// `namespace/name` of a service account.

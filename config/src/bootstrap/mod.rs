@@ -4,6 +4,7 @@
 //! Every field is optional but the few without a sensible default. A field that is not known is
 //! an error that suggests the nearest name.
 
+mod edge_address;
 mod envoy;
 mod identity;
 mod load;
@@ -13,6 +14,7 @@ mod server;
 mod usage;
 mod value;
 
+pub use edge_address::EdgeAddress;
 pub use envoy::{EnvoyFiles, EnvoySettings, EnvoyTls, envoy_bootstrap};
 pub use identity::{Authentication, ClientTls, Issuer, ProxyClass, ServerTls, ServiceAccount};
 pub use load::Load;

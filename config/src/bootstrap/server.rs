@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::edge_address::EdgeAddress;
 use super::identity::{Authentication, ProxyClass, ServerTls, ServiceAccount};
 use super::load::Load;
 use super::read;
@@ -114,6 +115,11 @@ pub struct Edge {
     /// Whether its proxies write an access log (JSON lines on standard output). Usage is metered either
     /// way. Default: true.
     pub access_log: bool,
+    /// Where clients reach it, as `addresses` of a proxy class.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// Whether `addresses` are the proxies' own, as `bindAddresses` of a proxy class.
+    pub bind_addresses: bool,
 }
 
 /// What becomes of namespaces that belong to no tenant.
@@ -170,7 +176,8 @@ impl ServerBootstrap {
             return self.proxy_classes.clone();
         }
         let service_account = ServiceAccount { namespace: "weir-system".into(), name: "weir-edge".into() };
-        vec![ProxyClass { name: self.edge.name.clone(), service_account, gateways: vec!["*".into()] }]
+        let Edge { name, addresses, bind_addresses, .. } = self.edge.clone();
+        vec![ProxyClass { name, service_account, gateways: vec!["*".into()], addresses, bind_addresses }]
     }
 
     /// Whether callers are checked by tokens of this server's own issuer.
@@ -214,6 +221,7 @@ impl ServerBootstrap {
         let mut names = BTreeSet::new();
         let mut accounts: BTreeSet<&ServiceAccount> = self.operators.iter().collect();
         let mut patterns = BTreeSet::new();
+        check_addresses(&self.edge.addresses, "edge", errors);
         for (n, class) in self.proxy_classes.iter().enumerate() {
             let at = |field: &str| format!("proxyClasses[{n}].{field}");
             if class.name.is_empty() || class.name.contains('/') {
@@ -226,6 +234,7 @@ impl ServerBootstrap {
                 let problem = "another class, or an operator, has this service account: whose would a caller be?";
                 errors.push(FieldError::new(at("serviceAccount"), problem));
             }
+            check_addresses(&class.addresses, &format!("proxyClasses[{n}]"), errors);
             for (m, gateway) in class.gateways.iter().enumerate() {
                 let parts = gateway.split_once('/');
                 if gateway != "*" && !parts.is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && a != "*") {
@@ -236,6 +245,14 @@ impl ServerBootstrap {
                     errors.push(FieldError::new(at(&format!("gateways[{m}]")), "listed twice: whose Gateway is it?"));
                 }
             }
+        }
+    }
+}
+
+fn check_addresses(addresses: &[String], of: &str, errors: &mut Vec<FieldError>) {
+    for (index, text) in addresses.iter().enumerate() {
+        if let Err(problem) = text.parse::<EdgeAddress>() {
+            errors.push(FieldError::new(format!("{of}.addresses[{index}]"), problem));
         }
     }
 }
@@ -278,7 +295,7 @@ impl Default for XdsPort {
 
 impl Default for Edge {
     fn default() -> Self {
-        Self { name: "edge".into(), access_log: true }
+        Self { name: "edge".into(), access_log: true, addresses: Vec::new(), bind_addresses: false }
     }
 }
 

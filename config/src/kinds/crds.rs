@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::plan::Plan;
 use super::tenant::Tenant;
+use super::traffic_policy::TrafficPolicy;
 
 /// The CRDs, as `weir crds` prints them and the chart installs them. Always the same text.
 pub fn crds_yaml() -> String {
@@ -14,7 +15,7 @@ pub fn crds_yaml() -> String {
 
 /// The CRDs, by name.
 pub fn crds() -> Vec<Value> {
-    [Plan::crd(), Tenant::crd()].iter().map(finish).collect()
+    [Plan::crd(), Tenant::crd(), TrafficPolicy::crd()].iter().map(finish).collect()
 }
 
 /// What the derive macros cannot say.
@@ -25,6 +26,25 @@ fn finish(crd: &CustomResourceDefinition) -> Value {
     let root = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     integers(root);
     let status = &mut root["properties"]["status"]["properties"];
+    if kind == "TrafficPolicy" {
+        let ancestors = &mut status["ancestors"];
+        ancestors["x-kubernetes-list-type"] = json!("atomic");
+        let conditions = &mut ancestors["items"]["properties"]["conditions"];
+        conditions["x-kubernetes-list-type"] = json!("map");
+        conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
+        let spec = &mut root["properties"]["spec"]["properties"];
+        spec["targetRefs"]["x-kubernetes-list-type"] = json!("atomic");
+        spec["sticky"]["x-kubernetes-validations"] = json!([{
+            "rule": "has(self.cookie) != has(self.header)",
+            "message": "must have exactly one of cookie and header",
+        }]);
+        spec["targetRefs"]["items"]["x-kubernetes-validations"] = json!([{
+            "rule": "self.kind == 'Service' ? self.group == '' : self.kind in ['Gateway', 'HTTPRoute', 'GRPCRoute'] && \
+                     self.group == 'gateway.networking.k8s.io'",
+            "message": "must be a Gateway, HTTPRoute, GRPCRoute or Service, with its group",
+        }]);
+        return crd;
+    }
     status["conditions"]["x-kubernetes-list-type"] = json!("map");
     status["conditions"]["x-kubernetes-list-map-keys"] = json!(["type"]);
     if kind == "Tenant" {
@@ -45,6 +65,15 @@ fn finish(crd: &CustomResourceDefinition) -> Value {
 
 /// What `kubectl get` shows beside the name.
 fn columns(kind: &str) -> Value {
+    if kind == "TrafficPolicy" {
+        return json!([
+            { "name": "Kind", "type": "string", "jsonPath": ".spec.targetRefs[0].kind" },
+            { "name": "Target", "type": "string", "jsonPath": ".spec.targetRefs[0].name" },
+            { "name": "Accepted", "type": "string",
+              "jsonPath": ".status.ancestors[0].conditions[?(@.type=='Accepted')].status" },
+            { "name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp" },
+        ]);
+    }
     let own = match kind {
         "Tenant" => [
             ("Plan", "string", ".spec.plan"),
@@ -152,7 +181,8 @@ mod tests {
             let version = &crd["spec"]["versions"][0];
             assert_eq!(version["subresources"]["status"], serde_json::json!({}));
             assert_eq!(crd["spec"]["names"]["categories"], serde_json::json!(["weir"]));
-            assert_eq!(crd["spec"]["scope"], "Cluster");
+            let of_namespace = crd["spec"]["names"]["kind"] == "TrafficPolicy";
+            assert_eq!(crd["spec"]["scope"], if of_namespace { "Namespaced" } else { "Cluster" });
             let columns = version["additionalPrinterColumns"].as_array().unwrap();
             let names: Vec<_> = columns.iter().map(|column| column["name"].as_str().unwrap()).collect();
             assert!(names.ends_with(&["Accepted", "Age"]), "{names:?}");

@@ -12,6 +12,7 @@ mod object;
 pub mod plan;
 pub mod quantity;
 pub mod tenant;
+pub mod traffic_policy;
 mod validate;
 
 pub use object::{Kind, Object, ObjectKey, plural};

@@ -12,6 +12,7 @@ use super::gateway::{
 };
 use super::plan::Plan;
 use super::tenant::Tenant;
+use super::traffic_policy::TrafficPolicy;
 
 macro_rules! objects {
     ($($kind:ident($type:ty): $group:literal, $versions:expr, $namespaced:literal;)*) => {
@@ -94,6 +95,7 @@ objects! {
     BackendTLSPolicy(BackendTLSPolicy): "gateway.networking.k8s.io", ["v1"], true;
     Plan(Plan): "weir.dev", ["v1alpha1"], false;
     Tenant(Tenant): "weir.dev", ["v1alpha1"], false;
+    TrafficPolicy(TrafficPolicy): "weir.dev", ["v1alpha1"], true;
 }
 
 impl Kind {
@@ -188,6 +190,7 @@ mod tests {
             "backendtlspolicies",
             "plans",
             "tenants",
+            "trafficpolicies",
         ];
         assert_eq!(kinds, api);
         assert_eq!(plural("TrafficPolicy"), "trafficpolicies");

@@ -2,6 +2,7 @@
 //! that no choice of names by one tenant can spell another's.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Name of the Listener at `address`:`port` of `edge`.
 pub fn listener(edge: &str, address: IpAddr, port: u16) -> String {
@@ -27,6 +28,19 @@ pub fn connections(
     format!("{edge}/{address}/{port}/{protocol}/{namespace}/{gateway}/{listener}")
 }
 
+/// The same of a listener of a ListenerSet.
+pub fn connections_of_set(
+    edge: &str,
+    address: IpAddr,
+    port: u16,
+    protocol: &str,
+    namespace: &str,
+    set: &str,
+    listener: &str,
+) -> String {
+    format!("{edge}/{address}/{port}/{protocol}-set/{namespace}/{set}/{listener}")
+}
+
 /// Name of the RouteConfiguration that all HTTP listeners of one address and port share.
 pub fn http_routes(edge: &str, address: IpAddr, port: u16) -> String {
     format!("{edge}/{address}/{port}/http")
@@ -35,6 +49,18 @@ pub fn http_routes(edge: &str, address: IpAddr, port: u16) -> String {
 /// Name of the RouteConfiguration (and of the filter chain) of one HTTPS listener of a Gateway.
 pub fn https_routes(edge: &str, address: IpAddr, port: u16, namespace: &str, gateway: &str, listener: &str) -> String {
     format!("{edge}/{address}/{port}/https/{namespace}/{gateway}/{listener}")
+}
+
+/// Name of the RouteConfiguration (and of the filter chain) of one HTTPS listener of a ListenerSet.
+pub fn https_routes_of_set(
+    edge: &str,
+    address: IpAddr,
+    port: u16,
+    namespace: &str,
+    set: &str,
+    listener: &str,
+) -> String {
+    format!("{edge}/{address}/{port}/https-set/{namespace}/{set}/{listener}")
 }
 
 /// Name of a VirtualHost, as VHDS wants it: the RouteConfiguration's name, `/`, the domain.
@@ -54,6 +80,16 @@ pub fn cluster(tenant: &str, namespace: &str, service: &str, port: u16, way: Opt
         Some(way) => format!("{tenant}/{namespace}/{service}/{port}/{way}"),
         None => format!("{tenant}/{namespace}/{service}/{port}"),
     }
+}
+
+/// Name of the Cluster by which routes at one Gateway reach what `cluster` does, showing that Gateway's certificate.
+pub fn cluster_of_gateway(cluster: &str, namespace: &str, gateway: &str) -> String {
+    format!("{cluster}/at/{namespace}/{gateway}")
+}
+
+/// Name of the Cluster that reaches what `cluster` does, waiting so long for a connection.
+pub fn cluster_connecting(cluster: &str, within: Duration) -> String {
+    format!("{cluster}/within/{}", within.as_millis())
 }
 
 /// A cluster that no server ever sends: the share of backends that are not valid goes there, and is

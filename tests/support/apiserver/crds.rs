@@ -26,7 +26,7 @@ pub fn wait(cluster: &Cluster) {
         let path = format!("/apis/{GATEWAY_API}/{}/{}?limit=1", kind.versions()[0], kind.plural());
         wait::until(&path, || cluster.get(&path));
     }
-    for kind in ["plans", "tenants"] {
+    for kind in ["plans", "tenants", "trafficpolicies"] {
         let path = format!("/apis/weir.dev/v1alpha1/{kind}?limit=1");
         wait::until(&path, || cluster.get(&path));
     }

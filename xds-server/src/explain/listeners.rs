@@ -38,8 +38,8 @@ pub(super) fn choose(world: &World, question: &Question, scene: &mut Scene) -> V
     scene.ports = ports.collect::<BTreeSet<_>>().into_iter().take(MOST_PORTS).collect();
     let gateway = question.gateway.as_deref().and_then(|gateway| gateway.split_once('/'));
     let bound = gateway.map(|(namespace, name)| {
-        let id = (namespace.to_owned(), name.to_owned());
-        let facts = world.ports().listeners(world.facts(), &id);
+        let holder = ((namespace.to_owned(), name.to_owned()), None);
+        let facts = world.ports().listeners(world.facts(), &holder);
         facts.flat_map(|fact| fact.binds.iter().map(|bind| (fact.port, bind.address))).collect::<BTreeSet<_>>()
     });
     let of_gateway = |listener: &Listener| {
@@ -70,7 +70,7 @@ pub(super) fn describe(world: &World, question: &Question, chosen: &[Arc<Listene
             && (fact.hosts.is_empty() || fact.hosts.iter().any(|host| connection.is_in(&host.to_string())))
     };
     let plans = world.ports().all().filter(|(port, _)| named.contains(&port.number));
-    let facts = plans.flat_map(|(_, plan)| plan.gateways.values().flatten()).filter(in_question);
+    let facts = plans.flat_map(|(_, plan)| plan.holders.values().flatten()).filter(in_question);
     scene.troubles = facts.take(MOST_TROUBLES).map(trouble).collect();
 }
 
@@ -152,7 +152,7 @@ fn place(world: &World, listener: &Listener) -> Option<(PortId, IpAddr)> {
 
 /// The Gateway's listener that has a RouteConfiguration to itself.
 fn by_routes(world: &World, question: &Question, routes: &str) -> Option<GatewayListener> {
-    let facts = world.ports().all().flat_map(|(_, plan)| plan.gateways.values().flatten());
+    let facts = world.ports().all().flat_map(|(_, plan)| plan.holders.values().flatten());
     let mut having = facts.filter(|fact| fact.binds.iter().any(|bind| bind.routes.as_deref() == Some(routes)));
     having.next().map(|fact| shown(&fact.id, hostname(fact, question)))
 }

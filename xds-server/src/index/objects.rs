@@ -9,6 +9,7 @@ use weir_config::kinds::gateway::{BackendTLSPolicy, Gateway, GatewayClass, HTTPR
 use weir_config::kinds::gateway::{GRPCRoute, TCPRoute, TLSRoute, UDPRoute};
 use weir_config::kinds::plan::Plan;
 use weir_config::kinds::tenant::Tenant;
+use weir_config::kinds::traffic_policy::TrafficPolicy;
 use weir_config::kinds::{Kind, Object, ObjectKey};
 
 use super::NsName;
@@ -102,6 +103,8 @@ impl Objects {
         config_map -> ConfigMap(ConfigMap);
         /// A ListenerSet.
         listener_set -> ListenerSet(ListenerSet);
+        /// A TrafficPolicy.
+        traffic_policy -> TrafficPolicy(TrafficPolicy);
         /// A BackendTLSPolicy.
         backend_tls_policy -> BackendTLSPolicy(BackendTLSPolicy);
         /// A Gateway.

@@ -56,6 +56,11 @@ impl<K: Ord + Clone, O: Ord + Clone> Reverse<K, O> {
         self.owners.range(range)
     }
 
+    /// Whether nobody depends on anything.
+    pub fn is_empty(&self) -> bool {
+        self.owners.is_empty()
+    }
+
     /// Whether anyone depends on `key`.
     pub fn contains(&self, key: &K) -> bool {
         self.owners.contains_key(key)

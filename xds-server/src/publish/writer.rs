@@ -11,7 +11,7 @@ use weir_config::kinds::ObjectKey;
 
 use super::queue::Outcome;
 use crate::apiserver::{ApiServer, Cause, Failure};
-use crate::seen::digest_of;
+use crate::seen::{digest_of, shared_list};
 use crate::state::{State, Wanted};
 use crate::status::render::{digest_wanted, render};
 
@@ -47,8 +47,8 @@ impl Writer {
         let status = match self.state.wanted(key) {
             Wanted::Early => return Look::Early(EARLY),
             Wanted::Status(status) => Some(status),
-            // Another controller's, or nobody's: only a route has entries of Weir's to take back.
-            Wanted::Nothing if !key.kind.is_route() => return Look::Fine,
+            // Another controller's, or nobody's: only a list that controllers share has entries of Weir's to take back.
+            Wanted::Nothing if shared_list(key.kind).is_none() => return Look::Fine,
             Wanted::Nothing => None,
         };
         let wanted = digest_wanted(key.kind, status.as_deref());
@@ -99,8 +99,8 @@ impl Writer {
         if !key.namespace.is_empty() {
             metadata["namespace"] = json!(key.namespace);
         }
-        if key.kind.is_route() {
-            // The list of parents is one value that controllers share: who writes it must have seen it.
+        if shared_list(key.kind).is_some() {
+            // The list of parents, or ancestors, is one value that controllers share: who writes it must have seen it.
             metadata["resourceVersion"] = json!(object.metadata.resource_version);
         }
         let apply = json!({

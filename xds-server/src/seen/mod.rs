@@ -33,7 +33,18 @@ pub struct Digest(u64);
 
 /// Whether Weir writes a status to objects of this kind.
 pub fn has_status(kind: Kind) -> bool {
-    kind.is_route() || matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::Plan | Kind::Tenant)
+    shared_list(kind).is_some()
+        || matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::ListenerSet | Kind::Plan | Kind::Tenant)
+}
+
+/// The list in a status of which each controller writes its own entries, and the field of an entry that says what it
+/// is about.
+pub fn shared_list(kind: Kind) -> Option<(&'static str, &'static str)> {
+    match kind {
+        route if route.is_route() => Some(("parents", "parentRef")),
+        Kind::BackendTLSPolicy | Kind::TrafficPolicy => Some(("ancestors", "ancestorRef")),
+        _ => None,
+    }
 }
 
 /// The digest of `.status` as an API server gives it; `Null` where there is none.
@@ -45,8 +56,10 @@ pub fn digest_of(kind: Kind, there: &Value) -> Digest {
 fn normal(kind: Kind, status: &Value) -> Value {
     let fields: &[&str] = match kind {
         Kind::GatewayClass => &["conditions", "supportedFeatures"],
-        Kind::Gateway => &["conditions", "addresses", "listeners"],
+        Kind::Gateway => &["conditions", "addresses", "listeners", "attachedListenerSets"],
+        Kind::ListenerSet => &["conditions", "listeners"],
         route if route.is_route() => &["parents"],
+        Kind::BackendTLSPolicy | Kind::TrafficPolicy => &["ancestors"],
         Kind::Plan => &["conditions", "tenants"],
         Kind::Tenant => &["conditions", "namespaces", "hostnames", "lostHostnames", "limits", "usage"],
         _ => &[],
@@ -57,7 +70,7 @@ fn normal(kind: Kind, status: &Value) -> Value {
             ("conditions", value) => normal_conditions(value),
             ("supportedFeatures", Value::Array(features)) => sorted(features.clone(), "name"),
             ("listeners", Value::Array(listeners)) => sorted(listeners.iter().map(normal_holder).collect(), "name"),
-            ("parents", Value::Array(parents)) => {
+            ("parents" | "ancestors", Value::Array(parents)) => {
                 Value::Array(parents.iter().filter(|parent| is_ours(parent)).map(normal_holder).collect())
             }
             (_, value) => value.clone(),
@@ -73,8 +86,10 @@ fn normal(kind: Kind, status: &Value) -> Value {
 fn normal_holder(holder: &Value) -> Value {
     let mut holder = holder.clone();
     holder["conditions"] = normal_conditions(&holder["conditions"]);
-    if !holder["parentRef"].is_null() {
-        holder["parentRef"] = defaulted(&holder["parentRef"]);
+    for reference in ["parentRef", "ancestorRef"] {
+        if !holder[reference].is_null() {
+            holder[reference] = defaulted(&holder[reference]);
+        }
     }
     holder
 }
@@ -97,7 +112,7 @@ fn sorted(mut list: Vec<Value>, by: &str) -> Value {
     Value::Array(list)
 }
 
-/// Whether an entry of a route's `parents` is of Weir's controller.
+/// Whether an entry of a list that controllers share is of Weir's.
 pub(crate) fn is_ours(parent: &Value) -> bool {
     parent["controllerName"] == CONTROLLER_NAME
 }

@@ -34,9 +34,15 @@ pub struct ObjectStatus {
     /// A Gateway's listeners.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<ListenerStatus>,
+    /// How many ListenerSets are attached to a Gateway; none: it allows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attached_listener_sets: Option<u32>,
     /// A route's parents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<ParentStatus>,
+    /// A policy's Gateways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<AncestorStatus>,
     /// What a Tenant has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantStatus>,
@@ -129,6 +135,16 @@ pub struct ParentStatus {
     pub claimed: bool,
 }
 
+/// `PolicyAncestorStatus`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AncestorStatus {
+    /// The Gateway.
+    pub ancestor_ref: ParentReference,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+}
+
 /// Who uses a Plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanStatus {
@@ -145,7 +161,11 @@ pub fn unmet(status: &ObjectStatus) -> Vec<(String, &Condition)> {
         let section = p.parent_ref.section_name.as_ref().map(|s| format!("/{s}")).unwrap_or_default();
         p.conditions.iter().map(move |c| (format!(" at {}{section}", p.parent_ref.name), c))
     });
-    own.chain(listeners).chain(parents).filter(|(_, c)| c.status == bad_when(&c.type_)).collect()
+    let ancestors = status
+        .ancestors
+        .iter()
+        .flat_map(|a| a.conditions.iter().map(move |c| (format!(" at {}", a.ancestor_ref.name), c)));
+    own.chain(listeners).chain(parents).chain(ancestors).filter(|(_, c)| c.status == bad_when(&c.type_)).collect()
 }
 
 /// The value of a condition that says that something is wrong: most are wrong when false.

@@ -5,12 +5,14 @@ use weir_config::kinds::gateway::{GATEWAY_GROUP, ParentReference};
 use weir_config::kinds::{CONTROLLER_NAME, Kind};
 
 use super::{Condition, ListenerStatus, ObjectStatus};
-use crate::seen::{Digest, defaulted, digest_of, is_ours};
+use crate::seen::{Digest, defaulted, digest_of, is_ours, shared_list};
 
 /// Bytes of a message that are written; the API takes 32 KiB, and nobody reads so much.
 const MAX_MESSAGE: usize = 4096;
 /// Entries of a route's `parents` that the API takes, all controllers' together.
 const MAX_PARENTS: usize = 32;
+/// Entries of a policy's `ancestors`, likewise.
+const MAX_ANCESTORS: usize = 16;
 
 /// The digest of a status that is to be there; none: nothing of Weir's.
 pub fn digest_wanted(kind: Kind, status: Option<&ObjectStatus>) -> Digest {
@@ -26,23 +28,23 @@ pub fn render(kind: Kind, status: Option<&ObjectStatus>, there: &Value, now: &st
         let old = list(there, "listeners").iter().find(|old| old["name"] == listener["name"]);
         stamp(listener, old.unwrap_or(&Value::Null), now);
     }
-    if kind.is_route() {
-        for parent in list_mut(&mut wanted, "parents") {
-            let old = list(there, "parents").iter().filter(|old| is_ours(old));
-            let old = old.into_iter().find(|old| defaulted(&old["parentRef"]) == parent["parentRef"]);
-            stamp(parent, old.unwrap_or(&Value::Null), now);
+    if let Some((field, reference)) = shared_list(kind) {
+        for entry in list_mut(&mut wanted, field) {
+            let old = list(there, field).iter().filter(|old| is_ours(old));
+            let old = old.into_iter().find(|old| defaulted(&old[reference]) == entry[reference]);
+            stamp(entry, old.unwrap_or(&Value::Null), now);
         }
-        let mut parents: Vec<Value> = list(there, "parents").iter().filter(|old| !is_ours(old)).cloned().collect();
-        parents.extend(list(&wanted, "parents").iter().cloned());
-        parents.truncate(MAX_PARENTS);
-        wanted["parents"] = Value::Array(parents);
+        let mut entries: Vec<Value> = list(there, field).iter().filter(|old| !is_ours(old)).cloned().collect();
+        entries.extend(list(&wanted, field).iter().cloned());
+        entries.truncate(if field == "parents" { MAX_PARENTS } else { MAX_ANCESTORS });
+        wanted[field] = Value::Array(entries);
     }
     wanted
 }
 
 fn wanted(kind: Kind, status: Option<&ObjectStatus>) -> Value {
     let Some(status) = status else {
-        return if kind.is_route() { json!({ "parents": [] }) } else { json!({}) };
+        return shared_list(kind).map_or(json!({}), |(field, _)| json!({ field: [] }));
     };
     let generation = status.observed_generation;
     let mut fields = Map::new();
@@ -51,22 +53,26 @@ fn wanted(kind: Kind, status: Option<&ObjectStatus>) -> Value {
             fields.insert(name.to_owned(), Value::Array(values));
         }
     };
-    if kind.is_route() {
-        let parents = status.parents.iter().filter(|parent| parent.claimed);
-        let parents = parents.map(|parent| {
+    if let Some((field, reference)) = shared_list(kind) {
+        let parents = status.parents.iter().filter(|parent| parent.claimed).map(|p| (&p.parent_ref, &p.conditions));
+        let ancestors = status.ancestors.iter().map(|a| (&a.ancestor_ref, &a.conditions));
+        let entry = |(about, of_it): (&ParentReference, &Vec<Condition>)| {
             json!({
                 "controllerName": CONTROLLER_NAME,
-                "parentRef": parent_ref(&parent.parent_ref),
-                "conditions": conditions(&parent.conditions, generation),
+                reference: parent_ref(about),
+                "conditions": conditions(of_it, generation),
             })
-        });
-        fields.insert("parents".into(), Value::Array(parents.collect()));
+        };
+        fields.insert(field.into(), Value::Array(parents.chain(ancestors).map(entry).collect()));
         return Value::Object(fields);
     }
     put("conditions", conditions(&status.conditions, generation));
     put("listeners", status.listeners.iter().map(|l| listener(l, generation)).collect());
     put("addresses", status.addresses.iter().map(|a| json!({ "type": a.type_, "value": a.value })).collect());
     put("supportedFeatures", status.supported_features.iter().map(|name| json!({ "name": name })).collect());
+    if let Some(attached) = status.attached_listener_sets {
+        fields.insert("attachedListenerSets".into(), json!(attached));
+    }
     for own in [serde_json::to_value(&status.tenant), serde_json::to_value(&status.plan)] {
         if let Ok(Value::Object(own)) = own {
             fields.extend(own);

@@ -1,14 +1,20 @@
 //! `backendRefs` to clusters.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ServicePort as ServicePortSpec;
-use weir_config::kinds::Kind;
 use weir_config::kinds::gateway::{BackendObjectReference, BackendRef, HttpBackendRef};
-use weir_config::model::{Cluster, ClusterChanges, EndpointSource, Split, UpstreamProtocol, WeightedCluster, name};
+use weir_config::kinds::{Kind, ObjectKey};
+use weir_config::model::{
+    Cluster, ClusterChanges, EndpointSource, Route, RouteAction, Split, UpstreamProtocol, UpstreamTls, WeightedCluster,
+    name,
+};
 
 use super::app_protocol;
+use super::backend_tls::{self, Reached};
 use super::facts::Facts;
+use super::policies;
 use crate::index::NsName;
 use crate::index::references::{Party, permitted};
 
@@ -95,6 +101,8 @@ pub(crate) struct Backends {
     pub(crate) services: BTreeSet<NsName>,
     /// Foreign namespaces whose grants decide.
     pub(crate) grants: BTreeSet<String>,
+    /// Services that a BackendTLSPolicy is about and that were referred to since this was last taken.
+    pub(crate) with_policy: BTreeSet<NsName>,
 }
 
 impl Backends {
@@ -224,10 +232,11 @@ impl Backends {
         let Some(found) = ports.find(of_number) else {
             return fail("BackendNotFound", format!("{called} has no {} port {port}", carrier.name()));
         };
-        if !matches!(use_, Use::Http | Use::Grpc) {
-            return Ok(self.plain(tenant, (target, &backend.name, port)));
+        if matches!(use_, Use::Bytes | Use::Datagrams) {
+            return Ok(self.plain(tenant, (target, &backend.name, port), None));
         }
-        let said = found.app_protocol.as_deref();
+        // What is spoken within TLS that ended here is the client's and the backend's affair.
+        let said = found.app_protocol.as_deref().filter(|_| use_ != Use::Within);
         let Some(app) = app_protocol::read(said) else {
             let said = said.unwrap_or_default();
             return fail(
@@ -235,21 +244,41 @@ impl Backends {
                 format!("port {port} of {called} has appProtocol `{said}`, which is not supported for such a route"),
             );
         };
-        if app.needs_tls {
-            let message =
-                format!("port {port} of {called} has appProtocol `kubernetes.io/wss`, and no BackendTLSPolicy");
-            return fail("UnsupportedProtocol", message);
+        let id = (target.to_owned(), backend.name.clone());
+        let key = ObjectKey::new(Kind::Service, &id.0, &id.1);
+        if facts.tls_policies.contains(&id) || facts.traffic_policies.contains(&key) {
+            self.with_policy.insert(id.clone());
+        }
+        let tls = match backend_tls::of_port(facts, &id, found.name.as_deref()) {
+            Reached::Tls(tls) => Some(Box::new(tls)),
+            Reached::Plain if app.needs_tls => {
+                let message =
+                    format!("port {port} of {called} has appProtocol `kubernetes.io/wss`, and no BackendTLSPolicy");
+                return fail("UnsupportedProtocol", message);
+            }
+            Reached::Plain => None,
+            Reached::Never(message) => return fail("InvalidBackendTLSPolicy", message),
+        };
+        if use_ == Use::Within {
+            return Ok(self.plain(tenant, (target, &backend.name, port), tls));
         }
         let cluster = name::cluster(tenant, target, &backend.name, port, use_.suffix());
         let source = EndpointSource::Eds(name::endpoints(target, &backend.name, port));
         let endpoints = (target.to_owned(), backend.name.clone(), port, carrier);
         let protocol = if use_ == Use::Grpc { UpstreamProtocol::Http2 } else { app.protocol.unwrap_or_default() };
-        self.keep(Cluster { protocol, ..Cluster::new(cluster.clone(), source) }, Some(endpoints));
+        let connect_timeout = policies::connect(facts, &id, found.name.as_deref());
+        let made = Cluster { protocol, tls, connect_timeout, ..Cluster::new(cluster.clone(), source) };
+        self.keep(made, Some(endpoints));
         Ok(cluster)
     }
 
     /// The cluster of a port that gets bytes or datagrams.
-    fn plain(&mut self, tenant: &str, (namespace, service, port): (&str, &str, u16)) -> String {
+    fn plain(
+        &mut self,
+        tenant: &str,
+        (namespace, service, port): (&str, &str, u16),
+        tls: Option<Box<UpstreamTls>>,
+    ) -> String {
         let use_ = self.referrer.use_;
         let cluster = name::cluster(tenant, namespace, service, port, use_.suffix());
         let endpoints = match use_.carrier() {
@@ -257,8 +286,65 @@ impl Backends {
             Carrier::Udp => name::udp_endpoints(namespace, service, port),
         };
         let port = (namespace.to_owned(), service.to_owned(), port, use_.carrier());
-        self.keep(Cluster::new(cluster.clone(), EndpointSource::Eds(endpoints)), Some(port));
+        self.keep(Cluster { tls, ..Cluster::new(cluster.clone(), EndpointSource::Eds(endpoints)) }, Some(port));
         cluster
+    }
+
+    /// Makes a route wait so long for connections, where the Service says nothing of it.
+    pub(crate) fn connect_within(&mut self, route: &mut Route, connect: Duration) {
+        let RouteAction::Forward(forward) = &mut route.action else { return };
+        let of_split: Vec<&mut String> = match &mut forward.split {
+            Split::One(cluster) => vec![cluster],
+            Split::Weighted(shares) => shares.iter_mut().map(|share| &mut share.cluster).collect(),
+        };
+        for name in of_split {
+            let Some((cluster, endpoints)) = self.clusters.get(name.as_str()) else { continue };
+            if cluster.connect_timeout.is_some() {
+                continue;
+            }
+            let (mut cluster, endpoints) = (cluster.clone(), endpoints.clone());
+            cluster.name = name::cluster_connecting(name, connect);
+            cluster.connect_timeout = Some(connect);
+            name.clone_from(&cluster.name);
+            self.keep(cluster, endpoints);
+        }
+    }
+
+    /// Makes of a route what it is at a Gateway that shows backends a certificate: where it sends over TLS, it sends to
+    /// clusters that show it. False: it sends nowhere over TLS.
+    pub(crate) fn show(&mut self, route: &mut Route, gateway: &NsName, certificate: &NsName) -> bool {
+        let RouteAction::Forward(forward) = &mut route.action else { return false };
+        let mirrors = forward.mirrors.iter_mut().map(|mirror| &mut mirror.cluster).collect();
+        self.show_to(&mut forward.split, mirrors, gateway, certificate)
+    }
+
+    /// The same of where a route's requests or connections go, and copies of them.
+    pub(crate) fn show_to(
+        &mut self,
+        split: &mut Split,
+        copies: Vec<&mut String>,
+        gateway: &NsName,
+        certificate: &NsName,
+    ) -> bool {
+        let of_split: Vec<&mut String> = match split {
+            Split::One(cluster) => vec![cluster],
+            Split::Weighted(shares) => shares.iter_mut().map(|share| &mut share.cluster).collect(),
+        };
+        let mut shows = false;
+        for name in of_split.into_iter().chain(copies) {
+            let Some((cluster, endpoints)) = self.clusters.get(name.as_str()) else { continue };
+            let Some(tls) = &cluster.tls else { continue };
+            let (mut cluster, endpoints) = (cluster.clone(), endpoints.clone());
+            cluster.name = name::cluster_of_gateway(name, &gateway.0, &gateway.1);
+            cluster.tls = Some(Box::new(UpstreamTls {
+                certificate: Some(name::secret(&certificate.0, &certificate.1)),
+                ..(**tls).clone()
+            }));
+            name.clone_from(&cluster.name);
+            self.keep(cluster, endpoints);
+            shows = true;
+        }
+        shows
     }
 
     fn keep(&mut self, cluster: Cluster, endpoints: Option<ServicePort>) {

@@ -8,6 +8,7 @@ use weir_config::model::name::split_virtual_host;
 use weir_config::model::{Resource, ResourceType};
 
 use super::World;
+use super::listener_sets;
 use super::port_plan::ListenerFact;
 use super::protocol::Protocol;
 use super::tenant::namespaces;
@@ -35,7 +36,7 @@ impl World {
     }
 
     fn listener_facts(&self) -> impl Iterator<Item = &ListenerFact> {
-        self.ports().all().flat_map(|(_, plan)| plan.gateways.values()).flatten()
+        self.ports().all().flat_map(|(_, plan)| plan.holders.values()).flatten()
     }
 
     fn blame_listener(&self, name: &str, text: &str) -> BTreeSet<Blamed> {
@@ -44,8 +45,7 @@ impl World {
         for fact in self.listener_facts() {
             for routes in fact.binds.iter().filter(|bind| bind.listener == name).filter_map(|bind| bind.routes.as_ref())
             {
-                let (namespace, gateway) = &fact.id.gateway;
-                let blamed = (ObjectKey::new(Kind::Gateway, namespace, gateway), Some(fact.id.listener.clone()));
+                let blamed = (fact.id.object(), Some(fact.id.listener.clone()));
                 if text.contains(routes.as_str()) {
                     named.insert(blamed.clone());
                     named.extend(l4_route_of(text, routes, fact.protocol));
@@ -59,11 +59,7 @@ impl World {
     fn blame_routes(&self, name: &str) -> BTreeSet<Blamed> {
         let facts = self.listener_facts();
         let has = facts.filter(|fact| fact.binds.iter().any(|bind| bind.routes.as_deref() == Some(name)));
-        has.map(|fact| {
-            let (namespace, gateway) = &fact.id.gateway;
-            (ObjectKey::new(Kind::Gateway, namespace, gateway), Some(fact.id.listener.clone()))
-        })
-        .collect()
+        has.map(|fact| (fact.id.object(), Some(fact.id.listener.clone()))).collect()
     }
 
     fn blame_host(&self, name: &str, text: &str) -> BTreeSet<Blamed> {
@@ -110,15 +106,14 @@ impl World {
         let mut blamed = BTreeSet::new();
         let facts = self.listener_facts();
         for fact in facts {
-            let (namespace, gateway) = &fact.id.gateway;
-            let Some(object) = self.facts().own_gateway(namespace, gateway) else { continue };
-            let listener = object.spec.listeners.get(fact.index);
+            let namespace = fact.id.namespace();
+            let listener = listener_sets::listener(self.facts(), fact);
             let mut refs = listener.iter().filter_map(|l| l.tls.as_ref()).flat_map(|tls| &tls.certificate_refs);
             if refs.any(|secret| {
                 let owner = secret.namespace.as_deref().unwrap_or(namespace);
                 name.split_once('/') == Some((owner, secret.name.as_str()))
             }) {
-                blamed.insert((ObjectKey::new(Kind::Gateway, namespace, gateway), Some(fact.id.listener.clone())));
+                blamed.insert((fact.id.object(), Some(fact.id.listener.clone())));
             }
         }
         blamed

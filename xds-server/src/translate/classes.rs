@@ -3,16 +3,26 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use weir_config::bootstrap::ProxyClass;
+use weir_config::bootstrap::{EdgeAddress, ProxyClass};
 
 /// An edge, by its place among the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EdgeId(u16);
 
+/// The addresses of an edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EdgeAddresses {
+    /// Those that the bootstrap lists; empty: what Gateways ask for is bound.
+    pub(crate) listed: Vec<EdgeAddress>,
+    /// Whether proxies bind those that are listed.
+    pub(crate) bind: bool,
+}
+
 /// The edges, and the Gateways that each lists: `namespace/name`, `namespace/*`, or `*` for all others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Classes {
     edges: Vec<String>,
+    addresses: Vec<EdgeAddresses>,
     by_pattern: BTreeMap<String, EdgeId>,
 }
 
@@ -46,6 +56,11 @@ impl Classes {
         self.edges.get(usize::from(edge.0)).map_or("", String::as_str)
     }
 
+    /// Addresses of an edge.
+    pub(crate) fn addresses(&self, edge: EdgeId) -> EdgeAddresses {
+        self.addresses.get(usize::from(edge.0)).cloned().unwrap_or_default()
+    }
+
     /// The edge of this name.
     pub fn find(&self, name: &str) -> Option<EdgeId> {
         let place = self.edges.iter().position(|edge| edge == name)?;
@@ -60,7 +75,14 @@ impl Classes {
 
 impl From<&[ProxyClass]> for Classes {
     fn from(classes: &[ProxyClass]) -> Self {
-        Self::new(classes.iter().map(|class| (class.name.clone(), &class.gateways)))
+        let mut made = Self::new(classes.iter().map(|class| (class.name.clone(), &class.gateways)));
+        let addresses = classes.iter().map(|class| EdgeAddresses {
+            // What cannot be read the bootstrap refused.
+            listed: class.addresses.iter().filter_map(|text| text.parse().ok()).collect(),
+            bind: class.bind_addresses,
+        });
+        made.addresses = addresses.collect();
+        made
     }
 }
 

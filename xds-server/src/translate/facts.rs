@@ -9,8 +9,8 @@ use weir_config::kinds::{CONTROLLER_NAME, Kind, Object, ObjectKey, SYSTEM_TENANT
 use weir_config::model::Secret;
 
 use super::classes::EdgeId;
-use super::{Settings, secrets};
-use crate::index::{Age, Belongs, Names, NsName, Objects, Pattern, Tenancy};
+use super::{Settings, backend_tls, listener_sets, policies, secrets};
+use crate::index::{Age, Belongs, Names, NsName, Objects, Pattern, Reverse, Tenancy};
 use crate::watch::SecretsRead;
 
 /// Objects, and what follows from them for all.
@@ -22,6 +22,14 @@ pub(crate) struct Facts {
     pub(crate) names: Names,
     /// TLS Secrets as resources, or what is wrong with them.
     pub(crate) certificates: BTreeMap<NsName, Result<Arc<Secret>, String>>,
+    /// Gateways to the ListenerSets that name them.
+    pub(crate) listener_sets: Reverse<NsName, NsName>,
+    /// Objects to the TrafficPolicies that target them.
+    pub(crate) traffic_policies: Reverse<ObjectKey, NsName>,
+    /// Services to the BackendTLSPolicies that target them.
+    pub(crate) tls_policies: Reverse<NsName, NsName>,
+    /// ConfigMaps to the BackendTLSPolicies that refer to them.
+    pub(crate) policy_authorities: Reverse<NsName, NsName>,
     /// Of which namespaces Secrets are read.
     pub(crate) secrets_read: SecretsRead,
 }
@@ -89,6 +97,31 @@ impl Facts {
             (Kind::Tenant, _) => {
                 moved.namespaces = self.tenancy.set_tenant(&key.name, None);
                 moved.entries = self.names.set(&key.name, None);
+            }
+            (Kind::ListenerSet, object) => {
+                let gateway = match object {
+                    Some(Object::ListenerSet(set)) => listener_sets::gateway_of(set),
+                    _ => None,
+                };
+                self.listener_sets.set(&(key.namespace.clone(), key.name.clone()), gateway.into_iter().collect());
+            }
+            (Kind::TrafficPolicy, object) => {
+                let policy = match object {
+                    Some(Object::TrafficPolicy(policy)) => Some(policy),
+                    _ => None,
+                };
+                let about = policy.into_iter().flat_map(policies::targets).map(|(target, _)| target);
+                self.traffic_policies.set(&(key.namespace.clone(), key.name.clone()), about.collect());
+            }
+            (Kind::BackendTLSPolicy, object) => {
+                let policy = match object {
+                    Some(Object::BackendTLSPolicy(policy)) => Some(policy),
+                    _ => None,
+                };
+                let id = (key.namespace.clone(), key.name.clone());
+                let services = policy.into_iter().flat_map(backend_tls::targets).map(|(service, _)| service);
+                self.tls_policies.set(&id, services.collect());
+                self.policy_authorities.set(&id, policy.map(backend_tls::config_maps).unwrap_or_default());
             }
             (Kind::Secret, Some(Object::Secret(secret))) => {
                 let name = (key.namespace.clone(), key.name.clone());

@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use weir_config::kinds::CONTROLLER_NAME;
 use weir_config::kinds::gateway::{Gateway, GatewayClass, GatewayListener};
 
+use super::addresses::Addresses;
+use super::client_certificates;
 use super::facts::Facts;
+use super::listener_sets;
 use super::listeners::addresses;
-use super::port_plan::{Bind, ListenerFact, ListenerId, Ports};
+use super::port_plan::{Bind, Holder, ListenerFact, ListenerId, Ports};
 use crate::index::NsName;
-use crate::status::{Address, Condition, ListenerStatus, ObjectStatus, ServedBy, features};
+use crate::status::{Condition, ListenerStatus, ObjectStatus, ServedBy, features};
 
 /// Status of a GatewayClass; empty if it is another controller's.
 pub(crate) fn class(class: &GatewayClass) -> ObjectStatus {
@@ -32,31 +35,48 @@ pub(crate) fn gateway(
     id: &NsName,
     gateway: &Gateway,
 ) -> ObjectStatus {
-    if facts.edge_of(id).is_none() {
-        return without_class(facts, gateway);
+    let Some(edge) = facts.edge_of(id) else { return without_class(facts, gateway) };
+    let addresses = addresses(facts, edge, gateway);
+    let listeners = ordered(facts, ports, &(id.clone(), None));
+    ObjectStatus {
+        conditions: [
+            Some(accepted(facts, id, gateway, &addresses, &listeners)),
+            Some(programmed(&addresses, &listeners)),
+            resolved(facts, gateway),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        addresses: addresses.reached.into_iter().collect(),
+        listeners: listeners.iter().map(|listener| shown(attached, listener)).collect(),
+        attached_listener_sets: gateway.spec.allowed_listeners.as_ref().map(|_| sets(facts, ports, id)),
+        ..ObjectStatus::default()
     }
-    let mut listeners: Vec<&ListenerFact> = ports.listeners(facts, id).collect();
+}
+
+/// The listeners of a Gateway or ListenerSet, in its order.
+pub(crate) fn ordered<'a>(facts: &Facts, ports: &'a Ports, holder: &Holder) -> Vec<&'a ListenerFact> {
+    let mut listeners: Vec<&ListenerFact> = ports.listeners(facts, holder).collect();
     listeners.sort_by_key(|listener| listener.index);
-    let status = |listener: &&ListenerFact| ListenerStatus {
+    listeners
+}
+
+/// Status of one listener.
+pub(crate) fn shown(attached: &BTreeMap<ListenerId, u32>, listener: &ListenerFact) -> ListenerStatus {
+    ListenerStatus {
         name: listener.id.listener.clone(),
         attached_routes: attached.get(&listener.id).copied().unwrap_or(0),
         supported_kinds: listener.supported_kinds.clone(),
         conditions: listener.conditions.clone(),
         served_by: listener.binds.iter().filter_map(served_by).collect(),
-    };
-    ObjectStatus {
-        conditions: vec![accepted(facts, id, gateway, &listeners), programmed(&listeners)],
-        addresses: reached_at(gateway),
-        listeners: listeners.iter().map(status).collect(),
-        ..ObjectStatus::default()
     }
 }
 
-/// The addresses that a Gateway asks for and edges bind. Where it names none, edges bind all addresses of their
-/// machines, and which of them clients reach is the platform's knowledge.
-fn reached_at(gateway: &Gateway) -> Vec<Address> {
-    let named = addresses(gateway).0.into_iter().filter(|address| !address.is_unspecified());
-    named.map(|address| Address { type_: "IPAddress".into(), value: address.to_string() }).collect()
+/// How many ListenerSets are attached: those with a listener that is served.
+fn sets(facts: &Facts, ports: &Ports, id: &NsName) -> u32 {
+    let sets = facts.listener_sets.owners(id);
+    let attached = sets.filter(|set| listener_sets::is_accepted(facts, ports, id, set)).count();
+    u32::try_from(attached).unwrap_or(u32::MAX)
 }
 
 fn served_by(bind: &Bind) -> Option<ServedBy> {
@@ -81,24 +101,29 @@ fn without_class(facts: &Facts, gateway: &Gateway) -> ObjectStatus {
     ObjectStatus { conditions: conditions(), listeners, ..ObjectStatus::default() }
 }
 
-fn accepted(facts: &Facts, id: &NsName, gateway: &Gateway, listeners: &[&ListenerFact]) -> Condition {
-    let (good, bad) = addresses(gateway);
+fn accepted(
+    facts: &Facts,
+    id: &NsName,
+    gateway: &Gateway,
+    addresses: &Addresses,
+    listeners: &[&ListenerFact],
+) -> Condition {
     let refused = listeners.iter().filter(|listener| !listener.accepted).count();
     let mut unsupported = Vec::new();
-    for (field, set) in [
-        ("spec.tls", gateway.spec.tls.is_some()),
-        ("spec.allowedListeners", gateway.spec.allowed_listeners.is_some()),
-        ("spec.defaultScope", gateway.spec.default_scope.as_deref().is_some_and(|scope| scope != "None")),
-        ("spec.infrastructure.parametersRef", parameters(gateway)),
-    ] {
+    for (field, set) in
+        [("spec.defaultScope", gateway.spec.default_scope.as_deref().is_some_and(|scope| scope != "None"))]
+    {
         if set {
             unsupported.push(field);
         }
     }
     if let Some((reason, message)) = facts.without_tenant(&id.0) {
         Condition::fails("Accepted", reason, message)
-    } else if good.is_empty() || !bad.is_empty() {
-        Condition::fails("Accepted", "UnsupportedAddress", bad.join("; "))
+    } else if parameters(gateway) {
+        let message = "spec.infrastructure.parametersRef: Weir has no parameters of a Gateway; take it out";
+        Condition::fails("Accepted", "InvalidParameters", message)
+    } else if !addresses.unsupported.is_empty() {
+        Condition::fails("Accepted", "UnsupportedAddress", addresses.unsupported.join("; "))
     } else if !unsupported.is_empty() {
         Condition::fails("Accepted", "Unsupported", format!("not enforced yet: {}", unsupported.join(", ")))
     } else if refused == listeners.len() {
@@ -118,8 +143,22 @@ fn parameters(gateway: &Gateway) -> bool {
     gateway.spec.infrastructure.as_ref().is_some_and(|infrastructure| infrastructure.parameters_ref.is_some())
 }
 
-fn programmed(listeners: &[&ListenerFact]) -> Condition {
-    if listeners.iter().any(|listener| listener.programmed()) {
+/// Whether the certificate for backends can be used; none: the Gateway asks for none.
+fn resolved(facts: &Facts, gateway: &Gateway) -> Option<Condition> {
+    Some(match client_certificates::shown(facts, gateway)? {
+        Ok(_) => Condition::holds("ResolvedRefs", "ResolvedRefs", "the certificate for backends can be used"),
+        Err((reason, message)) => {
+            Condition::fails("ResolvedRefs", reason, format!("spec.tls.backend.clientCertificateRef: {message}"))
+        }
+    })
+}
+
+fn programmed(addresses: &Addresses, listeners: &[&ListenerFact]) -> Condition {
+    if !addresses.not_usable.is_empty() {
+        Condition::fails("Programmed", "AddressNotUsable", addresses.not_usable.join("; "))
+    } else if !addresses.not_assigned.is_empty() {
+        Condition::fails("Programmed", "AddressNotAssigned", addresses.not_assigned.join("; "))
+    } else if listeners.iter().any(|listener| listener.programmed()) {
         Condition::holds("Programmed", "Programmed", "the Gateway is served")
     } else {
         Condition::fails("Programmed", "Invalid", "no listener is served")

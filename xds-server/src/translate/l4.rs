@@ -19,9 +19,9 @@ use super::hostnames::{Place, Served, serve};
 use super::port_plan::{ListenerFact, ListenerId};
 use super::protocol::Protocol;
 use super::routes::Rules;
-use super::tenant::{Context, GroupPlan, conditions, name_parent, parent_status};
+use super::tenant::{Context, GroupPlan, conditions, name_parent, parent_status, shown};
 use super::unit::PortId;
-use crate::index::{Age, Objects, Pattern};
+use crate::index::{Age, NsName, Objects, Pattern};
 use crate::status::{Condition, ObjectStatus, ParentStatus};
 
 /// Name of a listener's chains at an address, and the name that a client asks for: `*` where it asks for none.
@@ -106,6 +106,11 @@ pub(super) fn one(context: &Context<'_>, route: &L4Route<'_>, plan: &mut GroupPl
                     None => everything(&listeners),
                 };
                 let rules = Rules { unresolved: claim(context, route, &listeners, &served, plan), ..Rules::default() };
+                let with_policy = std::mem::take(&mut plan.backends.with_policy);
+                for listener in &listeners {
+                    let pair = |service: &NsName| (service.clone(), listener.id.gateway.clone());
+                    plan.ancestors.extend(with_policy.iter().map(pair));
+                }
                 let conditions = conditions(context, &served, &rules);
                 attached.extend(served.listeners);
                 plan.wanted.extend(served.wanted);
@@ -164,7 +169,13 @@ fn claim(
         let Some(use_) = fact.protocol.map(use_of) else { continue };
         let Some((_, split)) = splits.iter().find(|(known, _)| *known == use_) else { continue };
         let order = (Reverse(place.asked), age.clone());
-        let claim = Claim { order, owner: context.owner.cloned(), split: split.clone() };
+        let (mut split, gateway) = (split.clone(), &place.listener.gateway);
+        if let Some(certificate) = shown(context.facts, gateway)
+            && plan.backends.show_to(&mut split, Vec::new(), gateway, &certificate)
+        {
+            plan.certificates.insert(certificate);
+        }
+        let claim = Claim { order, owner: context.owner.cloned(), split };
         let spots = plan.claims.entry(fact.port).or_default();
         let spot = (place.routes.clone(), place.domain.clone());
         if spots.get(&spot).is_none_or(|best| claim.order < best.order) {

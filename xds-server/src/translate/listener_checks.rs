@@ -2,7 +2,9 @@
 
 use weir_config::kinds::Kind;
 use weir_config::kinds::gateway::{GATEWAY_GROUP, Gateway, GatewayListener, RouteGroupKind, SecretObjectReference};
+use weir_config::model::ClientCertificates;
 
+use super::client_certificates;
 use super::facts::Facts;
 use super::port_plan::{ListenerFact, ListenerId, PortPlan, RoutesFrom};
 use super::protocol::{Protocol, Transport};
@@ -18,21 +20,45 @@ pub(crate) struct Checked {
     pub(crate) protocol: Protocol,
     /// Secrets that can serve.
     pub(crate) secrets: Vec<NsName>,
+    /// What is asked of clients.
+    pub(crate) clients: Option<Box<ClientCertificates>>,
     refused: Option<(&'static str, String)>,
     unresolved: Option<(&'static str, String)>,
+}
+
+/// Where a listener stands.
+pub(crate) struct Place<'a> {
+    pub(crate) gateway_id: &'a NsName,
+    pub(crate) gateway: &'a Gateway,
+    /// The ListenerSet that it is of, where it is not the Gateway's own.
+    pub(crate) set: Option<&'a NsName>,
+    pub(crate) port: PortId,
+    /// Place among the others of the object.
+    pub(crate) index: usize,
+}
+
+impl Place<'_> {
+    /// Who refers to its certificates.
+    fn party(&self) -> Party<'_> {
+        match self.set {
+            Some((namespace, _)) => Party { kind: Kind::ListenerSet, namespace },
+            None => Party { kind: Kind::Gateway, namespace: &self.gateway_id.0 },
+        }
+    }
 }
 
 /// Looks at one listener; what its answer depends on is added to `plan`.
 pub(crate) fn check(
     facts: &Facts,
     owner: &Group,
-    (id, gateway): (&NsName, &Gateway),
-    (port, index, listener): (PortId, usize, &GatewayListener),
+    place: &Place<'_>,
+    listener: &GatewayListener,
     plan: &mut PortPlan,
 ) -> Checked {
+    let Place { gateway_id: id, gateway, port, index, .. } = *place;
     let protocol = Protocol::of(listener);
     let ends_tls = protocol.is_some_and(Protocol::ends_tls);
-    let mut refused = unsupported(gateway, listener).or_else(|| facts.without_tenant(&id.0));
+    let mut refused = unsupported(listener).or_else(|| facts.without_tenant(&id.0));
     let hosts = match hosts(facts, owner, listener, protocol, plan) {
         Ok(hosts) => hosts,
         Err(problem) => {
@@ -45,7 +71,7 @@ pub(crate) fn check(
     if ends_tls && refused.is_none() {
         let refs = listener.tls.iter().flat_map(|tls| &tls.certificate_refs);
         for reference in refs {
-            match secret(facts, &id.0, reference, plan) {
+            match secret(facts, place.party(), reference, plan) {
                 Ok(secret) => secrets.push(secret),
                 Err(problem) => unresolved = unresolved.or(Some(problem)),
             }
@@ -55,9 +81,16 @@ pub(crate) fn check(
             unresolved = Some(("InvalidCertificateRef", message));
         }
     }
+    let mut clients = None;
+    if protocol == Some(Protocol::Https) && refused.is_none() {
+        let asked = client_certificates::asked(facts, id, gateway, port.number, plan);
+        clients = asked.clients;
+        refused = asked.refused;
+        unresolved = unresolved.or(asked.unresolved);
+    }
     let supported_kinds = takes.iter().map(|kind| kind.name().to_owned()).collect();
     let fact = ListenerFact {
-        id: ListenerId { gateway: id.clone(), listener: listener.name.clone() },
+        id: ListenerId { gateway: id.clone(), set: place.set.cloned(), listener: listener.name.clone() },
         index,
         port,
         tls: ends_tls,
@@ -70,7 +103,7 @@ pub(crate) fn check(
         supported_kinds,
         conditions: Vec::new(),
     };
-    Checked { fact, protocol: protocol.unwrap_or(Protocol::Http), secrets, refused, unresolved }
+    Checked { fact, protocol: protocol.unwrap_or(Protocol::Http), secrets, clients, refused, unresolved }
 }
 
 impl Checked {
@@ -81,6 +114,10 @@ impl Checked {
         let refused = self.refused.take().or(conflict);
         fact.accepted = refused.is_none();
         let programmed = match (&refused, self.protocol.ends_tls() && self.secrets.is_empty()) {
+            // The suite of the Gateway API wants the reason of a conflict told here too.
+            (Some((reason, message)), _) if conflicted.is_some() => {
+                Condition::fails("Programmed", reason, message.clone())
+            }
             (None, false) => Condition::holds("Programmed", "Programmed", "the listener is served"),
             (None, true) => Condition::fails("Programmed", "Invalid", "no certificate can be used"),
             (Some(_), _) => Condition::fails("Programmed", "Invalid", "the listener is not accepted"),
@@ -104,7 +141,7 @@ impl Checked {
 }
 
 /// What Weir does not serve, or not yet, and must not pretend to.
-fn unsupported(gateway: &Gateway, listener: &GatewayListener) -> Option<(&'static str, String)> {
+fn unsupported(listener: &GatewayListener) -> Option<(&'static str, String)> {
     let Some(protocol) = Protocol::of(listener) else {
         return Some(("UnsupportedProtocol", format!("protocol {} is not supported", listener.protocol)));
     };
@@ -112,9 +149,6 @@ fn unsupported(gateway: &Gateway, listener: &GatewayListener) -> Option<(&'stati
         return None;
     }
     let tls = listener.tls.as_ref();
-    if gateway.spec.tls.is_some() {
-        return Some(("Unsupported", "not enforced yet: spec.tls of the Gateway".into()));
-    }
     if protocol == Protocol::Https && tls.and_then(|tls| tls.mode.as_deref()).unwrap_or("Terminate") != "Terminate" {
         return Some(("Unsupported", "an HTTPS listener terminates TLS: write mode Terminate".into()));
     }
@@ -186,10 +220,11 @@ fn from(listener: &GatewayListener) -> RoutesFrom {
 /// The Secret of one `certificateRef`, if it can serve.
 fn secret(
     facts: &Facts,
-    namespace: &str,
+    from: Party<'_>,
     reference: &SecretObjectReference,
     plan: &mut PortPlan,
 ) -> Result<NsName, (&'static str, String)> {
+    let namespace = from.namespace;
     let kind = reference.kind.as_deref().unwrap_or("Secret");
     let group = reference.group.as_deref().unwrap_or_default();
     let target = reference.namespace.as_deref().unwrap_or(namespace);
@@ -200,9 +235,8 @@ fn secret(
     let id = (target.to_owned(), reference.name.clone());
     if target != namespace {
         plan.grants.insert(target.to_owned());
-        let from = Party { kind: Kind::Gateway, namespace };
         if !permitted(&facts.objects, from, Party { kind: Kind::Secret, namespace: target }, &reference.name) {
-            let message = format!("no ReferenceGrant in {target} lets this Gateway refer to {called}");
+            let message = format!("no ReferenceGrant in {target} lets this {} refer to {called}", from.kind.name());
             return Err(("RefNotPermitted", message));
         }
     }

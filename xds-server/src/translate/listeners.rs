@@ -1,15 +1,20 @@
 //! The listeners of one port of an edge: which Gateways' listeners share it, what they become, and how a host
 //! finds its own.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use weir_config::kinds::gateway::Gateway;
 
 use weir_config::model::{
     DownstreamTls, FilterChain, HttpFilter, HttpOptions, Network, RouteConfiguration, RouteSource, name,
 };
 
+use super::addresses::{self, Addresses};
+use super::classes::EdgeId;
 use super::facts::Facts;
-use super::listener_checks::{Checked, check};
+use super::listener_checks::{Checked, Place, check};
+use super::listener_sets;
 use super::port_plan::{Bind, ListenerId, PortPlan, Table};
 use super::protocol::{Protocol, Transport};
 use super::sni;
@@ -19,8 +24,9 @@ use crate::index::{Age, NsName, Pattern};
 
 /// A listener with what decides whether it comes first.
 struct Candidate {
-    /// The platform before tenants, so that no tenant takes a port from it; then age.
-    order: (bool, Age, usize),
+    /// The platform before tenants, so that no tenant takes a port from it; then the Gateway's age; its own listeners
+    /// before those of ListenerSets, and these by age.
+    order: (bool, Age, Option<Age>, usize),
     owner: Group,
     addresses: Vec<IpAddr>,
     checked: Checked,
@@ -45,12 +51,19 @@ pub(crate) fn plan<'a>(facts: &Facts, port: PortId, gateways: impl Iterator<Item
     let mut candidates = Vec::new();
     for id in gateways {
         let Some(gateway) = facts.own_gateway(&id.0, &id.1) else { continue };
-        let owner = Group::of(&facts.tenancy, &id.0);
-        let addresses = addresses(gateway).0;
-        for (index, listener) in gateway.spec.listeners.iter().enumerate().filter(|(_, l)| l.port == port.number) {
-            let checked = check(facts, &owner, (id, gateway), (port, index, listener), &mut plan);
-            let order = (owner != Group::System, Age::of(&gateway.metadata), index);
-            candidates.push(Candidate { order, owner: owner.clone(), addresses: addresses.clone(), checked });
+        let addresses: Vec<IpAddr> = addresses(facts, port.edge, gateway).bound.into_iter().collect();
+        let own = std::iter::once((None, None, gateway.spec.listeners.as_slice()));
+        let sets = listener_sets::attached(facts, id, gateway);
+        let sets =
+            sets.map(|(set, object)| (Some(set), Some(Age::of(&object.metadata)), object.spec.listeners.as_slice()));
+        for (set, set_age, listeners) in own.chain(sets) {
+            let owner = Group::of(&facts.tenancy, &set.as_ref().unwrap_or(id).0);
+            for (index, listener) in listeners.iter().enumerate().filter(|(_, l)| l.port == port.number) {
+                let place = Place { gateway_id: id, gateway, set: set.as_ref(), port, index };
+                let checked = check(facts, &owner, &place, listener, &mut plan);
+                let order = (owner != Group::System, Age::of(&gateway.metadata), set_age.clone(), index);
+                candidates.push(Candidate { order, owner: owner.clone(), addresses: addresses.clone(), checked });
+            }
         }
     }
     candidates.sort_by(|a, b| a.order.cmp(&b.order));
@@ -61,41 +74,21 @@ pub(crate) fn plan<'a>(facts: &Facts, port: PortId, gateways: impl Iterator<Item
     for (bound, taken) in taken {
         finish(facts, port, bound, taken, &mut plan);
     }
-    for listeners in plan.gateways.values_mut() {
+    for listeners in plan.holders.values_mut() {
         listeners.sort_by_key(|listener| listener.index);
     }
     plan
 }
 
-/// Addresses that a Gateway binds, and those that it cannot.
-pub(crate) fn addresses(gateway: &weir_config::kinds::gateway::Gateway) -> (Vec<IpAddr>, Vec<String>) {
-    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let (mut good, mut bad) = (BTreeSet::new(), Vec::new());
-    for address in &gateway.spec.addresses {
-        let text = address.value.as_deref().unwrap_or_default();
-        match (address.type_.as_deref().unwrap_or("IPAddress"), text) {
-            ("IPAddress", "") => {
-                good.insert(any);
-            }
-            ("IPAddress", text) => match text.parse() {
-                Ok(address) => {
-                    good.insert(address);
-                }
-                Err(_) => bad.push(format!("`{text}` is no IP address")),
-            },
-            (kind, _) => bad.push(format!("addresses of type {kind} are not supported")),
-        }
-    }
-    if gateway.spec.addresses.is_empty() {
-        good.insert(any);
-    }
-    (good.into_iter().collect(), bad)
+/// The addresses of a Gateway at an edge.
+pub(crate) fn addresses(facts: &Facts, edge: EdgeId, gateway: &Gateway) -> Addresses {
+    addresses::of_gateway(&facts.settings.classes.addresses(edge), gateway)
 }
 
 /// Gives a listener its place on the port, or says who is there already.
 fn place(facts: &Facts, port: PortId, candidate: Candidate, taken: &mut BTreeMap<Bound, Taken>, plan: &mut PortPlan) {
     let Candidate { owner, addresses, mut checked, .. } = candidate;
-    let gateway = checked.fact.id.gateway.clone();
+    let holder = checked.fact.id.holder();
     let mut conflict = None;
     if addresses.is_empty() {
         conflict = Some(("PortUnavailable", "the Gateway has no address that can be bound".into()));
@@ -133,7 +126,7 @@ fn place(facts: &Facts, port: PortId, candidate: Candidate, taken: &mut BTreeMap
             plan.secrets.extend(checked.secrets.iter().cloned());
         }
     }
-    plan.gateways.entry(gateway).or_default().push(checked.fact);
+    plan.holders.entry(holder).or_default().push(checked.fact);
 }
 
 fn conflict_at(
@@ -198,25 +191,36 @@ fn bind(
         return None;
     }
     let secrets = checked.secrets.iter().map(|(namespace, name)| name::secret(namespace, name)).collect();
-    let (namespace, gateway) = &fact.id.gateway;
+    let listener = &fact.id.listener;
     if checked.protocol.is_l4() {
         let protocol = match transport {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
             Transport::Tls | Transport::Http => "tls",
         };
-        let base = name::connections(edge, address, port.number, protocol, namespace, gateway, &fact.id.listener);
+        let base = match (&fact.id.set, &fact.id.gateway) {
+            (Some((namespace, set)), _) => {
+                name::connections_of_set(edge, address, port.number, protocol, namespace, set, listener)
+            }
+            (None, (namespace, gateway)) => {
+                name::connections(edge, address, port.number, protocol, namespace, gateway, listener)
+            }
+        };
         let ends = checked.protocol.ends_tls();
         let tls = ends.then(|| DownstreamTls { secrets, alpn: Vec::new(), clients: None });
         here.l4.insert(base.clone(), L4Listener { protocol: checked.protocol, hosts: fact.hosts.clone(), tls });
         return Some(base);
     }
-    let routes = name::https_routes(edge, address, port.number, namespace, gateway, &fact.id.listener);
+    let routes = match (&fact.id.set, &fact.id.gateway) {
+        (Some((namespace, set)), _) => name::https_routes_of_set(edge, address, port.number, namespace, set, listener),
+        (None, (namespace, gateway)) => name::https_routes(edge, address, port.number, namespace, gateway, listener),
+    };
     let mut names: Vec<_> = fact.hosts.iter().filter_map(Pattern::server_name).collect();
     if fact.hosts.contains(&Pattern::ANY) {
         names.clear();
     }
-    let tls = DownstreamTls { secrets, alpn: vec!["h2".into(), "http/1.1".into()], clients: None };
+    let alpn = vec!["h2".into(), "http/1.1".into()];
+    let tls = DownstreamTls { secrets, alpn, clients: checked.clients.clone() };
     here.place.insert(fact.id.clone(), here.chains.len());
     here.chains.push(chain(facts, routes.clone(), names, Some(tls)));
     Some(routes)

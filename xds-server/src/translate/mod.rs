@@ -6,20 +6,26 @@
 //!
 //! | unit | becomes | files |
 //! | --- | --- | --- |
-//! | a port of an edge | RouteConfigurations | `classes`, `listeners`, `listener_checks`, `protocol`, `sni` |
+//! | a port of an edge | RouteConfigurations | `classes`, `listeners`, `listener_checks`, `listener_sets`, `client_certificates`, `addresses`, `protocol`, `sni` |
 //! | a port with what tenants' routes claim there | Listeners | `sockets` |
 //! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `requests`, `routes`, `grpc`, `l4`, `matches`, `precedence`, `filters`, `shares`, `paths`, `redirects`, `retries`, `cors`, `sessions`, `backends` |
+//! | a TrafficPolicy | fields of routes and Clusters, its status | `policies` |
+//! | a BackendTLSPolicy | `tls` of Clusters, its status | `backend_tls`, `authorities` |
 //! | a border between tenants | a VirtualHost without routes | `carve` |
 //! | a Service | LoadAssignments | `endpoints` |
 //! | a Secret | Secret | `secrets` |
 //! | all plans | the rate limits | `limits` |
 
+mod addresses;
 mod app_protocol;
 pub(crate) mod attach;
+mod authorities;
+mod backend_tls;
 pub(crate) mod backends;
 mod blame;
 mod carve;
 mod classes;
+mod client_certificates;
 mod cors;
 mod dirty;
 mod duration;
@@ -33,9 +39,11 @@ mod l4;
 mod ledger;
 pub(crate) mod limits;
 mod listener_checks;
+pub(crate) mod listener_sets;
 mod listeners;
 mod matches;
 mod paths;
+mod policies;
 pub(crate) mod port_plan;
 pub(crate) mod precedence;
 mod protocol;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use weir_config::kinds::Kind;
+use weir_config::kinds::{Kind, ObjectKey};
 use weir_config::model::Resource;
 
 use super::facts::Facts;
@@ -14,11 +14,36 @@ use super::unit::{Group, PortId};
 use crate::index::{NsName, Pattern};
 use crate::status::Condition;
 
-/// A Gateway's listener.
+/// A Gateway's listener, its own or one that a ListenerSet adds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ListenerId {
     pub(crate) gateway: NsName,
+    /// The ListenerSet that it stands in.
+    pub(crate) set: Option<NsName>,
     pub(crate) listener: String,
+}
+
+/// What holds listeners: a Gateway, or a ListenerSet that is attached to it.
+pub(crate) type Holder = (NsName, Option<NsName>);
+
+impl ListenerId {
+    /// What it stands in.
+    pub(crate) fn holder(&self) -> Holder {
+        (self.gateway.clone(), self.set.clone())
+    }
+
+    /// The object that it stands in.
+    pub(crate) fn object(&self) -> ObjectKey {
+        match &self.set {
+            Some((namespace, name)) => ObjectKey::new(Kind::ListenerSet, namespace, name),
+            None => ObjectKey::new(Kind::Gateway, &self.gateway.0, &self.gateway.1),
+        }
+    }
+
+    /// The namespace of that object.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.set.as_ref().unwrap_or(&self.gateway).0
+    }
 }
 
 /// From which namespaces a listener takes routes.
@@ -78,7 +103,8 @@ pub(crate) type Table = BTreeMap<Pattern, (ListenerId, Group)>;
 /// What the Gateways make of one port of an edge.
 #[derive(Debug, Default)]
 pub(crate) struct PortPlan {
-    pub(crate) gateways: BTreeMap<NsName, Vec<ListenerFact>>,
+    /// Listeners, by what holds them.
+    pub(crate) holders: BTreeMap<Holder, Vec<ListenerFact>>,
     pub(crate) tables: BTreeMap<IpAddr, Table>,
     /// RouteConfigurations, with the address of each.
     pub(crate) routes: BTreeMap<String, IpAddr>,
@@ -87,6 +113,8 @@ pub(crate) struct PortPlan {
     /// Secrets that are referred to, and those that are used.
     pub(crate) referred: BTreeSet<NsName>,
     pub(crate) secrets: BTreeSet<NsName>,
+    /// ConfigMaps that are referred to.
+    pub(crate) authorities: BTreeSet<NsName>,
     pub(crate) grants: BTreeSet<String>,
     /// Hostnames whose owner decides.
     pub(crate) names: BTreeSet<Pattern>,
@@ -99,11 +127,11 @@ pub(crate) struct PortPlan {
 pub(crate) struct Ports(pub(crate) BTreeMap<PortId, PortPlan>);
 
 impl Ports {
-    /// A Gateway's listeners.
-    pub(crate) fn listeners(&self, facts: &Facts, gateway: &NsName) -> impl Iterator<Item = &ListenerFact> {
+    /// Listeners of a Gateway's own, or of a ListenerSet attached to it.
+    pub(crate) fn listeners(&self, facts: &Facts, holder: &Holder) -> impl Iterator<Item = &ListenerFact> {
         let of_edge = |edge| PortId { edge, number: 0 }..=PortId { edge, number: u16::MAX };
-        let ports = facts.edge_of(gateway).map(|edge| self.0.range(of_edge(edge)));
-        ports.into_iter().flatten().filter_map(move |(_, plan)| plan.gateways.get(gateway)).flatten()
+        let ports = facts.edge_of(&holder.0).map(|edge| self.0.range(of_edge(edge)));
+        ports.into_iter().flatten().filter_map(move |(_, plan)| plan.holders.get(holder)).flatten()
     }
 
     /// All ports, with what is made of each.

@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_config::kinds::gateway::ParentReference;
+use weir_config::kinds::gateway::{HTTPRoute, ParentReference};
 use weir_config::kinds::{Kind, ObjectKey};
 use weir_config::model::{
     HeaderMutation, HeaderOp, Owner, Resource, Route, RouteAction, RouteMatch, VirtualHost, name,
 };
 
-use super::attach::{Attachment, attach, gateway_of};
+use super::attach::{Attachment, attach, parent_of};
 use super::backends::{Backends, ServicePort};
+use super::client_certificates;
 use super::facts::{Facts, Standing};
 use super::hostnames::{Served, serve};
 use super::l4::{self, Claims};
 use super::limits;
+use super::policies;
 use super::port_plan::{ListenerId, Ports};
 use super::precedence::Precedence;
 use super::redirects;
@@ -38,7 +40,14 @@ pub(crate) struct GroupPlan {
     pub(crate) backends: Backends,
     /// Ports of Services whose endpoints are needed.
     pub(crate) endpoints: BTreeSet<ServicePort>,
-    pub(crate) gateways: BTreeSet<NsName>,
+    /// Gateways and ListenerSets that routes name.
+    pub(crate) parents: BTreeSet<ObjectKey>,
+    /// Secrets whose certificates backends are shown.
+    pub(crate) certificates: BTreeSet<NsName>,
+    /// Routes that a TrafficPolicy is about, each with a Gateway where it is.
+    pub(crate) routes: BTreeSet<(ObjectKey, NsName)>,
+    /// Services that a BackendTLSPolicy or a TrafficPolicy is about, each with a Gateway that has a route to it.
+    pub(crate) ancestors: BTreeSet<(NsName, NsName)>,
     pub(crate) wanted: BTreeSet<Pattern>,
     /// What routes of whole connections claim.
     pub(crate) claims: Claims,
@@ -125,7 +134,7 @@ pub(super) struct Context<'a> {
 
 /// Remembers that a route names a parent.
 pub(super) fn name_parent(namespace: &str, parent: &ParentReference, plan: &mut GroupPlan) {
-    plan.gateways.extend(gateway_of(namespace, parent));
+    plan.parents.extend(parent_of(namespace, parent));
 }
 
 fn one_route(
@@ -139,6 +148,7 @@ fn one_route(
     let (kind, http) = (route.kind(), route.as_http());
     let parents = &http.spec.parent_refs;
     parents.iter().for_each(|parent| name_parent(namespace, parent, plan));
+    let key = ObjectKey::new(kind, namespace, http.metadata.name.clone().unwrap_or_default());
     let attachments: Vec<_> = parents.iter().map(|parent| attach(facts, ports, kind, namespace, parent)).collect();
     let rules = match owner {
         Some(owner) if attachments.iter().any(|a| matches!(a, Attachment::To(_))) => {
@@ -146,6 +156,7 @@ fn one_route(
         }
         _ => Rules::default(),
     };
+    let with_policy = std::mem::take(&mut plan.backends.with_policy);
     let mut status = ObjectStatus::default();
     let mut attached = BTreeSet::new();
     for (parent, attachment) in parents.iter().zip(attachments) {
@@ -158,6 +169,13 @@ fn one_route(
             }
             Attachment::Refused(reason, message) => vec![Condition::fails("Accepted", reason, message)],
             Attachment::To(listeners) => {
+                for listener in &listeners {
+                    let pair = |service: &NsName| (service.clone(), listener.id.gateway.clone());
+                    plan.ancestors.extend(with_policy.iter().map(pair));
+                    if facts.traffic_policies.contains(&key) {
+                        plan.routes.insert((key.clone(), listener.id.gateway.clone()));
+                    }
+                }
                 let served = serve(facts, ports, group, &http.spec.hostnames, &listeners);
                 if let Some(message) = rivals.refuse(kind, &served, &rules) {
                     let mut conditions = conditions(context, &served, &rules);
@@ -168,16 +186,26 @@ fn one_route(
                 }
                 let conditions = conditions(context, &served, &rules);
                 for place in served.places.iter().filter(|_| !rules.routes.is_empty()) {
-                    let key = (place.routes.clone(), place.domain.clone());
-                    plan.domains.insert(key.clone(), place.listener.clone());
-                    let ordered = hosts.entry(key).or_default();
+                    let spot = (place.routes.clone(), place.domain.clone());
+                    plan.domains.insert(spot.clone(), place.listener.clone());
+                    let ordered = hosts.entry(spot).or_default();
                     for (precedence, translated) in &rules.routes {
-                        let key = (std::cmp::Reverse(place.asked), precedence.clone());
-                        let mut translated = translated.clone();
-                        if let RouteAction::Redirect(redirect) = &mut translated.action {
+                        let order = (std::cmp::Reverse(place.asked), precedence.clone());
+                        let mut route = translated.clone();
+                        if let RouteAction::Redirect(redirect) = &mut route.action {
                             redirects::settle(redirect, place.port, place.tls);
                         }
-                        ordered.insert(key, translated);
+                        let said = policies::for_rule(facts, &key, rule_name(http, &route), &place.listener);
+                        said.apply(&mut route);
+                        if let Some(connect) = said.connect {
+                            plan.backends.connect_within(&mut route, connect);
+                        }
+                        if let Some(certificate) = shown(facts, &place.listener.gateway)
+                            && plan.backends.show(&mut route, &place.listener.gateway, &certificate)
+                        {
+                            plan.certificates.insert(certificate);
+                        }
+                        ordered.insert(order, route);
                     }
                 }
                 if !rules.routes.is_empty() {
@@ -192,8 +220,18 @@ fn one_route(
     for listener in attached {
         *plan.attached.entry(listener).or_default() += 1;
     }
-    let name = http.metadata.name.clone().unwrap_or_default();
-    plan.statuses.push((ObjectKey::new(kind, namespace, name), status));
+    plan.statuses.push((key, status));
+}
+
+/// The name of the rule that a translated route comes of.
+fn rule_name<'a>(http: &'a HTTPRoute, route: &Route) -> Option<&'a str> {
+    let index: usize = route.name.rsplit('/').nth(1)?.parse().ok()?;
+    http.spec.rules.as_ref()?.get(index)?.name.as_deref()
+}
+
+/// The Secret of the certificate that a Gateway shows to backends, if it has one that can be used.
+pub(super) fn shown(facts: &Facts, gateway: &NsName) -> Option<NsName> {
+    client_certificates::shown(facts, facts.own_gateway(&gateway.0, &gateway.1)?)?.ok()
 }
 
 pub(super) fn parent_status(parent: &ParentReference, conditions: Vec<Condition>) -> ParentStatus {

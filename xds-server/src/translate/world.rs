@@ -14,12 +14,12 @@ use super::l4::Claims;
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::listeners;
-use super::port_plan::{ListenerId, PortPlan, Ports};
+use super::port_plan::{Holder, ListenerId, PortPlan, Ports};
 use super::sockets::{self, Claimed};
 use super::tenant::{self, GroupPlan};
 use super::unit::{Group, Maker, PortId};
-use super::{Settings, endpoints, gateway_status, tenant_status};
-use crate::index::{Belongs, NsName, Pattern};
+use super::{Settings, backend_tls, endpoints, gateway_status, listener_sets, policies, tenant_status};
+use crate::index::{Belongs, NsName, Pattern, Reverse};
 use crate::status::ObjectStatus;
 use crate::watch::Event;
 
@@ -106,6 +106,16 @@ impl World {
             self.ledger.replace(&Maker::Limits, vec![limits.into()]);
         }
         self.work_policy_statuses(&dirty);
+        for policy in std::mem::take(&mut dirty.tls_policies) {
+            self.work_tls_policy(policy);
+        }
+        for policy in std::mem::take(&mut dirty.traffic_policies) {
+            self.work_traffic_policy(policy);
+        }
+        // Before Gateways, which count those that are attached.
+        for set in std::mem::take(&mut dirty.listener_sets) {
+            self.work_listener_set(set);
+        }
         self.work.gateways = dirty.gateways.len();
         for id in dirty.gateways {
             self.work_gateway(id);
@@ -177,6 +187,10 @@ impl World {
                 if self.facts.secrets_read != *read {
                     self.facts.secrets_read = read.clone();
                     dirty.ports.extend(self.links.port_secrets.range(..).flat_map(|(_, ports)| ports));
+                    let all = self.links.gateway_certificates.range(..).flat_map(|(_, gateways)| gateways.clone());
+                    for gateway in all.collect::<Vec<_>>() {
+                        dirty.at_gateway(&self.facts, &self.links, &gateway);
+                    }
                 }
                 return;
             }
@@ -217,14 +231,22 @@ impl World {
         self.links.port_names.set(&port, std::mem::take(&mut new.names));
         self.links.port_wildcards.set(&port, std::mem::take(&mut new.wildcards));
         self.links.port_secrets.set(&port, std::mem::take(&mut new.referred));
+        self.links.port_authorities.set(&port, std::mem::take(&mut new.authorities));
         self.links.port_grants.set(&port, std::mem::take(&mut new.grants));
         dirty.secrets.extend(self.links.port_uses.set(&port, std::mem::take(&mut new.secrets)));
 
-        let gateways: BTreeSet<&NsName> = old.gateways.keys().chain(new.gateways.keys()).collect();
-        for gateway in gateways {
-            if !same_listeners(&old, &new, gateway) {
-                dirty.groups.extend(self.links.group_gateways.owners(gateway).cloned());
+        let holders: BTreeSet<&Holder> = old.holders.keys().chain(new.holders.keys()).collect();
+        for holder in holders {
+            let (gateway, set) = holder;
+            let object = match set {
+                Some((namespace, name)) => ObjectKey::new(Kind::ListenerSet, namespace, name),
+                None => ObjectKey::new(Kind::Gateway, &gateway.0, &gateway.1),
+            };
+            if !same_listeners(&old, &new, holder) {
+                dirty.groups.extend(self.links.group_parents.owners(&object).cloned());
             }
+            // Whether anything of it is different only for people is not compared: a status costs little.
+            dirty.listener_sets.extend(set.clone());
             dirty.gateways.insert(gateway.clone());
         }
         let changed = changed_hosts(&old, &new);
@@ -232,7 +254,7 @@ impl World {
             dirty.region(&self.facts, &self.links, host);
         }
         self.carve.set_port(port, &old.routes, &new.routes, &changed);
-        if !new.gateways.is_empty() {
+        if !new.holders.is_empty() {
             self.ports.0.insert(port, new);
         }
     }
@@ -252,10 +274,19 @@ impl World {
         self.claim(group, &old.claims, &new.claims, dirty);
         let links = &mut self.links;
         let backends = std::mem::take(&mut new.backends);
-        links.group_gateways.set(group, std::mem::take(&mut new.gateways));
+        links.group_parents.set(group, std::mem::take(&mut new.parents));
         links.group_names.set(group, std::mem::take(&mut new.wanted));
         links.group_services.set(group, backends.services);
+        for (route, _) in links.group_routes.set(group, std::mem::take(&mut new.routes)) {
+            dirty.traffic_policies.extend(self.facts.traffic_policies.owners(&route).cloned());
+        }
+        for (service, _) in links.group_ancestors.set(group, std::mem::take(&mut new.ancestors)) {
+            dirty.tls_policies.extend(self.facts.tls_policies.owners(&service).cloned());
+            let key = ObjectKey::new(Kind::Service, service.0, service.1);
+            dirty.traffic_policies.extend(self.facts.traffic_policies.owners(&key).cloned());
+        }
         links.group_grants.set(group, backends.grants);
+        dirty.secrets.extend(links.group_uses.set(group, std::mem::take(&mut new.certificates)));
         let moved = links.group_endpoints.set(group, std::mem::take(&mut new.endpoints));
         dirty.endpoints.extend(moved.into_iter().map(|(namespace, service, ..)| (namespace, service)));
         if !new.domains.is_empty() || !new.attached.is_empty() || !new.claims.is_empty() {
@@ -302,7 +333,10 @@ impl World {
         }
         for listener in old.attached.keys().chain(new.attached.keys()) {
             if old.attached.get(listener) != new.attached.get(listener) {
-                dirty.gateways.insert(listener.gateway.clone());
+                match &listener.set {
+                    Some(set) => dirty.listener_sets.insert(set.clone()),
+                    None => dirty.gateways.insert(listener.gateway.clone()),
+                };
             }
             if self.attached.get(listener) == Some(&0) {
                 self.attached.remove(listener);
@@ -323,7 +357,7 @@ impl World {
     }
 
     fn work_secret(&mut self, id: NsName) {
-        let used = self.links.port_uses.contains(&id);
+        let used = self.links.port_uses.contains(&id) || self.links.group_uses.contains(&id);
         let secret =
             self.facts.certificates.get(&id).filter(|_| used).and_then(|certificate| certificate.as_ref().ok());
         let resources = secret.map(|secret| Resource::Secret(secret.clone())).into_iter().collect();
@@ -345,6 +379,35 @@ impl World {
         }
     }
 
+    fn work_tls_policy(&mut self, id: NsName) {
+        let gateways = |service: &NsName| gateways_of(&self.links.group_ancestors, service);
+        let status = match self.facts.objects.backend_tls_policy(&id.0, &id.1) {
+            Some(policy) => backend_tls::status(&self.facts, policy, gateways),
+            None => ObjectStatus::default(),
+        };
+        self.set_status(ObjectKey::new(Kind::BackendTLSPolicy, id.0, id.1), status);
+    }
+
+    fn work_traffic_policy(&mut self, id: NsName) {
+        let gateways = |target: &ObjectKey| match target.kind {
+            Kind::Service => gateways_of(&self.links.group_ancestors, &(target.namespace.clone(), target.name.clone())),
+            _ => gateways_of(&self.links.group_routes, target),
+        };
+        let status = match self.facts.objects.traffic_policy(&id.0, &id.1) {
+            Some(policy) => policies::status(&self.facts, policy, gateways),
+            None => ObjectStatus::default(),
+        };
+        self.set_status(ObjectKey::new(Kind::TrafficPolicy, id.0, id.1), status);
+    }
+
+    fn work_listener_set(&mut self, id: NsName) {
+        let status = match self.facts.objects.listener_set(&id.0, &id.1) {
+            Some(set) => listener_sets::status(&self.facts, &self.ports, &self.attached, &id, set),
+            None => ObjectStatus::default(),
+        };
+        self.set_status(ObjectKey::new(Kind::ListenerSet, id.0, id.1), status);
+    }
+
     fn work_gateway(&mut self, id: NsName) {
         let status = match self.facts.own_gateway(&id.0, &id.1) {
             Some(gateway) => gateway_status::gateway(&self.facts, &self.ports, &self.attached, &id, gateway),
@@ -354,10 +417,17 @@ impl World {
     }
 }
 
-fn same_listeners(old: &PortPlan, new: &PortPlan, gateway: &NsName) -> bool {
-    let listeners = |plan: &PortPlan| plan.gateways.get(gateway).cloned().unwrap_or_default();
-    let (old, new) = (listeners(old), listeners(new));
-    old.len() == new.len() && old.iter().zip(&new).all(|(old, new)| old.same_to_routes(new))
+/// The Gateways that something is at.
+fn gateways_of<T: Ord + Clone>(links: &Reverse<(T, NsName), Group>, of: &T) -> BTreeSet<NsName> {
+    let first = (of.clone(), NsName::default());
+    let found = links.range(first..).take_while(|((found, _), _)| found == of);
+    found.map(|((_, gateway), _)| gateway.clone()).collect()
+}
+
+fn same_listeners(old: &PortPlan, new: &PortPlan, holder: &Holder) -> bool {
+    let (old, new) = (old.holders.get(holder), new.holders.get(holder));
+    let (old, new) = (old.map_or(&[][..], Vec::as_slice), new.map_or(&[][..], Vec::as_slice));
+    old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.same_to_routes(new))
 }
 
 /// Hostnames whose listener is another now, or whose Gateway is of another tenant.

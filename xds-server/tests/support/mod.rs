@@ -51,7 +51,8 @@ fn object(document: &str) -> Object {
         ReferenceGrant,
         BackendTLSPolicy,
         Plan,
-        Tenant
+        Tenant,
+        TrafficPolicy
     );
     read.unwrap_or_else(|error| panic!("{error}:\n{document}"))
 }

@@ -16,7 +16,9 @@ use crate::kinds::gateway::{
     BackendTLSPolicy, GATEWAY_GROUP, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ListenerSet, ReferenceGrant,
     TCPRoute, TLSRoute, UDPRoute,
 };
-use crate::kinds::{GROUP, Kind, Object, ObjectKey, plan::Plan, tenant::Tenant, validate::validate};
+use crate::kinds::{
+    GROUP, Kind, Object, ObjectKey, plan::Plan, tenant::Tenant, traffic_policy::TrafficPolicy, validate::validate,
+};
 
 /// Namespace of an object that names none, as with kubectl.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -219,6 +221,7 @@ pub(super) fn typed(kind: Kind, value: Value) -> Result<Object, FieldError> {
         Kind::BackendTLSPolicy => read::<BackendTLSPolicy>(kind, value),
         Kind::Plan => read::<Plan>(kind, value),
         Kind::Tenant => read::<Tenant>(kind, value),
+        Kind::TrafficPolicy => read::<TrafficPolicy>(kind, value),
     }
 }
 

@@ -145,7 +145,8 @@ mod tests {
                 ReferenceGrant,
                 BackendTLSPolicy,
                 Plan,
-                Tenant
+                Tenant,
+                TrafficPolicy
             );
             value["metadata"]["managedFields"] = json!([{"manager": "kubectl", "operation": "Apply"}]);
             value["metadata"]["finalizers"] = Value::Null;

@@ -96,7 +96,7 @@ fn what_the_api_server_prunes_is_passed_over() {
 fn other_kinds_are_ignored_and_near_misses_are_not() {
     for text in [
         "apiVersion: apps/v1\nkind: Deployment\n",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n",
         "apiVersion: example.com/v1\nkind: Tenant\n",
     ] {
         assert!(matches!(one(text).content, Content::Ignored), "{text}");

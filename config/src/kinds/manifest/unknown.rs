@@ -9,16 +9,18 @@ use serde_json::{Map, Value};
 
 use super::path;
 use crate::FieldError;
-use crate::kinds::{Kind, plan::Plan, tenant::Tenant};
+use crate::kinds::{Kind, plan::Plan, tenant::Tenant, traffic_policy::TrafficPolicy};
 
 /// Takes the unknown fields out of an object of one of Weir's own kinds, and says which they were.
 /// Objects of other kinds are left alone: an API server prunes what it does not know of them.
 pub(super) fn take_unknown(kind: Kind, object: &mut Value) -> Vec<FieldError> {
     static PLAN: LazyLock<Value> = LazyLock::new(|| schema(&Plan::crd()));
     static TENANT: LazyLock<Value> = LazyLock::new(|| schema(&Tenant::crd()));
+    static TRAFFIC_POLICY: LazyLock<Value> = LazyLock::new(|| schema(&TrafficPolicy::crd()));
     let schema = match kind {
         Kind::Plan => &*PLAN,
         Kind::Tenant => &*TENANT,
+        Kind::TrafficPolicy => &*TRAFFIC_POLICY,
         _ => return Vec::new(),
     };
     let mut errors = Vec::new();

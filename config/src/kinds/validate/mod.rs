@@ -12,6 +12,7 @@ mod l4_route;
 mod names;
 mod parents;
 mod policy;
+mod traffic_policy;
 
 use super::gateway::{TCPRoute, UDPRoute};
 use super::{Object, SYSTEM_TENANT};
@@ -41,6 +42,7 @@ pub fn validate(object: &Object) -> Vec<FieldError> {
         Object::BackendTLSPolicy(policy) => backend_tls::policy(&policy.spec, &mut errors),
         Object::Plan(plan) => policy::limits("spec", &plan.spec, &mut errors),
         Object::Tenant(tenant) => policy::tenant(&tenant.spec, &mut errors),
+        Object::TrafficPolicy(policy) => traffic_policy::policy(&policy.spec, &mut errors),
     }
     errors.0
 }

@@ -42,7 +42,8 @@ pub(super) fn trim(object: &mut Object) {
         | Object::ReferenceGrant(_)
         | Object::BackendTLSPolicy(_)
         | Object::Plan(_)
-        | Object::Tenant(_) => ObjectMeta { creation_timestamp, generation, uid, ..kept },
+        | Object::Tenant(_)
+        | Object::TrafficPolicy(_) => ObjectMeta { creation_timestamp, generation, uid, ..kept },
     };
     match object {
         Object::Namespace(namespace) => (namespace.spec, namespace.status) = (None, None),
