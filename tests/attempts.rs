@@ -3,7 +3,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::support::http::{Client, Request, Response, Target};
@@ -24,19 +27,40 @@ enum Reply {
 /// A request as a backend saw it: start line and headers.
 type Head = Vec<String>;
 
+/// A backend that answers by a script, until it is dropped.
+struct Scripted {
+    address: SocketAddr,
+    heads: Receiver<Head>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
 /// Answers by `replies` in turn, the last again and again; says what it saw.
-fn scripted(address: SocketAddr, replies: &[Reply]) -> Receiver<Head> {
+fn scripted(address: SocketAddr, replies: &[Reply]) -> Scripted {
     let listener = TcpListener::bind(address).unwrap();
     let (seen, heads) = channel();
     let replies = replies.to_vec();
-    std::thread::spawn(move || {
+    let ended = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&ended);
+    let thread = std::thread::spawn(move || {
         let mut kept = Vec::new();
         for (n, stream) in listener.incoming().enumerate() {
             let Ok(stream) = stream else { break };
+            if over.load(Ordering::SeqCst) {
+                break;
+            }
             answer(stream, replies[n.min(replies.len() - 1)], &seen, &mut kept);
         }
     });
-    heads
+    Scripted { address, heads, ended, thread: Some(thread) }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 fn answer(mut stream: TcpStream, reply: Reply, seen: &Sender<Head>, kept: &mut Vec<TcpStream>) {
@@ -108,12 +132,12 @@ fn served(world: &World) -> Response {
 
 fn tries(plane: Plane, rule: &str, replies: &[Reply]) -> (u16, usize) {
     let site = Site::new();
-    let heads = scripted((site.ip(), 9001).into(), replies);
+    let backend = scripted((site.ip(), 9001).into(), replies);
     let world = world_with(site, plane, rule);
     let status = served(&world).status;
     world.end();
     // Each was told before it was answered.
-    (status, heads.try_iter().count())
+    (status, backend.heads.try_iter().count())
 }
 
 const SHOP: &str = "backendRefs: [{name: shop, port: 80}]";
@@ -143,12 +167,13 @@ fn copies_are_made_and_nobody_waits_for_them(plane: Plane) {
         scripted((site.ip(), 9002).into(), &[Reply::Silence]),
         scripted((site.ip(), 9003).into(), &[Reply::Close]),
     );
-    let copy = |name: &str| format!("{{type: RequestMirror, requestMirror: {{backendRef: {{name: {name}, port: 80}}}}}}");
+    let copy =
+        |name: &str| format!("{{type: RequestMirror, requestMirror: {{backendRef: {{name: {name}, port: 80}}}}}}");
     let filters = [copy("canary"), copy("api"), copy("nobody")].join(", ");
     let world = world_with(site, plane, &format!("{{filters: [{filters}], {SHOP}}}"));
     assert_eq!(served(&world).status, 200);
-    for (name, heads) in [("shop", &shop), ("canary", &canary), ("api", &api)] {
-        let head = heads.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("{name} got nothing"));
+    for (name, backend) in [("shop", &shop), ("canary", &canary), ("api", &api)] {
+        let head = backend.heads.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("{name} got nothing"));
         assert!(head.contains(&"host: shop.acme.test".to_owned()), "{name} saw {head:?}");
         assert!(head[0].starts_with("get /cart "), "{name} saw {head:?}");
     }
@@ -216,4 +241,5 @@ macro_rules! at {
 
 at! {
     envoy: Plane::Envoy;
+    weir: Plane::Weir;
 }

@@ -22,7 +22,7 @@ macro_rules! table {
 
 table! {
     envoy(Plane::Envoy): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port redirects rewrites cors;
-    weir(Plane::Weir): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port last_good;
+    weir(Plane::Weir): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port redirects rewrites cors last_good;
     up(Plane::Up): hosts weights tls edits typo;
     envoy_world(Plane::EnvoyBy(Way::World)): hosts tls edits;
     envoy_streams(Plane::EnvoyBy(Way::Streams)): tls;

@@ -95,9 +95,7 @@ impl Place {
 
 fn server(site: &Site) -> Process {
     let address = |port: u16| format!("{}:{port}", site.ip());
-    let class = |name: &str, gateways: &str| {
-        json!({"name": name, "serviceAccount": format!("weir-system/{name}"), "gateways": [gateways]})
-    };
+    let class = |name: &str, gateways: &str| json!({"name": name, "serviceAccount": format!("weir-system/{name}"), "gateways": [gateways]});
     let bootstrap = json!({
         "source": {"directory": site.manifests()},
         "stateDir": site.path("server-state"),

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use envoy_types::pb::envoy::extensions::filters::http::cors::v3::CorsPolicy;
 use envoy_types::pb::envoy::extensions::filters::http::stateful_session::v3::StatefulSessionPerRoute;
-use prost13::Name;
-use xds_api::pb::envoy::config::route::v3::CorsPolicy;
+use prost::Name;
 use xds_api::pb::google::protobuf::Any;
 
 use super::read::{At, Problems};
@@ -35,7 +35,7 @@ pub(super) fn read(configs: HashMap<String, Any>, at: &At<'_>, problems: &mut Pr
     configs.sort_by(|a, b| a.0.cmp(&b.0));
     for (name, any) in configs {
         let at = at.key(FIELD, &name);
-        if any.type_url == CorsPolicy::type_url() {
+        if scalar::holds::<CorsPolicy>(&any) {
             let read = cors::read(&any, &at, problems).map(Box::new);
             once(&mut kept.cors, read, &at, problems);
         } else if scalar::holds::<StatefulSessionPerRoute>(&any) {
@@ -45,11 +45,7 @@ pub(super) fn read(configs: HashMap<String, Any>, at: &At<'_>, problems: &mut Pr
             problems.advise(
                 &at,
                 format!("{:?} is not supported", any.type_url),
-                format!(
-                    "types are {} and {}",
-                    CorsPolicy::type_url(),
-                    <StatefulSessionPerRoute as prost::Name>::type_url()
-                ),
+                format!("types are {} and {}", CorsPolicy::type_url(), StatefulSessionPerRoute::type_url()),
             );
         }
     }

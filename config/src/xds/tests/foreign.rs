@@ -60,7 +60,7 @@ const COOKIE: &str = "type.googleapis.com/envoy.extensions.http.stateful_session
 
 /// A route's fields with a policy of its own.
 fn cors(fields: Value) -> Value {
-    let mut policy = json!({"@type": "type.googleapis.com/envoy.config.route.v3.CorsPolicy"});
+    let mut policy = json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy"});
     merge(&mut policy, fields);
     json!({"typed_per_filter_config": {"envoy.filters.http.cors": policy}})
 }
