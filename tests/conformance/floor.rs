@@ -1,6 +1,49 @@
 //! What passes today, and must not fail again; and what is known not to be there yet.
 
+use crate::data::Test;
+use crate::options::{Edge, Tenancy};
 use crate::world::Sabotage;
+
+/// A part of the floor: one test program's run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Http,
+    Gateways,
+    Others,
+}
+
+impl Part {
+    /// Whether a test belongs to it, by its name.
+    pub fn has(self, test: &Test) -> bool {
+        let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| test.short.starts_with(prefix));
+        let part = if begins(&["HTTPRoute", "OwnHTTPRoute"]) {
+            Self::Http
+        } else if begins(&["Gateway", "OwnGateway", "ListenerSet", "BackendTLSPolicy"]) {
+            Self::Gateways
+        } else {
+            Self::Others
+        };
+        part == self
+    }
+}
+
+/// The floor of a run.
+pub fn of(edge: Edge, tenancy: Tenancy) -> impl Iterator<Item = &'static str> {
+    let left_out = move |short: &str| {
+        let among = |list: &[(&str, &str)]| list.iter().any(|(name, _)| *name == short);
+        (edge == Edge::Envoy && among(NOT_AT_ENVOY)) || (tenancy == Tenancy::Tenants && among(NOT_OF_TENANTS))
+    };
+    FLOOR.iter().copied().filter(move |short| !left_out(short))
+}
+
+/// What a stock Envoy does otherwise, and why.
+const NOT_AT_ENVOY: &[(&str, &str)] = &[];
+
+/// What tenancy forbids, and why.
+const NOT_OF_TENANTS: &[(&str, &str)] = &[(
+    "HTTPRouteCrossNamespace",
+    "two Tenants would need the hostname `*` (the route names none, and is asked by address): the older one owns it",
+)];
 
 /// Broken routers, and tests of the floor that must fail with each.
 pub const NOTICED: &[(Sabotage, &[&str])] = &[
@@ -49,6 +92,16 @@ pub const FLOOR: &[&str] = &[
     "HTTPRouteServiceTypes",
     "HTTPRouteSimpleSameNamespace",
     "HTTPRouteTimeoutRequest",
+    "OwnGatewayNameOfMaximumLength",
+    "OwnHTTPRouteHostnameIntersection",
+    "OwnHTTPRouteMatchingAcrossRoutes",
+    "OwnHTTPRouteMethodMatching",
+    "OwnHTTPRoutePartiallyInvalid",
+    "OwnHTTPRoutePathMatchOrder",
+    "OwnHTTPRouteQueryParamMatching",
+    "OwnHTTPRouteWeight",
+    "TLSRouteListenerMixedTerminationNotSupported",
+    "TLSRouteListenerTerminateNotSupported",
 ];
 
 /// Tests that are skipped by name, and why.
@@ -57,7 +110,9 @@ const SKIPPED: &[(&str, &str)] = &[(
     "an edge serves many Gateways: nothing is made for one of them that could bear its labels",
 )];
 
-/// Why a test is skipped, if it is.
-pub fn skipped(short: &str) -> Option<&'static str> {
-    SKIPPED.iter().find(|(name, _)| *name == short).map(|(_, why)| *why)
+/// Why a test is skipped in a run, if it is.
+pub fn skipped(short: &str, edge: Edge, tenancy: Tenancy) -> Option<&'static str> {
+    let lists = [(true, SKIPPED), (edge == Edge::Envoy, NOT_AT_ENVOY), (tenancy == Tenancy::Tenants, NOT_OF_TENANTS)];
+    let known = lists.iter().filter(|(applies, _)| *applies).flat_map(|(_, list)| list.iter());
+    known.clone().find(|(name, _)| *name == short).map(|(_, why)| *why)
 }

@@ -40,19 +40,44 @@ mod support {
 use std::time::Duration;
 
 use data::Data;
-use options::Options;
+use floor::Part;
+use options::{Edge, Options, Tenancy};
 use suite::Outcome;
 use world::World;
 
-/// What passed before passes still.
-#[test]
-fn what_passed_before_passes_still() {
-    inside::namespace("what_passed_before_passes_still", || {
+/// What passed before passes still: the floor, in parts of which each has an API server, a server and an edge.
+fn floor_holds(name: &str, part: Part, edge: Edge, tenancy: Tenancy) {
+    inside::namespace(name, || {
         let Some(data) = Data::open() else { return };
-        let world = World::start(&data, Options::from_environment());
-        let tests = floor::FLOOR.iter().map(|short| data.test(short));
+        let world = World::start(&data, Options { edge, tenancy, ..Options::from_environment() });
+        let tests = floor::of(edge, tenancy).map(|short| data.test(short)).filter(|test| part.has(test));
         none_failed(&suite::run_all(&world, &data, tests));
     });
+}
+
+#[test]
+fn http_routes_pass_still() {
+    floor_holds("http_routes_pass_still", Part::Http, Edge::Weir, Tenancy::System);
+}
+
+#[test]
+fn gateways_and_policies_pass_still() {
+    floor_holds("gateways_and_policies_pass_still", Part::Gateways, Edge::Weir, Tenancy::System);
+}
+
+#[test]
+fn other_routes_pass_still() {
+    floor_holds("other_routes_pass_still", Part::Others, Edge::Weir, Tenancy::System);
+}
+
+#[test]
+fn http_routes_of_tenants_pass_still() {
+    floor_holds("http_routes_of_tenants_pass_still", Part::Http, Edge::Weir, Tenancy::Tenants);
+}
+
+#[test]
+fn http_routes_at_a_stock_envoy_pass_still() {
+    floor_holds("http_routes_at_a_stock_envoy_pass_still", Part::Http, Edge::Envoy, Tenancy::System);
 }
 
 fn none_failed(outcomes: &[Outcome]) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -79,11 +80,11 @@ struct Level {
 }
 
 impl Level {
-    fn of<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Self {
+    fn of<'o>(options: &Options, outcomes: impl Iterator<Item = &'o Outcome>) -> Self {
         let mut level = Self::default();
         for outcome in outcomes {
             let name = outcome.test.short.clone();
-            match (&outcome.result, floor::skipped(&name)) {
+            match (&outcome.result, floor::skipped(&name, options.edge, options.tenancy)) {
                 (Ok(()), _) => level.passed.push(name),
                 (Err(_), Some(_)) => level.skipped.push(name),
                 (Err(_), None) => level.failed.push(name),
@@ -148,7 +149,7 @@ const HEAD: &str = "\
 # program: it is no official report. `make conformance` makes it anew.\n";
 
 fn report(options: &Options, outcomes: &[Outcome]) -> Value {
-    let profiles: Vec<Value> = PROFILES.iter().map(|profile| of_profile(profile, outcomes)).collect();
+    let profiles: Vec<Value> = PROFILES.iter().map(|profile| of_profile(options, profile, outcomes)).collect();
     let provisional: Vec<&str> = outcomes
         .iter()
         .filter(|outcome| outcome.test.provisional && outcome.result.is_ok())
@@ -165,6 +166,7 @@ fn report(options: &Options, outcomes: &[Outcome]) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "contact": ["https://weir.dev"],
         },
+        "date": now(),
         "gatewayAPIVersion": SUITE,
         "gatewayAPIChannel": "experimental",
         "mode": name(options),
@@ -173,8 +175,14 @@ fn report(options: &Options, outcomes: &[Outcome]) -> Value {
     })
 }
 
-fn of_profile(profile: &Profile, outcomes: &[Outcome]) -> Value {
-    let (core, extended) = levels(profile, outcomes);
+/// The time as RFC 3339 has it.
+fn now() -> String {
+    let output = Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+fn of_profile(options: &Options, profile: &Profile, outcomes: &[Outcome]) -> Value {
+    let (core, extended) = levels(options, profile, outcomes);
     let ours = outcomes.iter().filter(|outcome| profile.has(&outcome.test));
     let mut features: BTreeMap<&str, bool> = BTreeMap::new();
     for outcome in ours {
@@ -197,17 +205,17 @@ fn of_profile(profile: &Profile, outcomes: &[Outcome]) -> Value {
     })
 }
 
-fn levels(profile: &Profile, outcomes: &[Outcome]) -> (Level, Level) {
+fn levels(options: &Options, profile: &Profile, outcomes: &[Outcome]) -> (Level, Level) {
     let ours = || outcomes.iter().filter(|outcome| profile.has(&outcome.test));
-    let core = Level::of(ours().filter(|outcome| profile.is_core(&outcome.test)));
-    (core, Level::of(ours().filter(|outcome| !profile.is_core(&outcome.test))))
+    let core = Level::of(options, ours().filter(|outcome| profile.is_core(&outcome.test)));
+    (core, Level::of(options, ours().filter(|outcome| !profile.is_core(&outcome.test))))
 }
 
 /// A table of profiles, then every test that did not pass and why.
 fn table(options: &Options, outcomes: &[Outcome]) -> String {
     let mut text = format!("## {}\n\n| profile | core | extended |\n| --- | --- | --- |\n", title(options));
     for profile in PROFILES {
-        let (core, extended) = levels(profile, outcomes);
+        let (core, extended) = levels(options, profile, outcomes);
         text += &format!("| {} | {} | {} |\n", profile.name, core.cell(), extended.cell());
     }
     let own: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.test.own).collect();
@@ -221,8 +229,8 @@ fn table(options: &Options, outcomes: &[Outcome]) -> String {
     }
     for outcome in missed {
         let told = outcome.result.as_ref().err().map(String::as_str).unwrap_or_default();
-        let why =
-            floor::skipped(&outcome.test.short).map_or_else(|| clean(told), |reason| format!("skipped: {reason}"));
+        let why = floor::skipped(&outcome.test.short, options.edge, options.tenancy)
+            .map_or_else(|| clean(told), |reason| format!("skipped: {reason}"));
         text += &format!("| {} | {why} |\n", outcome.test.short);
     }
     text

@@ -179,7 +179,8 @@ fn protocol_conflict(case: &Case<'_>) -> Check {
     let named = |suffix: &str| format!("listenerset-with-protocol-conflict-with-{suffix}");
     let partly: &[Want] = &[holds("Accepted", ""), holds("Programmed", "Programmed")];
     let none: &[Want] = &[fails("Accepted", "ListenersNotValid"), fails("Programmed", "ListenersNotValid")];
-    let rows: [(&str, &[Want], &[(&str, &[Want])]); 4] = [
+    type Row<'r> = (&'r str, &'r [Want], &'r [(&'r str, &'r [Want])]);
+    let rows: [Row<'_>; 4] = [
         ("gateway-1", partly, &[("listener-set-1-listener", SERVES), (with_gateway, LOST), (with_set, SERVES)]),
         ("gateway-2", none, &[(with_gateway, LOST)]),
         ("listener-set-1", partly, &[("listener-set-2-listener", SERVES), (with_set, LOST)]),
