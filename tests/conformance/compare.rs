@@ -154,6 +154,10 @@ impl Expected {
 
     fn check_echo(&self, sent: &Request, response: &Response) -> Result<(), String> {
         let echo = response.json();
+        // Not a backend's answer (a preflight's, say), and none is asked for: its headers are what counts.
+        if !echo.is_object() && self.namespace.is_empty() && self.backend.is_empty() {
+            return self.check_headers(response);
+        }
         let default = Arrived { request: self.request.clone(), absent_headers: Vec::new() };
         let arrived = self.expected_request.as_ref().unwrap_or(&default);
         let wanted = &arrived.request;
