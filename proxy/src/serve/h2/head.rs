@@ -146,7 +146,35 @@ fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::serve::h1::classify::trim;
+
+    proptest! {
+        /// Whatever bytes HTTP/2 lets a field hold, it is one field of the same value afterwards, and no more.
+        #[test]
+        fn no_field_becomes_two(fields in prop::collection::vec(("x-[a-z]{1,8}", prop::collection::vec(any::<u8>(), 0..40)), 0..12)) {
+            let fields: Vec<_> = fields.into_iter()
+                .filter_map(|(name, value)| Some((name, HeaderValue::from_bytes(&value).ok()?)))
+                .collect();
+            let mut request = Request::get("http://a/");
+            for (name, value) in &fields {
+                request = request.header(name, value);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let mut out = Vec::new();
+            super::request(&parts, true, "", &mut out).unwrap();
+            let mut headers = [httparse::EMPTY_HEADER; 32];
+            let mut read = httparse::Request::new(&mut headers);
+            prop_assert_eq!(read.parse(&out).unwrap(), httparse::Status::Complete(out.len()));
+            let mut came: Vec<_> = read.headers.iter().skip(1).map(|h| (h.name.to_owned(), h.value.to_vec())).collect();
+            let mut sent: Vec<_> = fields.iter().map(|(n, v)| (n.clone(), trim(v.as_bytes()).to_vec())).collect();
+            came.sort();
+            sent.sort();
+            prop_assert_eq!(came, sent);
+        }
+    }
 
     fn text(request: http::request::Builder, ended: bool) -> Result<String, Refused> {
         let (parts, ()) = request.body(()).unwrap().into_parts();
