@@ -298,3 +298,38 @@ fn an_endpoint_that_cannot_be_reached_is_answered_for_once_for_all_who_wait() {
         }
     });
 }
+
+#[test]
+fn over_tls_http_2_is_asked_for_by_alpn_and_the_scheme_says_so() {
+    use weir_config::model::{Cluster, Roots, SubjectName, UpstreamProtocol, UpstreamTls};
+    let authority = crate::certificates::Authority::new();
+    let config = authority.issue("shop.test").server(None, &["http/1.1", "h2"]);
+    run_local(async {
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::task::spawn_local(async move {
+            let acceptor = tokio_rustls::TlsAcceptor::from(config);
+            let io = acceptor.accept(socket.accept().await.unwrap().0).await.unwrap();
+            assert_eq!(io.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            let mut connection = h2::server::handshake(io).await.unwrap();
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                let response = Response::builder().header("x-scheme", request.uri().scheme_str().unwrap());
+                let mut stream = respond.send_response(response.body(()).unwrap(), false).unwrap();
+                stream.send_data(Bytes::from_static(b"by TLS"), true).unwrap();
+            }
+        });
+        let proxy = crate::support::Proxy::with(Setup::default(), &[address]);
+        let roots = Roots::Pem(authority.pem());
+        let names = vec![SubjectName::Dns("shop.test".into())];
+        let tls = Some(Box::new(UpstreamTls { sni: "shop.test".into(), roots, names, certificate: None }));
+        let plain = crate::support::cluster("c", Duration::from_secs(5), &[address]);
+        proxy.apply(vec![Cluster { tls, protocol: UpstreamProtocol::Http2, ..plain }.into()]);
+        let mut client = connect(&proxy).await;
+        for _ in 0..2 {
+            let (response, body) = ask(&mut client, get("/")).await;
+            assert_eq!((response.status().as_u16(), body.as_slice()), (200, &b"by TLS"[..]));
+            assert_eq!(response.headers()["x-scheme"], "https");
+        }
+        assert_eq!(proxy.stats.totals().upstream_connections, 1);
+    });
+}

@@ -114,7 +114,7 @@ impl Upstreams {
             if protocol == UpstreamProtocol::Http2 && reuse != Reuse::Bytes {
                 let io = async || connect().await.map(|connection| connection.io);
                 match self.shared.seat(key, slot, fresh, io).await {
-                    Ok(seat) => return Ok(Upstream::Http2(Box::new(Stream::new(seat, address)))),
+                    Ok(seat) => return Ok(Upstream::Http2(Box::new(Stream::new(seat, address, tls.is_some())))),
                     Err(error) if no_file(&error) && self.shed() => {}
                     Err(error) => failed(slot, address, &error, tries),
                 }

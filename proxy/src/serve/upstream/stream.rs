@@ -21,6 +21,8 @@ pub(crate) struct Stream {
     seat: Seat,
     pub(super) address: SocketAddr,
     pub(super) reused: bool,
+    /// The connection is TLS: `:scheme` is `https`.
+    secure: bool,
     to_head: bool,
     /// There until the final head came.
     response: Option<ResponseFuture>,
@@ -37,13 +39,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Nothing was sent yet.
-    pub(super) fn new(seat: Seat, address: SocketAddr) -> Self {
+    /// Nothing was sent yet. `secure`: the connection is TLS.
+    pub(super) fn new(seat: Seat, address: SocketAddr, secure: bool) -> Self {
         let reused = seat.0.has_served.replace(true);
         Self {
             seat,
             address,
             reused,
+            secure,
             to_head: false,
             response: None,
             send: None,
@@ -58,7 +61,7 @@ impl Stream {
     pub(super) fn begin(&mut self, head: &mut Vec<u8>, framing: Framing) {
         self.to_head = head.starts_with(b"HEAD ");
         let ended = framing == Framing::None;
-        let request = head::outgoing(head, false);
+        let request = head::outgoing(head, self.secure);
         head.clear();
         let Some(request) = request else {
             self.failed = Some(Refused::malformed("request").into());
