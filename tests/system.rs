@@ -17,6 +17,7 @@ mod explain;
 mod foreign;
 mod http2;
 mod kubernetes;
+mod layer4;
 mod no_failed_request;
 mod pushes;
 mod readme;
