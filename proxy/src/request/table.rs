@@ -40,6 +40,8 @@ pub struct ListenerTable {
     pub chains: Vec<Arc<ChainTable>>,
     /// Of a UDP listener: where its sessions go.
     pub udp: Option<Arc<ProxiedTable>>,
+    /// How many of them take TLS.
+    secure: usize,
     /// Which of those with TLS takes which SNI; see [`ListenerTable::chain`].
     tls: SniIndex,
     /// The same for those in plain text: there is one at most that matters.
@@ -53,7 +55,8 @@ impl ListenerTable {
             let places = chains.iter().enumerate().filter(|(_, chain)| chain.takes_tls() == tls);
             SniIndex::new(places.map(|(at, chain)| (at, chain.server_names.as_slice())))
         };
-        Self { tls: index(true), plain: index(false), name, address, chains, udp: None }
+        let secure = chains.iter().filter(|chain| chain.takes_tls()).count();
+        Self { tls: index(true), plain: index(false), name, address, secure, chains, udp: None }
     }
 
     /// A UDP listener.
@@ -63,7 +66,13 @@ impl ListenerTable {
 
     /// Whether a connection's first bytes say which chain takes it.
     pub fn inspects(&self) -> bool {
-        self.chains.iter().any(|chain| chain.takes_tls())
+        self.secure > 0
+    }
+
+    /// Whether a request that came by TLS to `chain` may name a host that another chain takes, or that this one
+    /// must not serve.
+    pub fn tells_hosts_apart(&self, chain: &ChainTable) -> bool {
+        self.secure > 1 || chain.asks_clients
     }
 
     /// The chain that takes a TLS connection with this SNI (lower case; none: none was sent).
@@ -88,7 +97,7 @@ pub struct ChainTable {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Whether TLS goes through unread. There are no TLS settings then.
     pub passthrough: bool,
-    /// Whether it asks for clients' certificates: no request is then served that names a host of another chain.
+    /// Whether it asks for clients' certificates.
     pub asks_clients: bool,
     /// Where bytes go that are not HTTP. HTTP settings mean nothing then.
     pub tcp: Option<Arc<ProxiedTable>>,

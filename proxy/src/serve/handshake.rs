@@ -92,7 +92,7 @@ async fn open(mut io: TcpStream, listener: &Arc<ListenerTable>, peer: &mut Peer)
         return Ok(Opened { io: ClientStream::Plain(io), chain: chain.clone(), read });
     };
     drop(read);
-    peer.bound_to = chain.asks_clients.then(|| listener.clone());
+    peer.bound_to = listener.tells_hosts_apart(chain).then(|| listener.clone());
     let stream = StartHandshake::from_parts(accepted, io).into_stream(config).await?;
     let alpn = stream.get_ref().1.alpn_protocol();
     peer.speaks_http1 = alpn.is_some_and(|alpn| alpn != b"h2");

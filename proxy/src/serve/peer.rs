@@ -16,7 +16,7 @@ pub(crate) struct Peer {
     pub(crate) tls: bool,
     /// It chose HTTP/1.1 by ALPN, and so speaks nothing else.
     pub(crate) speaks_http1: bool,
-    /// Where the chain asked for a certificate: the listener, of which no other chain's host is served here.
+    /// Where there are other chains for TLS: the listener, of which no other chain's host is served here.
     pub(crate) bound_to: Option<Arc<ListenerTable>>,
     /// The name that the client asked for in TLS.
     pub(crate) sni: Option<String>,
@@ -29,10 +29,11 @@ impl Peer {
     }
 
     /// Whether a request for `host` (lower case, without port) belongs to another chain than the one that the
-    /// handshake chose, where that matters: the certificate that was shown says nothing to the other (421).
+    /// handshake chose (421): a client may think so where one certificate covers both, but what was shown and asked
+    /// for in the handshake says nothing to the other.
     pub(crate) fn is_misdirected(&self, host: &str, chain: &ChainTable) -> bool {
         let Some(listener) = &self.bound_to else { return false };
-        if self.sni.as_deref() == Some(host) {
+        if host.is_empty() || self.sni.as_deref() == Some(host) {
             return false;
         }
         listener.chain(Some(host)).is_none_or(|other| !std::ptr::eq(&**other, chain))

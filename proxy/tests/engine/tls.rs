@@ -144,3 +144,29 @@ fn a_handshake_must_come_in_time_and_be_one() {
     assert!(!bytes.starts_with(b"HTTP"), "{bytes:?}");
     assert!(backend.pending().is_none());
 }
+
+/// RFC 9110 section 7.4: a client that thinks a connection good for another host is told to make another.
+#[test]
+fn a_host_of_another_chain_is_misdirected_and_one_of_the_same_is_not() {
+    let backend = Backend::new();
+    let (proxy, roots) = start(&backend, Options::default());
+    let mut client = dial(&proxy, "any.acme.test", &roots);
+    for (host, expected) in
+        [("shop.acme.test", 421), ("other.test", 421), ("ANY.acme.test:443", 200), ("b.acme.test", 200)]
+    {
+        client.write_all(format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).unwrap();
+        if expected == 200 {
+            let mut upstream = backend.accept();
+            upstream.head();
+            upstream.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+        }
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert_eq!(crate::support::status(&String::from_utf8_lossy(&head)), expected, "{host}");
+    }
+    assert_eq!(proxy.total(Metric::Requests), 2, "what is misdirected is nobody's");
+}
