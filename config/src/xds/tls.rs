@@ -47,7 +47,7 @@ pub(super) fn write_upstream(value: &UpstreamTls, style: Style) -> TransportSock
     })
 }
 
-fn socket(context: &(impl prost::Message + prost::Name)) -> TransportSocket {
+fn socket(context: &impl prost::Name) -> TransportSocket {
     TransportSocket {
         name: NAME.to_owned(),
         config_type: Some(transport_socket::ConfigType::TypedConfig(scalar::any14(context, &scalar::NO_MAPS))),

@@ -74,7 +74,7 @@ fn share(threshold: u32, modulo: u32, cluster: &str) -> FieldMatcher {
     }
 }
 
-fn extension(name: &str, message: &(impl prost::Message + prost::Name)) -> TypedExtensionConfig {
+fn extension(name: &str, message: &impl prost::Name) -> TypedExtensionConfig {
     let any = scalar::any14(message, &scalar::NO_MAPS);
     TypedExtensionConfig { name: name.to_owned(), typed_config: Some(scalar::to14(&any)) }
 }

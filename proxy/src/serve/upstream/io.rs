@@ -42,7 +42,7 @@ impl Io {
             Io::Tls(io) => io.get_ref().0,
         };
         let mut byte = [MaybeUninit::uninit()];
-        match SockRef::from(&*socket).peek(&mut byte) {
+        match SockRef::from(socket).peek(&mut byte) {
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
             // Bytes of TLS that the runtime has not heard of: they may be a farewell.
             Ok(_) => false,
