@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use base64::Engine;
 use serde::Deserialize;
 use serde_json::Value;
 use weir_config::xds::json::from_json;
@@ -113,6 +114,13 @@ fn fill(text: &str, site: &Site, authority: &Authority) -> String {
         .replace("${CERT}", &inner(&good.certificate))
         .replace("${KEY}", &inner(&good.key))
         .replace("${OTHER_KEY}", &inner(&other.key))
+        .replace("${SHOP_SESSION}", &session(site, 9001))
+        .replace("${WEB_SESSION}", &session(site, 9004))
+}
+
+/// An endpoint's address as a session tells it.
+fn session(site: &Site, port: u16) -> String {
+    base64::engine::general_purpose::STANDARD.encode(format!("{}:{port}", site.ip()))
 }
 
 fn given(json: &Value) -> Given {
@@ -139,7 +147,7 @@ macro_rules! table {
 
 table! {
     good matches bad_regex duplicate_domain zero_weights unknown_filter unsupported_filter missing_cluster
-    bad_endpoints bad_cluster bad_key same_address removals
+    bad_endpoints bad_cluster bad_key same_address removals redirects rewrites cors sessions retries
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub struct Step {
     pub body: usize,
     /// Headers of the answer: the value, `*` for any, `-` for none.
     pub answer: BTreeMap<String, String>,
-    /// Headers that the backend must have seen.
+    /// Headers that the backend must have seen; `:path` is its path and query, `:authority` its host.
     pub sees: BTreeMap<String, String>,
     /// What else the backend must have seen: `path`, `query`, `host`, `method`.
     pub arrives: BTreeMap<String, String>,

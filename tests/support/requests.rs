@@ -100,6 +100,11 @@ impl Requests {
                 return Err(format!("the backend got {} bytes of {}", seen["bodyBytes"], step.body));
             }
             headers("the backend's request", &step.sees, |name| {
+                match name {
+                    ":path" => return Some(target(&seen)),
+                    ":authority" => return seen["host"].as_str().map(String::from),
+                    _ => {}
+                }
                 seen["headers"][name]
                     .as_array()
                     .map(|values| values.iter().filter_map(|v| v.as_str()).collect::<Vec<_>>().join(","))
@@ -174,6 +179,13 @@ impl Requests {
         }
         assert!(counts.is_empty(), "{}: besides, {counts:?} answered", self.at);
     }
+}
+
+/// Path and query that a backend has seen.
+fn target(seen: &serde_json::Value) -> String {
+    let text = |name: &str| seen[name].as_str();
+    let query = text("query").map(|query| format!("?{query}")).unwrap_or_default();
+    text("path").unwrap_or_default().to_owned() + &query
 }
 
 /// Compares headers: `*` is any value, `-` is none.

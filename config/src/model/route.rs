@@ -227,7 +227,7 @@ pub struct Redirect {
     pub scheme: Option<String>,
     /// `host_redirect`.
     pub host: Option<String>,
-    /// `port_redirect`; the scheme's own port is left out of the URL.
+    /// `port_redirect`; it stands in the URL even where it is the scheme's own.
     pub port: Option<u16>,
     /// `path_redirect`, `prefix_rewrite` or `regex_rewrite`.
     pub path: Option<PathRewrite>,

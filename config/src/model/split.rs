@@ -18,7 +18,8 @@ pub struct WeightedCluster {
     pub cluster: String,
     /// Share, relative to the sum; zero is allowed.
     pub weight: u32,
-    /// What is changed for this cluster alone, after the route's own changes.
+    /// What is changed for this cluster alone, before the route's own changes: of two that set one thing the route's
+    /// stands, its Host too.
     pub changes: Option<Box<ClusterChanges>>,
 }
 

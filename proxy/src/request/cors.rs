@@ -48,9 +48,9 @@ impl CorsTable {
         Ok(Self {
             any: origins.iter().any(|origin| origin.matches(b"*")),
             origins: origins.into(),
-            methods: model.methods.join(",").into(),
-            headers: model.headers.join(",").into(),
-            expose: model.expose.join(",").into(),
+            methods: model.methods.join(", ").into(),
+            headers: model.headers.join(", ").into(),
+            expose: model.expose.join(", ").into(),
             max_age: model.max_age.map(|seconds| seconds.to_string().into()),
             credentials: model.credentials,
         })

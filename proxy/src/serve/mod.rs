@@ -13,7 +13,8 @@
 //!   places in the pool are kept from use to use;
 //! - for each request nothing (`tests/costs` counts), but where it is out of the ordinary: a path that
 //!   has to be rewritten takes a text, endpoints that refuse a list, trailers a buffer, a head or a
-//!   body's wait beyond 16 KiB a larger read buffer. Read buffers come from the thread's shelf.
+//!   body's wait beyond 16 KiB a larger read buffer; a redirect its location, a CORS policy and a session that is
+//!   told the headers; a route that retries or mirrors a box and its request's head and body. Read buffers come from the thread's shelf.
 //!
 //! System calls of a request on kept connections: two reads, two writes, and a wait for each side;
 //! one more, a look at the pooled connection, where the request could not be sent again.

@@ -38,7 +38,7 @@ fn preflights_are_answered_and_requests_get_the_headers() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     for (name, value) in [
         ("access-control-allow-origin", "http://a"),
-        ("access-control-allow-methods", "GET,PUT"),
+        ("access-control-allow-methods", "GET, PUT"),
         ("access-control-allow-headers", "x-1"),
         ("access-control-expose-headers", "x-3"),
         ("access-control-max-age", "60"),

@@ -15,6 +15,7 @@ mod framing;
 mod h2;
 mod h2_frames;
 mod h2_grpc;
+mod h2_routes;
 mod h2_upstream;
 mod listeners;
 mod metering;

@@ -123,6 +123,39 @@ fn a_request_that_breaks_off_has_no_whole_copy() {
 }
 
 #[test]
+fn a_request_sent_again_on_a_fresh_connection_is_copied_once() {
+    let (backend, mirror) = (Backend::new(), Backend::new());
+    let proxy = proxy(mirrored(&[("m0", None)]), &backend, &[&mirror]);
+    let mut client = proxy.connect();
+    client.send(get("/1"));
+    let mut upstream = backend.accept();
+    upstream.head();
+    upstream.send(ok(""));
+    client.head();
+    let mut copy = mirror.accept();
+    copy.head();
+    copy.send(ok(""));
+    client.send("PUT /2 HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello");
+    // The connection is used again, and closed without a word.
+    upstream.head();
+    drop(upstream);
+    let mut upstream = backend.accept();
+    assert!(upstream.head().starts_with("PUT /2 "));
+    assert_eq!(upstream.exactly(5), b"hello");
+    upstream.send(ok(""));
+    assert_eq!(status(&client.head()), 200);
+    let other = eventually("second copy", || match copy.has_bytes() {
+        true => Some(None),
+        false => mirror.pending().map(Some),
+    });
+    let mut copy = other.unwrap_or(copy);
+    assert!(copy.head().starts_with("PUT /2 "));
+    assert_eq!(copy.exactly(5), b"hello");
+    assert!(!copy.has_bytes());
+    assert_eq!(proxy.stats.totals().copies, 2);
+}
+
+#[test]
 fn a_fraction_is_copied() {
     let (backend, mirror) = (Backend::new(), Backend::new());
     let routes = mirrored(&[("m0", Some((0, 100))), ("m0", Some((100, 100))), ("m0", Some((1, 2)))]);

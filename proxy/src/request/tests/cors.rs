@@ -60,8 +60,8 @@ fn a_preflight_is_answered() {
         "access-control-allow-origin: http://a",
         "access-control-allow-credentials: true",
         "access-control-expose-headers: x-3",
-        "access-control-allow-methods: GET,PUT",
-        "access-control-allow-headers: x-1,x-2",
+        "access-control-allow-methods: GET, PUT",
+        "access-control-allow-headers: x-1, x-2",
         "access-control-max-age: 60",
     ];
     let expected = Some((true, expected.map(str::to_owned).to_vec()));

@@ -55,7 +55,7 @@ pub(super) struct Kept<'d, 'p, D> {
     /// The head as it goes out, and as it goes out with the next try.
     out: Vec<u8>,
     head: Vec<u8>,
-    /// What was taken of the body; none where it is not kept, or was let go.
+    /// What was taken of the body; none where it was let go.
     body: Option<Vec<u8>>,
     /// How much of it this try has taken.
     at: usize,
@@ -82,8 +82,8 @@ impl<'d, 'p, D: Downstream> Kept<'d, 'p, D> {
     ) -> Self {
         let out = std::mem::take(down.request_head());
         Self {
-            head: if attempts.is_some() { out.clone() } else { Vec::new() },
-            body: attempts.is_some().then(Vec::new),
+            head: out.clone(),
+            body: Some(Vec::new()),
             down,
             stats,
             attempts,
@@ -266,18 +266,13 @@ impl<D: Downstream> Downstream for Kept<'_, '_, D> {
         self.down.request_trailers()
     }
 
-    fn rewind(&mut self, plan: &Plan) -> bool {
-        if self.body.is_some() {
+    fn rewind(&mut self, _: &Plan) -> bool {
+        // What the client's side holds is not asked for: copies would get it twice.
+        let kept = self.body.is_some();
+        if kept {
             self.replay();
-            return true;
         }
-        // Without retries nothing is kept here; what the client's side holds serves, if no body was copied.
-        let rewound = self.attempts.is_none() && self.whole_at.is_none_or(|_| self.request_framing() == Framing::None);
-        if !(rewound && self.down.rewind(plan)) {
-            return false;
-        }
-        self.out = std::mem::take(self.down.request_head());
-        true
+        kept
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
