@@ -71,8 +71,9 @@ pub fn refused(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> R
         Ok(_) => return Err("the connection was not refused".into()),
         Err(told) => told,
     };
-    let ended =
-        ["eof", "reset", "closed", "refused", "pipe"].iter().any(|word| told.to_ascii_lowercase().contains(word));
+    let ended = ["end of file", "eof", "reset", "closed", "refused", "pipe"]
+        .iter()
+        .any(|word| told.to_ascii_lowercase().contains(word));
     if ended { Ok(()) } else { Err(told) }
 }
 

@@ -96,7 +96,7 @@ fn policy(case: &Case<'_>) -> Check {
     for (policy, host) in [("host-mismatch", "abc.example.org"), ("cert-mismatch", "abc.example.com")] {
         says(case, policy, PARENT, &[ACCEPTED, RESOLVED])?;
         let path = format!("/backendtlspolicy-{policy}");
-        case.expect(&place, &Expected::gives(host, &path, &[400, 421, 500, 502, 503]))?;
+        case.expect(&place, &Expected::gives(host, &path, &[400, 404, 421, 500, 502, 503]))?;
     }
     authority_changes(case)
 }
