@@ -24,13 +24,13 @@ use crate::model::{
 /// A resource of any type.
 pub fn resource() -> impl Strategy<Value = Resource> {
     prop_oneof![
-        cluster().prop_map(Resource::from),
-        load_assignment().prop_map(Resource::from),
-        secret().prop_map(Resource::from),
-        filter_config().prop_map(Resource::from),
-        listener().prop_map(Resource::from),
-        route_configuration().prop_map(Resource::from),
-        virtual_host().prop_map(Resource::from),
+        cluster().prop_map(Resource::from).boxed(),
+        load_assignment().prop_map(Resource::from).boxed(),
+        secret().prop_map(Resource::from).boxed(),
+        filter_config().prop_map(Resource::from).boxed(),
+        listener().prop_map(Resource::from).boxed(),
+        route_configuration().prop_map(Resource::from).boxed(),
+        virtual_host().prop_map(Resource::from).boxed(),
     ]
 }
 

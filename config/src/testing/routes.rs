@@ -26,6 +26,7 @@ pub fn route_configuration() -> impl Strategy<Value = RouteConfiguration> {
 pub fn virtual_host() -> impl Strategy<Value = VirtualHost> {
     (name(), vec(domain(), 1..4), option::of(owner()), vec(route(), 0..4))
         .prop_map(|(name, domains, owner, routes)| VirtualHost { name, domains, owner, routes })
+        .boxed()
 }
 
 fn domain() -> impl Strategy<Value = Domain> {
@@ -38,16 +39,17 @@ pub(super) fn owner() -> impl Strategy<Value = Owner> {
 
 fn route() -> impl Strategy<Value = Route> {
     let per_route = (option::of(cors().prop_map(Box::new)), option::of(session().prop_map(Box::new)));
-    ("[a-z/]{0,8}", option::of(owner()), route_match(), action(), (mutation(), mutation()), per_route).prop_map(
-        |(name, owner, matches, action, (request_headers, response_headers), (cors, session))| Route {
+    ("[a-z/]{0,8}", option::of(owner()), route_match(), action(), (mutation(), mutation()), per_route)
+        .prop_map(|(name, owner, matches, action, (request_headers, response_headers), (cors, session))| Route {
             owner,
             request_headers,
             response_headers,
             cors,
             session,
             ..Route::new(name, matches, action)
-        },
-    )
+        })
+        // On the heap, as the other large ones here: values of values within a test's stack would not fit.
+        .boxed()
 }
 
 fn route_match() -> impl Strategy<Value = RouteMatch> {
@@ -83,8 +85,8 @@ fn expression() -> impl Strategy<Value = String> {
 
 fn action() -> impl Strategy<Value = RouteAction> {
     prop_oneof![
-        3 => forward().prop_map(RouteAction::Forward),
-        1 => redirect().prop_map(RouteAction::Redirect),
+        3 => forward().prop_map(RouteAction::Forward).boxed(),
+        1 => redirect().prop_map(RouteAction::Redirect).boxed(),
         1 => (200u16..600).prop_map(|status| RouteAction::Direct { status }),
     ]
 }
