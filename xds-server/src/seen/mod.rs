@@ -20,6 +20,7 @@ const TYPES: &[&str] = &[
     "Accepted",
     "Conflicted",
     "HostnamesOwned",
+    "InsecureFrontendValidationMode",
     "NamespacesOwned",
     "PartiallyInvalid",
     "Programmed",

@@ -43,6 +43,7 @@ pub(crate) fn gateway(
             Some(accepted(facts, id, gateway, &addresses, &listeners)),
             Some(programmed(&addresses, &listeners)),
             resolved(facts, gateway),
+            insecure(gateway),
         ]
         .into_iter()
         .flatten()
@@ -141,6 +142,17 @@ fn accepted(
 
 fn parameters(gateway: &Gateway) -> bool {
     gateway.spec.infrastructure.as_ref().is_some_and(|infrastructure| infrastructure.parameters_ref.is_some())
+}
+
+/// A warning where clients are let in whatever certificate they show, as the Gateway API wants it.
+fn insecure(gateway: &Gateway) -> Option<Condition> {
+    let frontend = gateway.spec.tls.as_ref()?.frontend.as_ref()?;
+    let ports = frontend.per_port.iter().map(|one| &one.tls);
+    let mut all = std::iter::once(&frontend.default).chain(ports).filter_map(|tls| tls.validation.as_ref());
+    all.any(|validation| validation.mode.as_deref() == Some("AllowInsecureFallback")).then(|| {
+        let message = "spec.tls.frontend: with AllowInsecureFallback clients without a valid certificate are let in";
+        Condition::holds("InsecureFrontendValidationMode", "ConfigurationChanged", message)
+    })
 }
 
 /// Whether the certificate for backends can be used; none: the Gateway asks for none.
