@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 use weir_config::FieldError;
-use weir_config::model::{Resource, ResourceType, VirtualHost};
+use weir_config::model::{Listener, Network, Resource, ResourceType, VirtualHost};
 
 use crate::ads::{ProxyReport, Registry, Store};
 use crate::explain::{self, Question, Scene};
@@ -92,8 +92,10 @@ impl State {
     /// Notes all that edges are given now, again.
     pub fn renew_given(&self) {
         let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
-        let hosts = world.world().snapshot().virtual_hosts.values();
-        self.given.note(hosts.flat_map(|host| given_by(host)), now_ms());
+        let snapshot = world.world().snapshot();
+        let hosts = snapshot.virtual_hosts.values().flat_map(|host| given_by(host));
+        let listeners = snapshot.listeners.values().flat_map(|listener| given_by_listener(listener));
+        self.given.note(hosts.chain(listeners), now_ms());
     }
 
     /// Statistics of usage.
@@ -147,7 +149,12 @@ impl State {
             Resource::VirtualHost(host) => Some(host),
             _ => None,
         });
-        self.given.note(hosts.flat_map(|host| given_by(host)), now_ms());
+        let listeners = delta.upserts.iter().filter_map(|resource| match resource {
+            Resource::Listener(listener) => Some(listener),
+            _ => None,
+        });
+        let listeners = listeners.flat_map(|listener| given_by_listener(listener));
+        self.given.note(hosts.flat_map(|host| given_by(host)).chain(listeners), now_ms());
         if self.store.publish(&delta) {
             for kind in ResourceType::ALL {
                 self.metrics.set_resources(*kind, self.store.count(*kind));
@@ -226,6 +233,19 @@ fn given_by(host: &VirtualHost) -> impl Iterator<Item = (&str, &str)> {
     let edge = host.name.split_once('/').map_or(host.name.as_str(), |(edge, _)| edge);
     let of_routes = host.routes.iter().filter_map(|route| route.owner.as_ref());
     let tenants: BTreeSet<&str> = host.owner.iter().chain(of_routes).map(|owner| owner.tenant.as_str()).collect();
+    tenants.into_iter().map(move |tenant| (edge, tenant))
+}
+
+/// The edge to which a listener gives the tenants of whole connections, each with it.
+fn given_by_listener(listener: &Listener) -> impl Iterator<Item = (&str, &str)> {
+    let edge = listener.name.split_once('/').map_or(listener.name.as_str(), |(edge, _)| edge);
+    let of_chains = listener.chains.iter().filter_map(|chain| match &chain.network {
+        Network::Tcp(proxied) => Some(proxied),
+        Network::Http(_) => None,
+    });
+    let proxied = of_chains.chain(listener.udp.as_deref());
+    let tenants: BTreeSet<&str> =
+        proxied.filter_map(|proxied| proxied.owner.as_ref()).map(|owner| owner.tenant.as_str()).collect();
     tenants.into_iter().map(move |tenant| (edge, tenant))
 }
 

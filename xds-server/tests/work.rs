@@ -187,3 +187,39 @@ fn a_deleted_tenant_leaves_nothing_behind() {
         world.statuses().keys().all(|key| key.name != format!("t{TENANTS}") && key.namespace != format!("n{TENANTS}"))
     );
 }
+
+#[test]
+fn an_edited_route_of_connections_works_out_its_tenant_and_one_port() {
+    let mut world = fleet();
+    let text = |index: usize, service: &str| {
+        format!(
+            r#"
+kind: TLSRoute
+apiVersion: gateway.networking.k8s.io/v1
+metadata: {{namespace: n{index}, name: db}}
+spec:
+  parentRefs: [{{namespace: weir-system, name: tls}}]
+  hostnames: [t{index}.example]
+  rules: [{{backendRefs: [{{name: {service}, port: 80}}]}}]
+"#
+        )
+    };
+    let gateway = r#"
+kind: Gateway
+apiVersion: gateway.networking.k8s.io/v1
+metadata: {namespace: weir-system, name: tls}
+spec:
+  gatewayClassName: weir
+  listeners:
+  - {name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}, allowedRoutes: {namespaces: {from: All}}}
+"#;
+    let mut all = gateway.to_owned();
+    for index in 0..TENANTS {
+        all += &format!("\n---{}", text(index, "web"));
+    }
+    world.apply(&support::applied(&support::objects(&all)));
+    let delta = world.apply(&support::applied(&support::objects(&text(7, "gone"))));
+    assert_eq!(world.work(), Work { tenants: 1, sockets: 1, ..Work::default() });
+    let sent: Vec<&str> = delta.upserts.iter().map(Resource::name).collect();
+    assert_eq!(sent, ["edge/0.0.0.0/443/tcp"]);
+}

@@ -11,7 +11,7 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Wire};
 use weir_config::FieldError;
 use weir_config::model::name::split_virtual_host;
-use weir_config::model::{Resource, ResourceType, Snapshot};
+use weir_config::model::{Listener, Resource, ResourceType, Snapshot};
 use weir_config::xds::decode;
 
 use super::Admit;
@@ -203,8 +203,10 @@ impl Client {
     ) -> Result<Option<Resource>, Vec<FieldError>> {
         if let Some(Resource::Listener(new)) = &resource {
             let mut others = self.world.listeners.values();
-            let taken = others
-                .find(|old| old.address == new.address && old.name != new.name && !removed.contains(old.name.as_str()));
+            // One number may be TCP's and UDP's.
+            let bound = |listener: &Listener| (listener.address, listener.udp.is_some());
+            let taken =
+                others.find(|old| bound(old) == bound(new) && old.name != new.name && !removed.contains(&*old.name));
             if let Some(old) = taken.filter(|_| new.address.port() != 0) {
                 return Err(vec![FieldError::new(
                     "address",
