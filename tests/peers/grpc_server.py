@@ -1,0 +1,84 @@
+"""A gRPC server of grpcio: all four kinds of calls on bytes. Arguments: the address to listen at."""
+
+import sys
+import threading
+from concurrent import futures
+
+import grpc
+
+cancelled = threading.Semaphore(0)
+count = 0
+
+
+def note_end(context, finished):
+    """Counts a call that ended before its method did."""
+
+    def ended():
+        global count
+        if not finished.is_set():
+            count += 1
+
+    context.add_callback(ended)
+
+
+def unary(request, context):
+    """Echoes; says what it was sent of metadata; fails as `x-fail` says; waits for the end as `x-wait` says."""
+    metadata = dict(context.invocation_metadata())
+    if "x-wait" in metadata:
+        finished = threading.Event()
+        note_end(context, finished)
+        gone = threading.Event()
+        context.add_callback(gone.set)
+        gone.wait(60)
+        return request
+    sizes = sum(len(value) for key, value in metadata.items() if key.startswith("x-large"))
+    context.send_initial_metadata((("x-initial", "first"), ("x-large-bytes", str(sizes))))
+    context.set_trailing_metadata((("x-trailing", "last"), ("x-bytes-bin", b"\x00\xff")))
+    if "x-fail" in metadata:
+        context.abort(grpc.StatusCode.ABORTED, "as asked: \u00e9%")
+    return request
+
+
+def server_stream(request, context):
+    """As many messages as the request says."""
+    for index in range(int(request)):
+        yield str(index).encode()
+
+
+def client_stream(requests, context):
+    """How many messages came, and their bytes."""
+    number, size = 0, 0
+    for message in requests:
+        number, size = number + 1, size + len(message)
+    return f"{number} {size}".encode()
+
+
+def bidi(requests, context):
+    """Each message back."""
+    finished = threading.Event()
+    note_end(context, finished)
+    for message in requests:
+        yield message
+    finished.set()
+
+
+def ended_early(request, context):
+    """How many calls ended before their methods did."""
+    return str(count).encode()
+
+
+HANDLERS = {
+    "Unary": grpc.unary_unary_rpc_method_handler(unary),
+    "ServerStream": grpc.unary_stream_rpc_method_handler(server_stream),
+    "ClientStream": grpc.stream_unary_rpc_method_handler(client_stream),
+    "Bidi": grpc.stream_stream_rpc_method_handler(bidi),
+    "EndedEarly": grpc.unary_unary_rpc_method_handler(ended_early),
+}
+
+server = grpc.server(
+    futures.ThreadPoolExecutor(max_workers=16), options=[("grpc.max_metadata_size", 64 * 1024), ("grpc.so_reuseport", 0)]
+)
+server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", HANDLERS),))
+server.add_insecure_port(sys.argv[1])
+server.start()
+server.wait_for_termination()
