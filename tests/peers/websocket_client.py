@@ -38,7 +38,7 @@ with opened("/chat?room=1") as peer:
 well("the closing handshake", peer.close_code, 1000)
 
 try:
-    opened("/elsewhere").close()
-    sys.exit("a path without a route opened")
+    with opened("/elsewhere"):
+        sys.exit("a path without a route opened")
 except InvalidStatus as refused:
     well("a path without a route", refused.response.status_code, 404)
