@@ -125,7 +125,7 @@ fn grpc(plane: Plane) {
         let address = format!("{}:{port}", place.site.ip());
         let mut client = python("grpc_client.py");
         let well = place.run(what, client.args([address.as_str(), "peer.acme.test"]).args(root));
-        assert_eq!(well.len(), 18, "{what}: {well:?}");
+        assert_eq!(well.len(), 17, "{what}: {well:?}");
     }
 }
 
