@@ -87,7 +87,7 @@ def one_then_none():
     held.wait()
 
 
-call = bidi(one_then_none(), timeout=PATIENCE)
+call = bidi(one_then_none(), timeout=PATIENCE, metadata=wait)
 well("a message while the stream is open", next(call), b"first")
 call.cancel()
 well("a call that is cancelled", call.code(), grpc.StatusCode.CANCELLED)

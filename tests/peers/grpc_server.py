@@ -6,30 +6,23 @@ from concurrent import futures
 
 import grpc
 
-cancelled = threading.Semaphore(0)
 count = 0
 
 
-def note_end(context, finished):
-    """Counts a call that ended before its method did."""
-
-    def ended():
-        global count
-        if not finished.is_set():
-            count += 1
-
-    context.add_callback(ended)
+def wait_for_end(context):
+    """Waits until the call has ended, which only its client can do, and counts it."""
+    global count
+    gone = threading.Event()
+    # False: it has ended already.
+    if not context.add_callback(gone.set) or gone.wait(60):
+        count += 1
 
 
 def unary(request, context):
     """Echoes; says what it was sent of metadata; fails as `x-fail` says; waits for the end as `x-wait` says."""
     metadata = dict(context.invocation_metadata())
     if "x-wait" in metadata:
-        finished = threading.Event()
-        note_end(context, finished)
-        gone = threading.Event()
-        context.add_callback(gone.set)
-        gone.wait(60)
+        wait_for_end(context)
         return request
     sizes = sum(len(value) for key, value in metadata.items() if key.startswith("x-large"))
     context.send_initial_metadata((("x-initial", "first"), ("x-large-bytes", str(sizes))))
@@ -54,16 +47,15 @@ def client_stream(requests, context):
 
 
 def bidi(requests, context):
-    """Each message back."""
-    finished = threading.Event()
-    note_end(context, finished)
+    """Each message back; with `x-wait` only the first."""
     for message in requests:
         yield message
-    finished.set()
+        if "x-wait" in dict(context.invocation_metadata()):
+            return wait_for_end(context)
 
 
 def ended_early(request, context):
-    """How many calls ended before their methods did."""
+    """How many calls were ended by their clients."""
     return str(count).encode()
 
 
