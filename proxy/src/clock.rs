@@ -1,7 +1,8 @@
-//! The one clock of decisions: monotonic, in nanoseconds from the process's start.
+//! The one clock of decisions: monotonic, in nanoseconds from the process's start. What clients bring back later, or
+//! to another proxy, is timed by the wall clock.
 
 use std::sync::LazyLock;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -13,4 +14,9 @@ pub fn at(time: Instant) -> u64 {
 /// Nanoseconds since this was first asked. Every bucket and every worker must use the same origin.
 pub fn now() -> u64 {
     at(Instant::now())
+}
+
+/// Now by the wall clock, in seconds since 1970.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

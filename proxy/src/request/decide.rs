@@ -128,7 +128,7 @@ pub fn decide<'t, H: Headers + ?Sized>(
 /// What a request says of its session.
 fn asked<H: Headers + ?Sized>(route: &RouteTable, head: &Head<'_, H>) -> session::Asked {
     let table = route.extras.as_ref().and_then(|extras| extras.session.as_ref());
-    table.map_or_else(session::Asked::default, |table| table.asked(head, session::seconds))
+    table.map_or_else(session::Asked::default, |table| table.asked(head, crate::clock::unix_seconds))
 }
 
 /// The cluster that has the endpoint of the request's session, whatever its weight is by now; else the one whose turn

@@ -7,7 +7,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -90,11 +90,6 @@ impl SessionTable {
             }
         }
     }
-}
-
-/// Now, in seconds since 1970.
-pub fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A life in whole seconds; a part of one is one.

@@ -8,13 +8,14 @@ use weir_config::model::{HeaderMutation, HeaderOp};
 use weir_config::usage::NO_TENANT;
 
 use crate::balance::Tries;
+use crate::clock::unix_seconds;
 use crate::meter::{Lease, Metric, TenantId};
 use crate::request::changes::ChangesTable;
 use crate::request::cors::Judgement;
 use crate::request::decide::{Budget, Charged, Decision, Refusal, decide};
 use crate::request::redirect::Url;
 use crate::request::rewrite::PathTable;
-use crate::request::session::{self, seconds};
+use crate::request::session;
 use crate::request::table::{ClusterSlot, Extras, HttpTable, RouteTable, VirtualHostTable};
 use crate::request::{Head, Headers};
 use crate::serve::flag::Flag;
@@ -149,7 +150,7 @@ impl Plan {
     /// What tells a client that another endpoint served it than the one it asked for.
     fn told(&self, from: SocketAddr) -> Option<HeaderOp> {
         let news = self.session.keeps && self.session.endpoint != Some(from);
-        Some(self.extras()?.session.as_ref().filter(|_| news)?.tell(from, seconds()))
+        Some(self.extras()?.session.as_ref().filter(|_| news)?.tell(from, unix_seconds()))
     }
 
     fn extras(&self) -> Option<&Extras> {
