@@ -1,7 +1,5 @@
 //! What ListenerSets cost, and in which order they count.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use std::fmt::Write as _;

@@ -217,6 +217,8 @@ fn server(site: &Site, api: &ApiServer, tenancy: Tenancy) -> Process {
         "admin": {"address": format!("{}:{SERVER_ADMIN}", site.ip())},
         "authentication": {"anonymous": true},
         "unassigned": unassigned,
+        // Gateways ask for addresses of this network; one that asks for any of the type gets the site's own.
+        "edge": {"addresses": ["127.0.0.0/8", site.ip()], "bindAddresses": true},
     });
     let file = site.path("server.yaml");
     fs::write(&file, bootstrap.to_string()).unwrap();
