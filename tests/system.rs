@@ -17,6 +17,7 @@ mod explain;
 mod foreign;
 mod http2;
 mod kubernetes;
+mod l4_by_routes;
 mod layer4;
 mod no_failed_request;
 mod pushes;
