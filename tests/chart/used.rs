@@ -84,6 +84,76 @@ spec:
   rules: [{backendRefs: [{name: shop, port: 80}]}]
 "#;
 
+/// One of each other kind that has a status. Not all of them are accepted, and all are told.
+const OTHERS: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: api, namespace: acme}
+spec: {ports: [{name: grpc, port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: other, namespace: acme}
+spec:
+  parentRefs: [{name: public, namespace: weir-system}]
+  hostnames: [api.acme.test]
+  rules: [{backendRefs: [{name: api, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: other, namespace: acme}
+spec:
+  parentRefs: [{name: public, namespace: weir-system}]
+  hostnames: [tls.acme.test]
+  rules: [{backendRefs: [{name: api, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: other, namespace: acme}
+spec:
+  parentRefs: [{name: public, namespace: weir-system}]
+  rules: [{backendRefs: [{name: api, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: UDPRoute
+metadata: {name: other, namespace: acme}
+spec:
+  parentRefs: [{name: public, namespace: weir-system}]
+  rules: [{backendRefs: [{name: api, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: other, namespace: acme}
+spec:
+  parentRef: {name: public, namespace: weir-system}
+  listeners: [{name: own, protocol: HTTP, port: 8081}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: other, namespace: acme}
+spec:
+  targetRefs: [{group: "", kind: Service, name: api}]
+  validation: {hostname: api.acme.test, wellKnownCACertificates: System}
+---
+apiVersion: weir.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: other, namespace: weir-system}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: public}]
+  timeouts: {request: 5s}
+"#;
+
+/// Where those are that have a status.
+const STATUSES: [&str; 7] = [
+    "/apis/gateway.networking.k8s.io/v1/namespaces/acme/grpcroutes/other",
+    "/apis/gateway.networking.k8s.io/v1/namespaces/acme/tlsroutes/other",
+    "/apis/gateway.networking.k8s.io/v1/namespaces/acme/tcproutes/other",
+    "/apis/gateway.networking.k8s.io/v1/namespaces/acme/udproutes/other",
+    "/apis/gateway.networking.k8s.io/v1/namespaces/acme/listenersets/other",
+    "/apis/gateway.networking.k8s.io/v1/namespaces/acme/backendtlspolicies/other",
+    "/apis/weir.dev/v1alpha1/namespaces/weir-system/trafficpolicies/other",
+];
+
 /// A cluster with the chart's objects, and what its pods would have mounted.
 struct Place {
     site: Site,
@@ -99,6 +169,7 @@ impl Place {
         api.cluster().apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"));
         rendered.of("ServiceAccount").chain(rendered.of("GatewayClass")).for_each(|one| api.cluster().apply_value(one));
         api.cluster().apply(&MANIFESTS.replace("${IP}", &site.ip().to_string()));
+        api.cluster().apply(OTHERS);
         let pair = Authority::new().issue(&["shop.acme.test"]);
         api.cluster().apply(&pair.secret(NAMESPACE, "shop"));
         let place = Self { site, api, rendered };
@@ -240,6 +311,13 @@ fn servers_use_the_rights_that_the_chart_grants_and_no_others() {
     place.until(GATEWAY, |gateway| holds(&gateway["status"], "Programmed", "True"));
     place.until("/apis/weir.dev/v1alpha1/tenants/acme", |tenant| holds(&tenant["status"], "Accepted", "True"));
     place.until("/apis/weir.dev/v1alpha1/plans/pro", |plan| holds(&plan["status"], "Accepted", "True"));
+    // Ours are told by conditions; those that the CRDs put there by default are `Unknown`.
+    for path in STATUSES {
+        place.until(path, |object| {
+            let said = object["status"].to_string();
+            said.contains(r#""status":"True""#) || said.contains(r#""status":"False""#)
+        });
+    }
     // An edit; a refusal becomes an Event; the leader ends, and the other goes on.
     let route = "/apis/gateway.networking.k8s.io/v1/namespaces/acme/httproutes/shop";
     place.api.cluster().apply(&MANIFESTS.replace("${IP}", &place.site.ip().to_string()).replace("80}]}]", "81}]}]"));

@@ -51,7 +51,8 @@ fn unknown_fields_are_all_named_with_the_nearest_name() {
         ]
     );
     let errors = ServerBootstrap::parse("source: {directory: d}\nedge: {zzz: 1}").unwrap_err();
-    assert_eq!(errors[0].to_string(), "edge.zzz: there is no such field (known here: `name`, `accessLog`)");
+    let known = "known here: `name`, `accessLog`, `addresses`, `bindAddresses`";
+    assert_eq!(errors[0].to_string(), format!("edge.zzz: there is no such field ({known})"));
 }
 
 #[test]

@@ -5,11 +5,11 @@
 /// A feature is here when the server and Weir's proxy both have it. Static addresses are not: in a cluster they are
 /// the Service's.
 pub const SUPPORTED: &[&str] = &[
+    "BackendTLSPolicy",
+    "BackendTLSPolicySANValidation",
     "GRPCRoute",
     "GRPCRouteNamedRouteRule",
     "GRPCRouteRequestHeaderModifier",
-    "BackendTLSPolicy",
-    "BackendTLSPolicySANValidation",
     "Gateway",
     "GatewayAddressEmpty",
     "GatewayFrontendClientCertificateValidation",

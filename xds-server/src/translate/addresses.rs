@@ -140,16 +140,19 @@ mod tests {
         list.iter().map(ToString::to_string).collect()
     }
 
+    /// What the edge lists, whether it binds that, and what a Gateway asks for; what is bound, what is reached, what is wrong.
+    type Case<'a> = (&'a [&'a str], bool, Value, &'a [&'a str], &'a [&'a str], &'a str);
+
     #[test]
     fn what_an_edge_lists_decides_what_a_gateway_gets() {
         let ip = |value: &str| json!([{"type": "IPAddress", "value": value}]);
         let cluster: &[&str] = &["192.0.2.7", "lb.example.com"];
-        let cases: &[(&[&str], bool, Value, &[&str], &[&str], &str)] = &[
+        let cases: &[Case<'_>] = &[
             (&[], false, json!([]), &["0.0.0.0"], &[], ""),
             (&[], false, ip("10.0.0.1"), &["10.0.0.1"], &["10.0.0.1"], ""),
             (&[], false, ip(""), &["0.0.0.0"], &[], ""),
             (&[], false, json!([{"type": "Hostname", "value": "a.test"}]), &[], &[], "unsupported"),
-            (cluster, false, json!([]), &["0.0.0.0"], &["192.0.2.7", "lb.example.com"], ""),
+            (cluster, false, json!([]), &["0.0.0.0"], &["lb.example.com", "192.0.2.7"], ""),
             (cluster, false, ip("192.0.2.7"), &["0.0.0.0"], &["192.0.2.7"], ""),
             (cluster, false, ip("192.0.2.8"), &[], &[], "usable"),
             (cluster, false, json!([{"type": "Hostname"}]), &["0.0.0.0"], &["lb.example.com"], ""),
