@@ -42,23 +42,23 @@ pub struct TrafficPolicySpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
     /// Not enforced yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub jwt: Option<Map<String, Value>>,
     /// Not enforced yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anythings")]
     pub rate_limit: Option<Vec<Map<String, Value>>>,
     /// Not enforced yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub circuit_breaker: Option<Map<String, Value>>,
     /// Not enforced yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub outlier_detection: Option<Map<String, Value>>,
     /// Not enforced yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub load_balancing: Option<Map<String, Value>>,
 }
