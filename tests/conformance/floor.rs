@@ -40,10 +40,16 @@ pub fn of(edge: Edge, tenancy: Tenancy) -> impl Iterator<Item = &'static str> {
 const NOT_AT_ENVOY: &[(&str, &str)] = &[];
 
 /// What tenancy forbids, and why.
-const NOT_OF_TENANTS: &[(&str, &str)] = &[(
-    "HTTPRouteCrossNamespace",
-    "two Tenants would need the hostname `*` (the route names none, and is asked by address): the older one owns it",
-)];
+const NOT_OF_TENANTS: &[(&str, &str)] = &[
+    (
+        "HTTPRouteCrossNamespace",
+        "two Tenants would need the hostname `*` (the route names none, and is asked by address): the older one owns it",
+    ),
+    (
+        "ListenerSetAllowedRoutesNamespaces",
+        "two Tenants would need one hostname: a route of the one attaches to a ListenerSet of the other",
+    ),
+];
 
 /// Broken routers, and tests of the floor that must fail with each.
 pub const NOTICED: &[(Sabotage, &[&str])] = &[
@@ -68,6 +74,7 @@ pub const FLOOR: &[&str] = &[
     "GRPCRouteWeight",
     "GatewayClassObservedGenerationBump",
     "GatewayFrontendClientCertificateValidation",
+    "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayFrontendInvalidDefaultClientCertificateValidation",
     "GatewayHTTPListenerIsolation",
     "GatewayInvalidFrontendClientCertificateValidation",
@@ -77,9 +84,11 @@ pub const FLOOR: &[&str] = &[
     "GatewayInvalidTLSConfiguration",
     "GatewayListenerUnsupportedProtocol",
     "GatewayObservedGenerationBump",
+    "GatewayOptionalAddressValue",
     "GatewaySecretInvalidReferenceGrant",
     "GatewaySecretMissingReferenceGrant",
     "GatewaySecretReferenceGrantAllInNamespace",
+    "GatewayStaticAddresses",
     "GatewayTLSBackendClientCertificate",
     "GatewayWithAttachedRoutes",
     "GatewayWithAttachedRoutesWithPort8080",
