@@ -116,9 +116,21 @@ fn fill(text: &str, site: &Site, authority: &Authority) -> String {
         .replace("${OTHER_KEY}", &inner(&other.key))
         .replace("${SHOP_SESSION}", &session(site, 9001))
         .replace("${WEB_SESSION}", &session(site, 9004))
+        .replace("${SHOP_COOKIE}", &session_cookie(site, 9001))
+        .replace("${WEB_COOKIE}", &session_cookie(site, 9004))
 }
 
-/// An endpoint's address as a session tells it.
+/// The same as a cookie with a life tells it (`envoy.extensions.http.stateful_session.cookie`): a message of the
+/// address (1) and the second at which it ends (2), here in the year 2100. An address alone, which older Envoys wrote,
+/// is taken for such a message where its digits happen to be one.
+fn session_cookie(site: &Site, port: u16) -> String {
+    let address = format!("{}:{port}", site.ip());
+    let ends = [0x10, 0x80, 0xae, 0x99, 0xa4, 0x0f];
+    let message = [&[0x0a, u8::try_from(address.len()).unwrap()], address.as_bytes(), &ends].concat();
+    base64::engine::general_purpose::STANDARD.encode(message)
+}
+
+/// An endpoint's address as a header of a session tells it.
 fn session(site: &Site, port: u16) -> String {
     base64::engine::general_purpose::STANDARD.encode(format!("{}:{port}", site.ip()))
 }
