@@ -32,7 +32,7 @@ soak: ## long fuzzing and chaos: SECONDS_EACH=600 for each test
 	WEIR_SOAK_SECONDS=$${SECONDS_EACH:-600} cargo nextest run --workspace --profile soak -E 'test(/soak_|no_failed_request/)'
 
 .PHONY: bench
-bench: ## Weir beside nginx, HAProxy and Envoy, 40 minutes: docs/benchmarks.md anew; QUICK=1: 5, target/bench
+bench: ## Weir beside nginx, HAProxy and Envoy, 45 minutes: docs/benchmarks.md anew; QUICK=1: 5, target/bench
 	@tests/tools/install.sh && load-tests/tools.sh
 	cargo build --release -p weir -p weir-load-tests
 	target/release/weir-load-tests race $(if $(QUICK),--quick --out target/bench,--out docs)

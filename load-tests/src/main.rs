@@ -186,7 +186,7 @@ fn race(args: &RaceArgs) -> anyhow::Result<()> {
         quick: args.quick,
         instructions: !args.quick && !args.no_instructions,
         profiles: None,
-        at_most: Duration::from_secs(if args.quick { 4 * 60 } else { 40 * 60 }),
+        at_most: Duration::from_secs(if args.quick { 5 * 60 } else { 45 * 60 }),
     };
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let report = race::run(&options, &|report: &Report| {
@@ -265,13 +265,14 @@ fn pace(args: &RaceArgs) -> Pace {
         measured: Duration::from_secs_f64(measured),
     };
     let (rounds, closed, open) =
-        if args.quick { (3, span(300, 1.0), span(300, 2.0)) } else { (7, span(500, 2.0), span(500, 10.0)) };
+        if args.quick { (3, span(300, 1.0), span(300, 1.0)) } else { (7, span(500, 2.0), span(500, 10.0)) };
     let measured = args.seconds.map_or(closed.measured, Duration::from_secs_f64);
     Pace { rounds: args.rounds.unwrap_or(rounds), closed: Span { measured, ..closed }, open }
 }
 
 fn instructions(weir: PathBuf, tenants: u32, peers: &[String], profiles: Option<PathBuf>) -> anyhow::Result<()> {
-    let rows = ["plain", "tenants-1000"].map(|name| ROWS.iter().find(|row| row.name == name).copied());
+    let rows = ["plain", "tenants-1000", "tls", "h2-tls", "h2c", "grpc"]
+        .map(|name| ROWS.iter().find(|row| row.name == name).copied());
     let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
     for row in &mut rows {
         row.open = false;

@@ -6,20 +6,22 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use bytes::Bytes;
 use rustls::pki_types::ServerName;
 
 use crate::cores::Cores;
 use crate::cpu;
 use crate::http::Expected;
-use crate::load::{self, Costs, Resumption, Sessions, Span, Target, Tls};
+use crate::load::http2::{self, Call};
+use crate::load::{self, Costs, Protocol, Request, Resumption, Sessions, Span, Target, Tls};
 use crate::peers::{Case, Peer, Prepared};
 use crate::processes::{Place, Process, wait_for};
 use crate::report::{Figure, Figures, label};
 use crate::rows::{Config, Load, host};
-use crate::upstream::BODY;
+use crate::upstream::{BODY, FILL};
 use crate::verify;
 
-/// Connections of an open loop: more than are under way at half of anybody's capacity.
+/// Connections of an open loop, or streams over all its connections: more than are under way at half of anybody's capacity.
 const OPEN_CONNECTIONS: usize = 256;
 /// Least share of handshakes that must take up a session where that is what is measured.
 const RESUMED: f64 = 0.95;
@@ -61,6 +63,9 @@ impl Contestant {
             Load::Kept { connections, .. } => {
                 self.closed(&target, connections, Sessions::Kept, pace, pid, &mut figures)
             }
+            Load::Streams { connections, .. } => {
+                self.closed(&target, connections, Sessions::Kept, pace, pid, &mut figures)
+            }
             Load::Handshakes { connections, resumed } => {
                 self.closed(&target, connections, Sessions::One { resumed }, pace, pid, &mut figures)
             }
@@ -69,7 +74,7 @@ impl Contestant {
         // That it has ended says more than the connection that broke.
         done.or_else(|error| process.check().and(Err(error)))?;
         if let Some(rate) = rate {
-            self.open(&target, rate, pace, pid, &mut figures).context("open loop")?;
+            self.open(&target, load, rate, pace, pid, &mut figures).context("open loop")?;
         }
         process.stop()?;
         if self.prepared.state.is_some() {
@@ -124,16 +129,24 @@ impl Contestant {
     /// What it is asked.
     pub(crate) fn target(&self, load: Load) -> anyhow::Result<Target> {
         let (size, resumption) = match load {
-            Load::Kept { body, .. } => (body, Resumption::Never),
+            Load::Kept { body, .. } | Load::Streams { body, .. } => (body, Resumption::Never),
             Load::Handshakes { resumed: true, .. } => (BODY, Resumption::Tickets),
             Load::Handshakes { .. } | Load::Idle { .. } => (BODY, Resumption::Never),
         };
-        let tls = match self.case.config {
-            Config::Tls => Some(Tls { config: load::client(resumption)?, name: ServerName::try_from(host(0))? }),
-            Config::Plain | Config::Tenants(_) => None,
+        let config = self.case.config;
+        let alpn = if config.http2() { "h2" } else { "http/1.1" };
+        let tls = match config.tls() {
+            true => Some(Tls { config: load::client(resumption, alpn)?, name: ServerName::try_from(host(0))? }),
+            false => None,
         };
-        let requests = order(self.case.config.hosts()).map(|n| request(n, size)).collect();
-        Ok(Target { address: self.case.listen, requests, expected: Expected { status: 200, length: size }, tls })
+        let protocol = match load {
+            Load::Streams { streams, .. } => Protocol::Http2 { streams },
+            _ if config.http2() => Protocol::Http2 { streams: 1 },
+            _ => Protocol::Http1,
+        };
+        let requests = order(config.hosts()).map(|n| request(config, n, size)).collect::<anyhow::Result<_>>()?;
+        let expected = Expected { status: 200, length: size };
+        Ok(Target { address: self.case.listen, requests, expected, tls, protocol })
     }
 
     fn closed(
@@ -163,16 +176,31 @@ impl Contestant {
         Ok(())
     }
 
-    /// Proxy, the two threads that make the load, and all that runs on the proxy's core.
+    /// Proxy, the threads that make the load, and all that runs on the proxy's core.
     fn costs(&self, pid: u32) -> anyhow::Result<Costs> {
         let generator = cpu::of_thread(rustix::thread::gettid().as_raw_nonzero().get())?;
-        let load = generator + cpu::of_thread(self.case.upstream.tid)?;
+        let load = generator + self.case.upstream.costs()?;
         Ok(Costs { proxy: cpu::of_process(pid)?, load, core: cpu::of_core(self.cores.proxy)? })
     }
 
-    fn open(&self, target: &Target, rate: f64, pace: Pace, pid: u32, figures: &mut Figures) -> anyhow::Result<()> {
+    fn open(
+        &self,
+        target: &Target,
+        load: Load,
+        rate: f64,
+        pace: Pace,
+        pid: u32,
+        figures: &mut Figures,
+    ) -> anyhow::Result<()> {
         let costs = || self.costs(pid);
-        let run = load::open(target, rate, OPEN_CONNECTIONS, pace.open, &costs)?;
+        let (connections, protocol) = match load {
+            Load::Streams { connections, .. } => {
+                (connections, Protocol::Http2 { streams: OPEN_CONNECTIONS / connections })
+            }
+            _ => (OPEN_CONNECTIONS, target.protocol),
+        };
+        let target = Target { protocol, ..target.clone() };
+        let run = load::open(&target, rate, connections, pace.open, &costs)?;
         let micros = |quantile: Option<Duration>| quantile.map(|d| d.as_secs_f64() * 1e6);
         let quantiles = [
             (Figure::P50, run.latency.quantile(0.5)),
@@ -207,9 +235,33 @@ fn order(hosts: u32) -> impl Iterator<Item = u32> {
     (0..u64::from(hosts)).map(move |n| u32::try_from(n * STRIDE % u64::from(hosts)).unwrap_or_default())
 }
 
-fn request(n: u32, size: usize) -> Vec<u8> {
-    format!("GET /api/items?size={size} HTTP/1.1\r\nhost: {}\r\nuser-agent: load/1\r\naccept: */*\r\n\r\n", host(n))
-        .into_bytes()
+/// Bytes of a gRPC request's message.
+const ASKED: usize = 64;
+
+fn request(config: Config, n: u32, size: usize) -> anyhow::Result<Request> {
+    let (host, target) = (host(n), format!("/api/items?size={size}"));
+    Ok(match config {
+        // A path as gRPC's are; its answers have the upstream's usual size.
+        Config::Grpc => Request::Call(call(config, &host, "/load.Items/Get")?.into()),
+        _ if config.http2() => Request::Call(call(config, &host, &target)?.into()),
+        _ => Request::Text(
+            format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nuser-agent: load/1\r\naccept: */*\r\n\r\n").into_bytes(),
+        ),
+    })
+}
+
+/// A request over HTTP/2: as in HTTP/1.1, or one of gRPC.
+pub(crate) fn call(config: Config, host: &str, target: &str) -> anyhow::Result<Call> {
+    let grpc = config == Config::Grpc;
+    let scheme = if config.tls() { "https" } else { "http" };
+    let head = http::Request::builder().uri(format!("{scheme}://{host}{target}")).header("user-agent", "load/1");
+    let (head, body) = if grpc {
+        let head = head.method("POST").header("content-type", "application/grpc").header("te", "trailers");
+        (head, http2::message(&[FILL; ASKED]))
+    } else {
+        (head.header("accept", "*/*"), Bytes::new())
+    };
+    Ok(Call { head: head.body(())?, body, grpc })
 }
 
 #[cfg(test)]

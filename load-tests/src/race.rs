@@ -10,7 +10,7 @@ use crate::callgrind;
 use crate::certificate::Certificate;
 use crate::cores::{self, Cores};
 use crate::http::Expected;
-use crate::load::{self, Costs, Sessions, Span, Target};
+use crate::load::{self, Costs, Protocol, Request, Sessions, Span, Target};
 use crate::measure::{Contestant, Pace};
 use crate::peers::{self, Case, Peer, Programs};
 use crate::processes::free_address;
@@ -89,13 +89,14 @@ impl Race<'_> {
         let request = b"GET /api/items HTTP/1.1\r\nhost: t0.tenants.test\r\nuser-agent: load/1\r\naccept: */*\r\n\r\n";
         let target = Target {
             address: self.upstream.api,
-            requests: Arc::new([request.to_vec()]),
+            requests: Arc::new([Request::Text(request.to_vec())]),
             expected: Expected { status: 200, length: BODY },
             tls: None,
+            protocol: Protocol::Http1,
         };
         let generator = rustix::thread::gettid().as_raw_nonzero().get();
         let costs = || {
-            let load = cpu::of_thread(generator)? + cpu::of_thread(self.upstream.tid)?;
+            let load = cpu::of_thread(generator)? + self.upstream.costs()?;
             Ok(Costs { load, ..Costs::default() })
         };
         let span = Span { warm: self.options.pace.closed.warm, measured: self.options.pace.closed.measured };
@@ -105,14 +106,10 @@ impl Race<'_> {
     }
 
     fn row(&self, row: &Row) -> anyhow::Result<Shown> {
-        let tenants = match row.config {
-            Config::Tenants(count) => Some(count),
-            Config::Plain | Config::Tls => None,
-        };
         let mut shown = Shown {
             name: row.name.to_owned(),
             about: row.about.to_owned(),
-            tenants,
+            tenants: row.config.tenants(),
             left_out: self.obstacle(row),
             entries: Vec::new(),
         };
@@ -168,7 +165,7 @@ impl Race<'_> {
         }
         let connections = match row.load {
             Load::Idle { connections } => connections as u64,
-            Load::Kept { .. } | Load::Handshakes { .. } => 0,
+            Load::Kept { .. } | Load::Streams { .. } | Load::Handshakes { .. } => 0,
         };
         // Each tenant's first cluster keeps a connection; each connection of a client is another.
         let needed = connections.max(u64::from(row.config.hosts())) + 1024;

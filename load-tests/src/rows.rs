@@ -15,6 +15,12 @@ pub(crate) enum Config {
     Plain,
     /// The same over TLS.
     Tls,
+    /// The same over TLS and HTTP/2; HTTP/1.1 to the upstream.
+    Http2,
+    /// HTTP/2 in clear, by prior knowledge, on both sides.
+    H2c,
+    /// The same for gRPC.
+    Grpc,
     /// So many tenants: each a host, two routes by prefix, two clusters, a limit.
     Tenants(u32),
 }
@@ -23,9 +29,32 @@ impl Config {
     /// Number of hosts.
     pub(crate) fn hosts(self) -> u32 {
         match self {
-            Self::Plain | Self::Tls => 1,
             Self::Tenants(count) => count,
+            _ => 1,
         }
+    }
+
+    /// Number of tenants, where it is about tenants.
+    pub(crate) fn tenants(self) -> Option<u32> {
+        match self {
+            Self::Tenants(count) => Some(count),
+            _ => None,
+        }
+    }
+
+    /// Whether clients come over TLS.
+    pub(crate) fn tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Http2)
+    }
+
+    /// Whether clients speak HTTP/2.
+    pub(crate) fn http2(self) -> bool {
+        matches!(self, Self::Http2 | Self::H2c | Self::Grpc)
+    }
+
+    /// Whether the upstream speaks HTTP/2.
+    pub(crate) fn http2_upstream(self) -> bool {
+        matches!(self, Self::H2c | Self::Grpc)
     }
 }
 
@@ -34,6 +63,8 @@ impl Config {
 pub(crate) enum Load {
     /// Requests over kept connections, answered with so many bytes.
     Kept { body: usize, connections: usize },
+    /// The same over so many streams at one time on each connection.
+    Streams { body: usize, connections: usize, streams: usize },
     /// A TLS handshake and one request a connection.
     Handshakes { resumed: bool, connections: usize },
     /// Connections that wait.
@@ -79,6 +110,11 @@ const PLAIN: Row = Row {
     quick: true,
 };
 
+/// As many requests under way as in [`KIB`].
+const STREAMS: Load = Load::Streams { body: 1 << 10, connections: 4, streams: 16 };
+
+const HTTP2: Row = Row { load: STREAMS, ..PLAIN };
+
 const TENANTS: Row = Row { logs: Logs::Both, open: false, instructions: false, quick: false, ..PLAIN };
 
 const TLS: Row = Row { config: Config::Tls, open: false, instructions: false, ..PLAIN };
@@ -90,7 +126,6 @@ pub(crate) const ROWS: &[Row] = &[
         name: "tenants-1",
         about: "1 tenant: a host, two routes, two clusters, a limit",
         config: Config::Tenants(1),
-        quick: true,
         ..TENANTS
     },
     Row {
@@ -109,6 +144,26 @@ pub(crate) const ROWS: &[Row] = &[
         ..TENANTS
     },
     Row { name: "tls", about: "plain, over TLS 1.3 on kept connections", ..TLS },
+    Row {
+        name: "h2-tls",
+        about: "plain, HTTP/2 over TLS 1.3 on 4 kept connections of 16 streams; HTTP/1.1 to the upstream",
+        config: Config::Http2,
+        ..HTTP2
+    },
+    Row {
+        name: "h2c",
+        about: "plain, HTTP/2 in clear on both sides, 4 kept connections of 16 streams",
+        config: Config::H2c,
+        open: false,
+        quick: false,
+        ..HTTP2
+    },
+    Row {
+        name: "grpc",
+        about: "unary gRPC calls over HTTP/2 in clear, 4 kept connections of 16 streams; 64 bytes there, 1 KiB back",
+        config: Config::Grpc,
+        ..HTTP2
+    },
     Row {
         name: "tls-full",
         about: "a full TLS 1.3 handshake (ECDSA P-256, X25519) and one request a connection, 8 at once",

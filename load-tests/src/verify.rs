@@ -10,7 +10,8 @@ use anyhow::{Context, ensure};
 use memchr::memmem;
 
 use crate::http;
-use crate::load::Tls;
+use crate::load::{Tls, http2};
+use crate::measure::call;
 use crate::peers::Case;
 use crate::processes::Process;
 use crate::rows::{Config, host};
@@ -78,6 +79,10 @@ pub(crate) fn right(case: &Case, tls: Option<&Tls>, size: usize) -> anyhow::Resu
 }
 
 fn ask(case: &Case, tls: Option<&Tls>, host: &str, path: &str) -> anyhow::Result<Answer> {
+    if case.config.http2() {
+        let answer = http2::ask(case.listen, tls, &call(case.config, host, path)?, PATIENCE)?;
+        return Ok(Answer { status: answer.status, head: answer.fields, body: answer.body });
+    }
     let mut stream = TcpStream::connect(case.listen)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");

@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_tenant_has_as_many_objects_as_are_counted() {
         let address = "127.0.0.1:1".parse().unwrap();
-        let upstream = Upstream { api: address, web: address, tid: 1 };
+        let upstream = Upstream { api: address, web: address, http2: address, tids: [1; 2] };
         assert_eq!(tenant(7, &upstream).len() + [edited(7, 1)].len(), OBJECTS as usize);
     }
 

@@ -1,12 +1,11 @@
-//! A closed loop: each connection sends its next request when it has its answer.
+//! A closed loop: each connection, or stream of one, sends its next request when it has its answer.
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
-use super::link::Link;
+use super::wire::Wire;
 use super::{Costs, PATIENCE, READ, Span, Target};
-use crate::http::Progress;
 use crate::poll::{Interest, Poll};
 
 /// What became of it.
@@ -42,15 +41,18 @@ pub(crate) fn closed(
 ) -> anyhow::Result<Closed> {
     let mut poll = Poll::new()?;
     let mut requests = target.requests.iter().cycle();
-    let mut next = || requests.next().map(Vec::as_slice).unwrap_or_default();
-    let mut links = Vec::with_capacity(connections);
+    let mut next = || requests.next().context("a request to send");
+    let mut wires = Vec::with_capacity(connections);
     for key in 0..connections as u64 {
-        let mut link = Link::connect(target)?;
-        poll.add(&link, key, Interest::Read)?;
-        link.send(next())?;
-        links.push(link);
+        let mut wire = Wire::connect(target)?;
+        poll.add(&wire, key, Interest::Read)?;
+        for place in 0..target.protocol.places() {
+            wire.send(place, next()?)?;
+        }
+        wire.flush()?;
+        wires.push(wire);
     }
-    let (mut ready, mut scratch) = (Vec::new(), vec![0; READ]);
+    let (mut ready, mut done, mut scratch) = (Vec::new(), Vec::new(), vec![0; READ]);
     let (mut answered, mut resumed) = (0_u64, 0_u64);
     let begun = Instant::now();
     // Begin of the measured time: when, costs, answers.
@@ -76,17 +78,18 @@ pub(crate) fn closed(
             _ => {}
         }
         for key in ready.iter().copied() {
-            let link = &mut links[usize::try_from(key)?];
-            if link.receive(&mut scratch)? == Progress::More {
-                continue;
+            let wire = &mut wires[usize::try_from(key)?];
+            wire.receive(&mut scratch, &mut done)?;
+            for place in done.drain(..) {
+                answered += 1;
+                if sessions != Sessions::Kept {
+                    resumed += u64::from(wire.resumed());
+                    *wire = Wire::connect(target)?;
+                    poll.add(&*wire, key, Interest::Read)?;
+                }
+                wire.send(place, next()?)?;
             }
-            answered += 1;
-            if sessions != Sessions::Kept {
-                resumed += u64::from(link.resumed());
-                *link = Link::connect(target)?;
-                poll.add(&*link, key, Interest::Read)?;
-            }
-            link.send(next())?;
+            wire.flush()?;
         }
     }
 }

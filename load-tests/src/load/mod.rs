@@ -1,11 +1,13 @@
 //! The load generator: one thread, many connections, every response checked.
 
 mod closed;
+pub(crate) mod http2;
 mod link;
 mod open;
 mod schedule;
 mod still;
 mod tls;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,16 +19,38 @@ pub(crate) use closed::{Sessions, closed};
 pub(crate) use open::open;
 pub(crate) use still::{AT_ONCE, hold, one_by_one};
 pub(crate) use tls::{Resumption, client};
+pub(crate) use wire::Request;
 
 /// What is asked, and where.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// Requests, in turn.
-    pub(crate) requests: Arc<[Vec<u8>]>,
+    pub(crate) requests: Arc<[Request]>,
     /// What each is answered with.
     pub(crate) expected: Expected,
     pub(crate) tls: Option<Tls>,
+    pub(crate) protocol: Protocol,
+}
+
+/// What connections speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    /// With so many streams at one time on each connection.
+    Http2 {
+        streams: usize,
+    },
+}
+
+impl Protocol {
+    /// Requests that a connection may have under way.
+    fn places(self) -> usize {
+        match self {
+            Self::Http1 => 1,
+            Self::Http2 { streams } => streams,
+        }
+    }
 }
 
 /// How a connection is secured.

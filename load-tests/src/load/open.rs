@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::link::Link;
 use super::schedule::Schedule;
+use super::wire::Wire;
 use super::{Costs, PATIENCE, READ, Span, Target};
 use crate::histogram::Histogram;
-use crate::http::Progress;
 use crate::poll::{Interest, Poll};
 
 /// What became of it.
@@ -25,7 +24,7 @@ pub(crate) struct Open {
     pub(crate) costs: Costs,
 }
 
-/// Offers `rate` requests a second over at most `connections`.
+/// Offers `rate` requests a second over `connections`, and as many places as each of them has.
 ///
 /// # Errors
 /// Any wrong answer, and any connection that fails.
@@ -40,18 +39,23 @@ pub(crate) fn open(
     // A sleep ends by default up to 50 µs late.
     rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?;
     let mut poll = Poll::new()?;
-    let mut links = Vec::with_capacity(connections);
+    let mut wires = Vec::with_capacity(connections);
     for key in 0..connections as u64 {
-        let link = Link::connect(target)?;
-        poll.add(&link, key, Interest::Read)?;
-        links.push((link, Instant::now()));
+        let wire = Wire::connect(target)?;
+        poll.add(&wire, key, Interest::Read)?;
+        wires.push(wire);
     }
+    // A place's number is its connection's, then its own there, so that connections take turns.
+    let each = target.protocol.places();
+    let places = connections * each;
+    let mut since = vec![Instant::now(); places];
     let mut requests = target.requests.iter().cycle();
-    let mut free: Vec<usize> = (0..connections).rev().collect();
+    let mut free: Vec<usize> =
+        (0..each).flat_map(|at| (0..connections).map(move |key| key * each + at)).rev().collect();
     let mut waiting: VecDeque<Instant> = VecDeque::new();
     let mut schedule = Schedule::new(rate);
     let mut result = Open { latency: Histogram::default(), late: Histogram::default(), costs: Costs::default() };
-    let (mut ready, mut scratch) = (Vec::new(), vec![0; READ]);
+    let (mut ready, mut done, mut scratch) = (Vec::new(), Vec::new(), vec![0; READ]);
     let begun = Instant::now();
     let (from, to) = (begun + span.warm, begun + span.warm + span.measured);
     let mut before = None;
@@ -68,26 +72,27 @@ pub(crate) fn open(
             waiting.push_back(due);
             due = begun + schedule.next().context("a schedule ends")?;
         }
-        while let Some(key) = if waiting.is_empty() { None } else { free.pop() } {
-            let (link, since) = &mut links[key];
-            *since = waiting.pop_front().context("a request waits")?;
-            link.send(requests.next().map(Vec::as_slice).unwrap_or_default())?;
+        while let Some(place) = if waiting.is_empty() { None } else { free.pop() } {
+            since[place] = waiting.pop_front().context("a request waits")?;
+            let wire = &mut wires[place / each];
+            wire.send(place % each, requests.next().context("a request to send")?)?;
+            wire.flush()?;
         }
-        if due >= to && waiting.is_empty() && free.len() == links.len() {
+        if due >= to && waiting.is_empty() && free.len() == places {
             result.costs = costs()?.since(before.unwrap_or_default());
             return Ok(result);
         }
-        ensure!(now < to + PATIENCE, "{} requests not answered {PATIENCE:?} after the end", links.len() - free.len());
+        ensure!(now < to + PATIENCE, "{} requests not answered {PATIENCE:?} after the end", places - free.len());
         let pause = if due < to { due.saturating_duration_since(Instant::now()) } else { Duration::from_millis(100) };
         poll.wait(pause, &mut ready)?;
         for key in ready.iter().copied() {
             let key = usize::try_from(key)?;
-            let (link, since) = &mut links[key];
-            if link.receive(&mut scratch)? == Progress::Done {
-                if *since >= from {
-                    result.latency.record(since.elapsed());
+            wires[key].receive(&mut scratch, &mut done)?;
+            for place in done.drain(..).map(|at| key * each + at) {
+                if since[place] >= from {
+                    result.latency.record(since[place].elapsed());
                 }
-                free.push(key);
+                free.push(place);
             }
         }
     }

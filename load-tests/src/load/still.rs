@@ -1,7 +1,13 @@
 //! Without a loop: requests one after another, and connections that wait for their next.
 
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
 use super::link::Link;
-use super::{READ, Target};
+use super::wire::{Request, Wire};
+use super::{PATIENCE, READ, Target};
+use crate::poll::{Interest, Poll};
 
 /// Open connections; dropped, they close.
 pub(crate) struct Held {
@@ -22,6 +28,7 @@ pub(crate) fn hold(target: &Target, count: usize) -> anyhow::Result<Held> {
     while links.len() < count {
         let from = links.len();
         for request in requests.by_ref().take(AT_ONCE.min(count - from)) {
+            let Request::Text(request) = request else { anyhow::bail!("only connections of HTTP/1.1 wait") };
             let mut link = Link::connect(target)?;
             link.send(request)?;
             links.push(link);
@@ -38,11 +45,19 @@ pub(crate) fn hold(target: &Target, count: usize) -> anyhow::Result<Held> {
 /// # Errors
 /// Any wrong answer, and a connection that fails.
 pub(crate) fn one_by_one(target: &Target, count: u32) -> anyhow::Result<()> {
-    let mut scratch = vec![0; READ];
-    let mut link = Link::connect(target)?;
+    let (mut ready, mut done, mut scratch) = (Vec::new(), Vec::new(), vec![0; READ]);
+    let mut wire = Wire::connect(target)?;
+    let mut poll = Poll::new()?;
+    poll.add(&wire, 0, Interest::Read)?;
     for request in target.requests.iter().cycle().take(count as usize) {
-        link.send(request)?;
-        link.receive_whole(&mut scratch)?;
+        wire.send(0, request)?;
+        wire.flush()?;
+        let deadline = Instant::now() + PATIENCE;
+        while done.pop().is_none() {
+            ensure!(Instant::now() < deadline, "no answer for {PATIENCE:?}");
+            poll.wait(Duration::from_millis(100), &mut ready)?;
+            wire.receive(&mut scratch, &mut done).context("one request after another")?;
+        }
     }
     Ok(())
 }

@@ -16,8 +16,8 @@ pub(crate) enum Resumption {
     Tickets,
 }
 
-/// TLS 1.3, X25519, AES-128-GCM.
-pub(crate) fn client(resumption: Resumption) -> anyhow::Result<Arc<ClientConfig>> {
+/// TLS 1.3, X25519, AES-128-GCM; `alpn` is what the connection is to speak.
+pub(crate) fn client(resumption: Resumption, alpn: &str) -> anyhow::Result<Arc<ClientConfig>> {
     let provider = CryptoProvider {
         kx_groups: vec![aws_lc_rs::kx_group::X25519],
         cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256],
@@ -32,7 +32,7 @@ pub(crate) fn client(resumption: Resumption) -> anyhow::Result<Arc<ClientConfig>
         Resumption::Never => Store::disabled(),
         Resumption::Tickets => Store::store(Arc::new(ClientSessionMemoryCache::new(64))),
     };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
     Ok(Arc::new(config))
 }
 

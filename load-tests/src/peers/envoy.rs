@@ -24,10 +24,15 @@ pub(super) fn prepare(program: &Path, case: &Case) -> anyhow::Result<Prepared> {
 
 pub(super) fn bootstrap(case: &Case) -> Value {
     let (hosts, clusters): (Vec<Value>, Vec<Value>) = match case.config {
-        Config::Plain | Config::Tls => {
+        Config::Plain | Config::Tls | Config::Http2 | Config::H2c | Config::Grpc => {
             let routes = json!([{"match": {"prefix": "/"}, "route": {"cluster": "web"}}]);
             let host = json!({"name": "plain", "domains": [host(0)], "routes": routes});
-            (vec![host], vec![cluster("web", case.upstream.web)])
+            let cluster = if case.config.http2_upstream() {
+                http2_cluster("web", case.upstream.http2)
+            } else {
+                cluster("web", case.upstream.web)
+            };
+            (vec![host], vec![cluster])
         }
         Config::Tenants(count) => (
             (0..count).map(tenant).collect(),
@@ -80,7 +85,7 @@ fn listener(case: &Case, hosts: Vec<Value>) -> Value {
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "public",
-        "codec_type": "HTTP1",
+        "codec_type": if case.config.http2() { "HTTP2" } else { "HTTP1" },
         "use_remote_address": true,
         "generate_request_id": false,
         "access_log": log(case),
@@ -90,7 +95,7 @@ fn listener(case: &Case, hosts: Vec<Value>) -> Value {
     let mut chain = json!({
         "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}],
     });
-    if case.config == Config::Tls {
+    if case.config.tls() {
         chain["transport_socket"] = tls(case);
     }
     json!({
@@ -107,7 +112,7 @@ fn tls(case: &Case) -> Value {
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             "common_tls_context": {
-                "alpn_protocols": ["http/1.1"],
+                "alpn_protocols": [if case.config.http2() { "h2" } else { "http/1.1" }],
                 "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
                 "tls_certificates": [{
                     "certificate_chain": {"filename": case.certificate.chain_file},
@@ -157,6 +162,17 @@ fn cluster(name: &str, upstream: SocketAddr) -> Value {
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(upstream)}}]}],
         },
     })
+}
+
+fn http2_cluster(name: &str, upstream: SocketAddr) -> Value {
+    let mut cluster = cluster(name, upstream);
+    cluster["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        },
+    });
+    cluster
 }
 
 fn address(address: SocketAddr) -> Value {

@@ -1,6 +1,6 @@
 //! HAProxy: a map from host to tenant, a backend a cluster, one stick table for the limits.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub(super) fn prepare(program: &Path, case: &Case) -> anyhow::Result<Prepared> {
     if let Config::Tenants(count) = case.config {
         fs::write(case.dir.join("tenants.map"), (0..count).map(map_line).collect::<String>())?;
     }
-    if case.config == Config::Tls {
+    if case.config.tls() {
         fs::write(case.dir.join("both.pem"), format!("{}{}", case.certificate.chain, case.certificate.key))?;
     }
     let mut prepared = Prepared::new(program, &["-db", "-f", &file.display().to_string()]);
@@ -38,10 +38,11 @@ pub(super) fn text(case: &Case) -> String {
     } else {
         ("", String::new())
     };
-    let tls = if case.config == Config::Tls {
-        format!(" ssl crt {dir}/both.pem ssl-min-ver TLSv1.3 alpn http/1.1")
-    } else {
-        String::new()
+    let alpn = if case.config.http2() { "h2" } else { "http/1.1" };
+    let tls = match case.config.tls() {
+        true => format!(" ssl crt {dir}/both.pem ssl-min-ver TLSv1.3 alpn {alpn}"),
+        false if case.config.http2() => " proto h2".to_owned(),
+        false => String::new(),
     };
     let mut text = format!(
         "global
@@ -63,14 +64,18 @@ frontend public
 {log}  http-request set-header X-Forwarded-Proto {}
 ",
         case.listen,
-        if case.config == Config::Tls { "https" } else { "http" }
+        if case.config.tls() { "https" } else { "http" }
     );
     match case.config {
-        Config::Plain | Config::Tls => {
-            text.push_str("  default_backend web\n");
-            backend(&mut text, "web", case.upstream.web);
-        }
         Config::Tenants(count) => tenants(&mut text, case, count),
+        _ => {
+            text.push_str("  default_backend web\n");
+            if case.config.http2_upstream() {
+                backend(&mut text, "web", &format!("{} proto h2", case.upstream.http2));
+            } else {
+                backend(&mut text, "web", &case.upstream.web);
+            }
+        }
     }
     text
 }
@@ -91,13 +96,13 @@ backend limits
         case.dir.display()
     );
     for n in 0..count {
-        backend(text, &format!("t{n}-api"), case.upstream.api);
-        backend(text, &format!("t{n}-web"), case.upstream.web);
+        backend(text, &format!("t{n}-api"), &case.upstream.api);
+        backend(text, &format!("t{n}-web"), &case.upstream.web);
     }
 }
 
 /// Idle connections are kept as long as other proxies keep them.
-fn backend(text: &mut String, name: &str, address: std::net::SocketAddr) {
+fn backend(text: &mut String, name: &str, address: &dyn Display) {
     let _ = writeln!(text, "backend {name}\n  server one {address} pool-purge-delay 1h");
 }
 

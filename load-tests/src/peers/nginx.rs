@@ -47,9 +47,12 @@ http {{
   server_names_hash_max_size 65536;
 "
     );
+    if case.config.http2_upstream() {
+        text.push_str(GRPC);
+    }
     match case.config {
-        Config::Plain | Config::Tls => plain(&mut text, case),
         Config::Tenants(count) => tenants(&mut text, case, count),
+        _ => plain(&mut text, case),
     }
     text.push_str("}\n");
     text
@@ -57,23 +60,27 @@ http {{
 
 /// One host, one route, no limit.
 fn plain(text: &mut String, case: &Case) {
-    let listen = if case.config == Config::Tls {
+    let http2 = if case.config.http2() { " http2" } else { "" };
+    let listen = if case.config.tls() {
         format!(
-            "listen {} ssl backlog=4096;\n    ssl_certificate {}; ssl_certificate_key {};\n    ssl_protocols TLSv1.3; ssl_session_tickets on;",
+            "listen {} ssl{http2} backlog=4096;\n    ssl_certificate {}; ssl_certificate_key {};\n    ssl_protocols TLSv1.3; ssl_session_tickets on;",
             case.listen,
             case.certificate.chain_file.display(),
             case.certificate.key_file.display()
         )
     } else {
-        format!("listen {} backlog=4096;", case.listen)
+        format!("listen {}{http2} backlog=4096;", case.listen)
     };
-    upstream(text, "web", case.upstream.web);
+    // Of its ways to an upstream only gRPC's is HTTP/2; it takes any request.
+    let (address, pass) = if case.config.http2_upstream() {
+        (case.upstream.http2, "grpc_pass grpc://web")
+    } else {
+        (case.upstream.web, "proxy_pass http://web")
+    };
+    upstream(text, "web", address);
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "  server {{\n    {listen}\n    server_name {};\n    location / {{ proxy_pass http://web; }}\n  }}",
-        host(0)
-    );
+    let _ =
+        writeln!(text, "  server {{\n    {listen}\n    server_name {};\n    location / {{ {pass}; }}\n  }}", host(0));
 }
 
 fn tenants(text: &mut String, case: &Case, count: u32) {
@@ -101,6 +108,11 @@ fn tenants(text: &mut String, case: &Case, count: u32) {
         );
     }
 }
+
+const GRPC: &str = "  grpc_set_header Host $http_host;
+  grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+  grpc_set_header X-Forwarded-Proto $scheme;
+";
 
 fn upstream(text: &mut String, name: &str, address: std::net::SocketAddr) {
     let _ = writeln!(

@@ -19,7 +19,12 @@ fn case(config: Config, log: bool) -> Case {
     Case {
         dir: PathBuf::from("/race"),
         listen: ([127, 0, 0, 1], 8080).into(),
-        upstream: Upstream { api: ([127, 0, 0, 1], 7001).into(), web: ([127, 0, 0, 1], 7002).into(), tid: 0 },
+        upstream: Upstream {
+            api: ([127, 0, 0, 1], 7001).into(),
+            web: ([127, 0, 0, 1], 7002).into(),
+            http2: ([127, 0, 0, 1], 7003).into(),
+            tids: [0; 2],
+        },
         config,
         log,
         certificate,
@@ -27,10 +32,13 @@ fn case(config: Config, log: bool) -> Case {
     }
 }
 
-fn cases() -> [(&'static str, Case); 3] {
+fn cases() -> [(&'static str, Case); 6] {
     [
         ("plain", case(Config::Plain, false)),
         ("tls", case(Config::Tls, false)),
+        ("h2-tls", case(Config::Http2, false)),
+        ("h2c", case(Config::H2c, false)),
+        ("grpc", case(Config::Grpc, false)),
         ("tenants", case(Config::Tenants(2), true)),
     ]
 }

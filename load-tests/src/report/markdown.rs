@@ -126,8 +126,8 @@ count, figures of two runs do not compare.
 - **instr/req**: instructions in user space, by callgrind, one request after another on one connection.
 - **KiB/conn**: resident memory that a waiting connection adds.
 
-Each answer is checked (status, length), and before each round: the body in full, which cluster was
-asked, the Host that it saw, forwarding headers, and that a host that nobody has is not served. A proxy
+Each answer is checked (status, length; of gRPC the trailers' `grpc-status` too), and before each round: the
+body in full, which cluster was asked, the Host that it saw, forwarding headers, and that a host that nobody has is not served. A proxy
 that answers wrongly, or breaks off, has no figure in that row.
 
 ## What is equal, and what is not
@@ -135,12 +135,16 @@ that answers wrongly, or breaks off, has no figure in that row.
 One worker each, alone on core {proxy_core}; upstream on core {upstream_core}, load on core {generator_core}. Connections to the upstream
 are kept, `x-forwarded-for` and `x-forwarded-proto` are set. TLS 1.3, one ECDSA P-256 certificate, X25519,
 AES-128-GCM. A tenant is a host, two routes by path prefix, two clusters, and a limit of {limit} requests
-a second, which is never reached; tenants are asked in turn.
+a second, which is never reached; tenants are asked in turn. HTTP/2 is measured over few connections with many
+streams; its open loop has 64 streams on each. In rows with HTTP/2 to the upstream, generator and upstream are
+busier than the proxy: there CPU and latency count, requests a second do not.
 
 - Weir meters every tenant durably in every row; it cannot be turned off. Others meter by their log, so
   they run without and with one: JSON, to a file, with the same fields. nginx writes 64 KiB at once, Envoy
   buffers likewise, HAProxy can only write each line by itself.
 - nginx has a `server` block a tenant and an `upstream` block a cluster, as ingress controllers write them.
+- To an upstream nginx speaks HTTP/2 by `grpc_pass` alone, one request at a time on each connection; so it does in
+  `h2c` and `grpc`. The others have many streams on few connections.
 - HAProxy has a map from host to tenant, a backend a cluster, and a stick table.
 - Envoy has a static configuration: a virtual host a tenant with its `local_ratelimit`. It makes no
   request ids here.
@@ -148,8 +152,8 @@ a second, which is never reached; tenants are asked in turn.
 
 ## Run it
 
-    make bench          # about 40 minutes, on a machine that does nothing else
-    make bench QUICK=1  # less than 5 minutes; writes target/bench, not this page
+    make bench          # about 45 minutes, on a machine that does nothing else
+    make bench QUICK=1  # about 5 minutes; writes target/bench, not this page
 
 `load-tests/src/rows.rs` has the rows: another is another line. [{data}]({data}) has every round.
 

@@ -33,6 +33,8 @@ pub(crate) fn judge(report: &Report) -> Vec<Target> {
     add("CPU a request, 1,000 tenants, over nginx's plain proxying".into(), 1.0, over);
     let what = "CPU a request, HTTPS on kept connections, over HAProxy".into();
     add(what, 0.85, ratio(report, "tls", "HAProxy", false, Figure::Cpu));
+    let what = "CPU a request, HTTP/2 over TLS, over nginx".into();
+    add(what, 0.85, ratio(report, "h2-tls", "nginx", false, Figure::Cpu));
     for row in &report.rows {
         let what = format!("p99 in the open loop, {}, over the best peer", row.name);
         add(what, 1.1, over_the_best(row, Figure::P99));

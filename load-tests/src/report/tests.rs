@@ -47,6 +47,7 @@ fn report() -> Report {
         direct: Direct { rate: 80_000.0, cpu: 12.5 },
         rows: vec![
             row("plain", None, vec![entry("Weir", false, 10.0, 20.0), entry("nginx", false, 20.0, 10.0), failed]),
+            row("h2-tls", None, vec![entry("Weir", false, 15.0, 21.0), entry("nginx", false, 20.0, 11.0)]),
             row("tenants-1000", Some(1000), vec![entry("Weir", false, 12.0, 22.0), entry("nginx", true, 40.0, 110.0)]),
             row(
                 "tenants-10000",
@@ -98,7 +99,7 @@ fn who_failed_has_no_figure_and_who_is_ours_no_ratio() {
 fn a_machine_that_did_something_else_is_told() {
     let mut report = report();
     assert_eq!(report.disturbed(), None);
-    for round in &mut report.rows[1].entries[0].rounds {
+    for round in &mut report.rows[2].entries[0].rounds {
         round.insert(Figure::Others, 30.0);
     }
     assert_eq!(report.disturbed(), Some(30.0));
@@ -117,6 +118,7 @@ fn a_target_that_no_row_can_judge_is_not_judged() {
     let found = targets::judge(&report());
     let held: Vec<_> = found.iter().map(|t| (t.what.as_str(), t.held())).collect();
     assert!(held.contains(&("CPU a request, 1,000 tenants, over nginx with a log", true)), "{held:?}");
+    assert!(held.contains(&("CPU a request, HTTP/2 over TLS, over nginx", true)), "{held:?}");
     assert!(held.contains(&("memory a tenant after traffic to each, KiB", true)), "{held:?}");
     assert!(!held.iter().any(|(what, _)| what.contains("HAProxy") || what.contains("HTTPS")), "{held:?}");
 }

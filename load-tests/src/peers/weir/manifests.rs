@@ -22,7 +22,7 @@ pub(crate) fn write(dir: &Path, case: &Case) -> anyhow::Result<()> {
 
 /// What the platform's team writes.
 pub(crate) fn platform(case: &Case) -> String {
-    let (listener, secret) = if case.config == Config::Tls {
+    let (listener, secret) = if case.config.tls() {
         let listener =
             "{name: https, protocol: HTTPS, hostname: '*.tenants.test', tls: {certificateRefs: [{name: cert}]}";
         (listener, secret(&case.certificate.chain, &case.certificate.key))
@@ -32,7 +32,7 @@ pub(crate) fn platform(case: &Case) -> String {
     // The plan of the plain host has no limit.
     let requests = match case.config {
         Config::Tenants(_) => format!("requests: {{perSecond: {LIMIT}, burst: {LIMIT}}}"),
-        Config::Plain | Config::Tls => String::new(),
+        _ => String::new(),
     };
     format!(
         "apiVersion: gateway.networking.k8s.io/v1
@@ -95,12 +95,47 @@ metadata: {{name: t{n}, labels: {{weir.dev/tenant: t{n}}}}}
     if matches!(case.config, Config::Tenants(_)) {
         route(&mut text, n, "api", "/api", case.upstream.api);
     }
-    route(&mut text, n, "web", "/", case.upstream.web);
+    match case.config {
+        Config::Grpc => {
+            calls(&mut text, n);
+            backend(&mut text, n, "web", H2C, case.upstream.http2);
+        }
+        Config::H2c => {
+            requests(&mut text, n, "web", "/");
+            backend(&mut text, n, "web", H2C, case.upstream.http2);
+        }
+        _ => route(&mut text, n, "web", "/", case.upstream.web),
+    }
     text
 }
 
-fn route(text: &mut String, n: u32, name: &str, prefix: &str, backend: SocketAddr) {
-    // Writing to a String cannot fail.
+/// What of a Service's port says that it speaks HTTP/2 in clear.
+const H2C: &str = ", appProtocol: kubernetes.io/h2c";
+
+fn route(text: &mut String, n: u32, name: &str, prefix: &str, address: SocketAddr) {
+    requests(text, n, name, prefix);
+    backend(text, n, name, "", address);
+}
+
+/// A route of gRPC, for every method.
+fn calls(text: &mut String, n: u32) {
+    // Writing to a String cannot fail, here and below.
+    let _ = write!(
+        text,
+        "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {{name: web, namespace: t{n}}}
+spec:
+  parentRefs: [{{name: public, namespace: weir-system}}]
+  hostnames: [{}]
+  rules: [{{backendRefs: [{{name: web, port: 80}}]}}]
+",
+        host(n)
+    );
+}
+
+fn requests(text: &mut String, n: u32, name: &str, prefix: &str) {
     let _ = write!(
         text,
         "---
@@ -113,11 +148,20 @@ spec:
   rules:
     - matches: [{{path: {{type: PathPrefix, value: {prefix}}}}}]
       backendRefs: [{{name: {name}, port: 80}}]
----
+",
+        host(n)
+    );
+}
+
+/// A Service with one endpoint; `says` is what its port has besides.
+fn backend(text: &mut String, n: u32, name: &str, says: &str, address: SocketAddr) {
+    let _ = write!(
+        text,
+        "---
 apiVersion: v1
 kind: Service
 metadata: {{name: {name}, namespace: t{n}}}
-spec: {{ports: [{{name: http, port: 80}}]}}
+spec: {{ports: [{{name: http, port: 80{says}}}]}}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -126,8 +170,7 @@ addressType: IPv4
 ports: [{{name: http, port: {}}}]
 endpoints: [{{addresses: [{}], conditions: {{ready: true}}}}]
 ",
-        host(n),
-        backend.port(),
-        backend.ip()
+        address.port(),
+        address.ip()
     );
 }

@@ -1,7 +1,9 @@
 //! A light backend on one thread: static responses out of memory, a read and a write for each.
 //!
 //! It has two addresses, for the two clusters that each tenant has, and says in `x-backend` which one
-//! was asked. A target with `size=N` is answered with N bytes, one with `echo` with the request's head.
+//! was asked; a third, of the cluster `web`, speaks HTTP/2 in clear. A target with `size=N` is answered with N bytes, one with `echo` with the request's head.
+
+mod http2;
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -12,8 +14,8 @@ use std::time::Duration;
 use anyhow::Context;
 use memchr::memmem;
 
-use crate::cores;
 use crate::poll::{Interest, Poll};
+use crate::{cores, cpu};
 
 /// Bytes of a body where the request names no size.
 pub(crate) const BODY: usize = 1024;
@@ -31,14 +33,31 @@ pub(crate) struct Upstream {
     pub(crate) api: SocketAddr,
     /// Of the cluster `web`.
     pub(crate) web: SocketAddr,
-    /// Its thread.
-    pub(crate) tid: i32,
+    /// Of the cluster `web`, where it is asked over HTTP/2.
+    pub(crate) http2: SocketAddr,
+    /// Its threads.
+    pub(crate) tids: [i32; 2],
+}
+
+impl Upstream {
+    /// Time on a core of its threads.
+    pub(crate) fn costs(&self) -> anyhow::Result<Duration> {
+        self.tids.into_iter().map(cpu::of_thread).sum()
+    }
 }
 
 /// Serves on free loopback ports until the process ends.
 pub(crate) fn start(core: Option<usize>) -> anyhow::Result<Upstream> {
     let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
     let [api, web] = [listeners[0].local_addr()?, listeners[1].local_addr()?];
+    let over_http2 = TcpListener::bind("127.0.0.1:0")?;
+    let http2 = over_http2.local_addr()?;
+    let tids = [thread(core, move || serve(&listeners))?, thread(core, move || http2::serve(over_http2))?];
+    Ok(Upstream { api, web, http2, tids })
+}
+
+/// Starts a thread and gives its id.
+fn thread(core: Option<usize>, run: impl FnOnce() -> anyhow::Result<()> + Send + 'static) -> anyhow::Result<i32> {
     let (send, receive) = std::sync::mpsc::channel();
     thread::Builder::new().name("upstream".into()).spawn(move || {
         if let Some(core) = core
@@ -48,11 +67,11 @@ pub(crate) fn start(core: Option<usize>) -> anyhow::Result<Upstream> {
         }
         // Whoever started it waits for this.
         let _ = send.send(rustix::thread::gettid().as_raw_nonzero().get());
-        if let Err(error) = serve(&listeners) {
+        if let Err(error) = run() {
             eprintln!("upstream: {error:#}");
         }
     })?;
-    Ok(Upstream { api, web, tid: receive.recv().context("the upstream did not start")? })
+    receive.recv().context("the upstream did not start")
 }
 
 /// A client's connection.
