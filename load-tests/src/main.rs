@@ -1,5 +1,6 @@
 //! Weir beside its peers, measured in one run. All traffic stays on loopback, bounded in time.
 
+mod asked;
 mod callgrind;
 mod certificate;
 mod cores;

@@ -6,19 +6,18 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use bytes::Bytes;
 use rustls::pki_types::ServerName;
 
+use crate::asked::requests;
 use crate::cores::Cores;
 use crate::cpu;
 use crate::http::Expected;
-use crate::load::http2::{self, Call};
-use crate::load::{self, Costs, Protocol, Request, Resumption, Sessions, Span, Target, Tls};
+use crate::load::{self, Costs, Protocol, Resumption, Sessions, Span, Target, Tls};
 use crate::peers::{Case, Peer, Prepared};
 use crate::processes::{Place, Process, wait_for};
 use crate::report::{Figure, Figures, label};
-use crate::rows::{Config, Load, host};
-use crate::upstream::{BODY, FILL};
+use crate::rows::{Load, host};
+use crate::upstream::BODY;
 use crate::verify;
 
 /// Connections of an open loop, or streams over all its connections: more than are under way at half of anybody's capacity.
@@ -144,7 +143,7 @@ impl Contestant {
             _ if config.http2() => Protocol::Http2 { streams: 1 },
             _ => Protocol::Http1,
         };
-        let requests = order(config.hosts()).map(|n| request(config, n, size)).collect::<anyhow::Result<_>>()?;
+        let requests = requests(config, size)?;
         let expected = Expected { status: 200, length: size };
         Ok(Target { address: self.case.listen, requests, expected, tls, protocol })
     }
@@ -226,54 +225,4 @@ fn idle(target: &Target, connections: usize, pid: u32, figures: &mut Figures) ->
     figures.insert(Figure::Memory, after as f64 / 1024.0);
     drop((first, held));
     Ok(())
-}
-
-/// Hosts in an order that is not the one in which they were configured, and always the same: a stride
-/// that shares no divisor with their number.
-fn order(hosts: u32) -> impl Iterator<Item = u32> {
-    const STRIDE: u64 = 7919;
-    (0..u64::from(hosts)).map(move |n| u32::try_from(n * STRIDE % u64::from(hosts)).unwrap_or_default())
-}
-
-/// Bytes of a gRPC request's message.
-const ASKED: usize = 64;
-
-fn request(config: Config, n: u32, size: usize) -> anyhow::Result<Request> {
-    let (host, target) = (host(n), format!("/api/items?size={size}"));
-    Ok(match config {
-        // A path as gRPC's are; its answers have the upstream's usual size.
-        Config::Grpc => Request::Call(call(config, &host, "/load.Items/Get")?.into()),
-        _ if config.http2() => Request::Call(call(config, &host, &target)?.into()),
-        _ => Request::Text(
-            format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nuser-agent: load/1\r\naccept: */*\r\n\r\n").into_bytes(),
-        ),
-    })
-}
-
-/// A request over HTTP/2: as in HTTP/1.1, or one of gRPC.
-pub(crate) fn call(config: Config, host: &str, target: &str) -> anyhow::Result<Call> {
-    let grpc = config == Config::Grpc;
-    let scheme = if config.tls() { "https" } else { "http" };
-    let head = http::Request::builder().uri(format!("{scheme}://{host}{target}")).header("user-agent", "load/1");
-    let (head, body) = if grpc {
-        let head = head.method("POST").header("content-type", "application/grpc").header("te", "trailers");
-        (head, http2::message(&[FILL; ASKED]))
-    } else {
-        (head.header("accept", "*/*"), Bytes::new())
-    };
-    Ok(Call { head: head.body(())?, body, grpc })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn every_host_is_asked_once_in_a_turn() {
-        for hosts in [1, 10, 1000, 10_000] {
-            let asked: Vec<_> = super::order(hosts).collect();
-            assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), hosts as usize);
-            assert!(hosts == 1 || asked[1] != 1);
-        }
-    }
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use memchr::memmem;
 
+use crate::asked::call;
 use crate::http;
 use crate::load::{Tls, http2};
-use crate::measure::call;
 use crate::peers::Case;
 use crate::processes::Process;
 use crate::rows::{Config, host};

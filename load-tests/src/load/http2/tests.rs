@@ -6,8 +6,8 @@ use anyhow::ensure;
 
 use super::super::{Protocol, Target};
 use super::{Call, Session, ask};
+use crate::asked::call;
 use crate::http::Expected;
-use crate::measure::call;
 use crate::poll::{Interest, Poll};
 use crate::rows::Config;
 use crate::upstream;
