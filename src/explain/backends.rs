@@ -24,7 +24,7 @@ pub(super) fn of(scene: &Scene, tables: &Tables, decided: &Decided, model: Optio
     };
     let sum: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
     let clusters = tables::clusters(route);
-    let backend = |(cluster, weight): (std::sync::Arc<weir_proxy::request::table::ClusterSlot>, u32)| {
+    let backend = |(cluster, weight): (std::sync::Arc<weir_proxy::request::cluster::ClusterSlot>, u32)| {
         let state = cluster.state.load();
         let assignment = assignment(tables, &cluster.name);
         // One that was left out of the answer for its size is not judged.

@@ -5,6 +5,7 @@
 //! same; nothing here knows tokio, kube or tonic.
 
 pub mod cluster;
+pub mod headers;
 pub mod limit;
 pub mod listener;
 pub mod name;
@@ -19,6 +20,7 @@ pub use cluster::{
     Cluster, Endpoint, EndpointSource, HealthStatus, LoadAssignment, Locality, LocalityEndpoints, Roots, SubjectName,
     UpstreamProtocol, UpstreamTls,
 };
+pub use headers::{HeaderMutation, HeaderOp};
 pub use limit::{FilterConfig, LocalRateLimit, TokenBucket};
 pub use listener::{
     ClientCertificates, DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, Network, Proxied, RouteSource,
@@ -26,9 +28,8 @@ pub use listener::{
 };
 pub use references::references;
 pub use route::{
-    Cors, Domain, Forward, Fraction, HeaderMatch, HeaderMutation, HeaderOp, Mirror, Owner, PathMatch, PathRewrite,
-    QueryMatch, Redirect, Retry, RetryOn, Route, RouteAction, RouteConfiguration, RouteMatch, SessionPersistence,
-    StringMatch, VirtualHost,
+    Cors, Domain, Forward, Fraction, HeaderMatch, Mirror, Owner, PathMatch, PathRewrite, QueryMatch, Redirect, Retry,
+    RetryOn, Route, RouteAction, RouteConfiguration, RouteMatch, SessionPersistence, StringMatch, VirtualHost,
 };
 pub use secret::{PrivateKey, Secret, TlsCertificate};
 pub use snapshot::{Delta, Resource, ResourceType, Snapshot};

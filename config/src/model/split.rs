@@ -1,6 +1,6 @@
 //! Split: one cluster, or several by weight.
 
-use super::route::HeaderMutation;
+use super::headers::HeaderMutation;
 
 /// Where a route's requests go (`cluster`, or `weighted_clusters`).
 #[derive(Clone, Debug, PartialEq, Eq)]

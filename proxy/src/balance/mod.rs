@@ -6,7 +6,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::request::table::{ClusterSlot, ClusterTable, EndpointTable};
+use crate::request::cluster::{ClusterSlot, ClusterTable, EndpointTable};
 
 /// Endpoints that one exchange tries to connect to, one after the other.
 const MOST: usize = 3;

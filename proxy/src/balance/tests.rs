@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{Tries, pick};
-use crate::request::table::{ClusterSlot, ClusterTable, EndpointTable};
+use crate::request::cluster::{ClusterSlot, ClusterTable, EndpointTable};
 
 fn address(n: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], n))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use weir_config::model::{Cluster, EndpointSource, HealthStatus, LoadAssignment, UpstreamProtocol, UpstreamTls};
 
 use super::slots::Slots;
-use crate::request::table::{ClusterSlot, ClusterTable, EndpointTable, TlsSettings};
+use crate::request::cluster::{ClusterSlot, ClusterTable, EndpointTable, TlsSettings};
 use crate::tls::{Origin, SecretSlot};
 
 /// Envoy's `connect_timeout` where none is given.

@@ -12,9 +12,9 @@ use weir_config::model::{
 
 use super::Listeners;
 use super::compile::Compiler;
-use super::proxied::{TCP_IDLE, UDP_IDLE};
 use super::routes::{Routes, RoutesSlot};
 use super::slots::Slots;
+use super::timeouts::{TCP_IDLE, UDP_IDLE, limit};
 use crate::request::limit::LimitSlot;
 use crate::request::table::{ChainTable, HttpTable, ListenerTable, ProxiedTable};
 use crate::tls::{ALPN, SecretSlot, Terminator};
@@ -27,8 +27,6 @@ const STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 const REQUEST_HEADERS_TIMEOUT: Duration = Duration::from_secs(60);
 /// Envoy's `max_request_headers_kb`.
 const MAX_HEAD_KIB: u32 = 60;
-/// What zero stands for in a timeout: as good as no limit, and safe to add to any time.
-const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Listeners as they were sent, and their tables.
 #[derive(Debug)]
@@ -254,9 +252,4 @@ fn no_http() -> HttpTable {
         use_remote_address: false,
         access_log: false,
     }
-}
-
-/// Envoy's zero is no limit.
-pub(super) fn limit(given: Option<Duration>, default: Duration) -> Duration {
-    if given == Some(Duration::ZERO) { NEVER } else { given.unwrap_or(default) }
 }

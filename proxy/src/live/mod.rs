@@ -14,6 +14,7 @@ mod routes;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 
 pub use admit::Compiles;
 

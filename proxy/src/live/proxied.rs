@@ -7,14 +7,9 @@ use weir_config::model::{Proxied, Split};
 use weir_config::usage::NO_TENANT;
 
 use super::compile::Compiler;
-use super::listeners::limit;
+use super::timeouts::limit;
 use crate::request::table::ProxiedTable;
 use crate::request::wheel::Wheel;
-
-/// Envoy's `idle_timeout` of a TCP proxy.
-pub(super) const TCP_IDLE: Duration = Duration::from_secs(3600);
-/// Envoy's `idle_timeout` of a UDP proxy's sessions.
-pub(super) const UDP_IDLE: Duration = Duration::from_secs(60);
 
 impl Compiler<'_> {
     /// Compiles. Its turns begin by chance, so that many proxies do not all begin with the same cluster.

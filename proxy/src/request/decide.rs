@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::changes::ChangesTable;
+use super::cluster::ClusterSlot;
 use super::head::{Head, Headers};
 use super::limit;
 pub use super::limit::Budget;
 use super::redirect::RedirectTable;
 use super::session;
-use super::table::{ActionTable, ClusterSlot, HostTable, HttpTable, RouteTable, SplitTable, VirtualHostTable};
+use super::table::{ActionTable, HostTable, HttpTable, RouteTable, SplitTable, VirtualHostTable};
 use crate::meter::Lease;
 
 /// What to do with a request.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_config::model::Fraction;
 
-use super::table::ClusterSlot;
+use super::cluster::ClusterSlot;
 
 /// A mirror, compiled.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! What to do with a request: pure functions over immutable tables. No I/O, no async.
 
 pub mod changes;
+pub mod cluster;
 pub mod cors;
 pub mod decide;
 pub mod head;

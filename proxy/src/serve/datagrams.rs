@@ -25,7 +25,8 @@ use super::record::{self, Bytes};
 use super::worker::Worker;
 use crate::balance::{self, Tries};
 use crate::meter::Metric;
-use crate::request::table::{ClusterSlot, ListenerTable, ProxiedTable};
+use crate::request::cluster::ClusterSlot;
+use crate::request::table::{ListenerTable, ProxiedTable};
 
 /// Sessions of one listener at one time; each has a socket. Beyond it new clients' datagrams are lost.
 const SESSIONS: usize = 8192;

@@ -12,7 +12,7 @@ use super::h1::note::Note;
 use super::peer::Peer;
 use super::worker::Worker;
 use crate::log::Entry;
-use crate::request::table::ClusterSlot;
+use crate::request::cluster::ClusterSlot;
 
 /// A text, where there is one.
 fn known(text: &str) -> Option<&str> {

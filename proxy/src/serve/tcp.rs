@@ -16,7 +16,8 @@ use super::upstream::{Connection, Reuse};
 use super::worker::Worker;
 use crate::balance::Tries;
 use crate::meter::Metric;
-use crate::request::table::{ChainTable, ClusterSlot, ProxiedTable};
+use crate::request::cluster::ClusterSlot;
+use crate::request::table::{ChainTable, ProxiedTable};
 
 /// Serves a connection to its end. `read` is what was read of it to find its chain.
 pub(super) async fn serve(

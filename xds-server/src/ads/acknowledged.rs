@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::registry::ProxyReport;
+use super::report::ProxyReport;
 
 /// Name of the type whose versions are counted: what stands on a Listener is served once it is there.
 const LISTENER: &str = "Listener";
@@ -117,7 +117,7 @@ impl Acknowledged {
 
 #[cfg(test)]
 mod tests {
-    use super::super::registry::{Rejection, TypeReport};
+    use super::super::report::{Rejection, TypeReport};
     use super::*;
 
     fn proxy(version: &str, refuses: Option<&str>) -> ProxyReport {

@@ -1,6 +1,6 @@
 //! A resource as it goes over the wire, made once and shared by all streams.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -42,6 +42,9 @@ impl fmt::Debug for Version {
 
 /// Another resource that one refers to.
 pub type Reference = (ResourceType, Arc<str>);
+
+/// Resources of one type.
+pub(super) type ByName = BTreeMap<Arc<str>, Arc<Encoded>>;
 
 /// A resource, encoded.
 #[derive(Clone)]

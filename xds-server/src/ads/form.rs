@@ -4,7 +4,7 @@ use weir_config::xds::{
     FEATURE_SEPARATE_STREAMS, FEATURE_USAGE_ALS, FEATURE_VHDS, FEATURE_VHDS_ON_DEMAND, Sources, Style,
 };
 
-use super::subscription::Mode;
+use super::mode::Mode;
 
 /// What a client gets of the resources that have several forms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

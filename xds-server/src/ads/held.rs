@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use weir_config::model::ResourceType;
 
-use super::encoded::{Encoded, Reference};
-use super::resources::{ByName, Change};
+use super::change::Change;
+use super::encoded::{ByName, Encoded, Reference};
 use crate::scope::Scope;
 
 /// First part of a name: an edge's of its own resources, a tenant's of its clusters.

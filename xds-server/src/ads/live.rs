@@ -7,7 +7,7 @@ use std::time::Instant;
 use weir_config::model::ResourceType;
 
 use super::form::Form;
-use super::registry::TypeReport;
+use super::report::TypeReport;
 use super::store::{Interest, Store};
 use super::subscription::{Mode, ResourceStatus, Response, Subscriptions};
 use super::view::View;

@@ -6,13 +6,16 @@
 
 mod acknowledged;
 pub mod admission;
+mod change;
 pub mod csds;
 pub mod encoded;
 mod form;
 mod held;
 mod live;
 mod matching;
+mod mode;
 pub mod registry;
+mod report;
 pub mod resources;
 pub mod service;
 pub mod store;
@@ -24,12 +27,14 @@ mod tests;
 
 pub use acknowledged::{Acknowledged, Refused};
 pub use admission::Admission;
+pub use change::Change;
 pub use csds::ClientStatuses;
 pub use encoded::{Encoded, Reference, Version};
 pub use form::{Form, Hosts};
 pub use live::Live;
-pub use registry::{Proxy, ProxyReport, Registry, Rejection, TypeReport};
-pub use resources::{Change, Resources};
+pub use registry::{Proxy, Registry};
+pub use report::{ProxyReport, Rejection, TypeReport};
+pub use resources::Resources;
 pub use service::Discovery;
 pub use store::{Interest, Store};
 pub use view::View;

@@ -7,25 +7,11 @@ use std::sync::Arc;
 use weir_config::model::ResourceType;
 use weir_config::model::name::split_virtual_host;
 
-use super::encoded::Encoded;
+use super::change::Change;
+use super::encoded::{ByName, Encoded};
 use super::form::Form;
 use super::held::{Held, Scopes};
-use super::view::View;
 use crate::scope::Scope;
-
-/// A name whose resource is new, different or gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Type.
-    pub kind: ResourceType,
-    /// Name.
-    pub name: Arc<str>,
-    /// Whether it changed for those who get virtual hosts inside their RouteConfiguration, or for the others; none:
-    /// for all.
-    pub inline: Option<bool>,
-    /// The scope that came to hold it, or holds it no longer; none: the resource itself changed.
-    pub scope: Option<Scope>,
-}
 
 /// Changes that came together.
 type Published = Arc<[Change]>;
@@ -39,8 +25,6 @@ struct Overlay<'a> {
     own: Option<Option<&'a Arc<Encoded>>>,
     hosts: BTreeMap<&'a str, Option<&'a Arc<Encoded>>>,
 }
-
-pub(super) type ByName = BTreeMap<Arc<str>, Arc<Encoded>>;
 
 /// All resources.
 #[derive(Debug, Default)]
@@ -70,10 +54,9 @@ impl Resources {
         self.sequence
     }
 
-    /// What a stream of that form and scope may see. A scope is empty but for what bears its name, unless
-    /// some stream has it ([`Store::enter`](super::Store::enter)).
-    pub fn view<'a>(&'a self, form: Form, scope: &'a Scope) -> View<'a> {
-        View::new(self, form, scope, self.scopes.held(scope))
+    /// What a scope holds by reference: nothing, unless some stream has it ([`Store::enter`](super::Store::enter)).
+    pub(super) fn held(&self, scope: &Scope) -> Option<&Held> {
+        self.scopes.held(scope)
     }
 
     pub(super) fn map(&self, kind: ResourceType, form: Form) -> &ByName {

@@ -1,6 +1,7 @@
 //! The gRPC services: they move messages between the wire, a stream's [`Live`] state and the [`Store`].
 
 mod aggregated;
+mod client;
 mod connection;
 mod node;
 mod separate;
@@ -21,11 +22,10 @@ use super::admission::{Admission, Refusal};
 use super::registry::Registry;
 use super::store::Store;
 use super::subscription::Mode;
-use crate::auth::{Caller, Principal};
 use crate::metrics::Metrics;
 use crate::namespaces::Namespaces;
-use crate::scope::Role;
-use connection::Connection;
+use client::{Client, no_discovery};
+use connection::{Connection, Shared};
 use variant::Messages;
 
 /// Bytes of a request: names and versions of all that a large proxy brings along when it reconnects.
@@ -55,15 +55,6 @@ pub struct Discovery {
 }
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-/// Who opened a stream.
-struct Client {
-    role: Role,
-    principal: Principal,
-    /// Cancelled when its identity ends.
-    ended: CancellationToken,
-    peer: String,
-}
 
 impl Discovery {
     /// Opens a stream; `only` is its type where it has one alone.
@@ -117,6 +108,11 @@ impl Discovery {
         }
     }
 
+    /// What a stream shares with all others.
+    fn shared(&self) -> Shared<'_> {
+        Shared { store: &self.store, registry: &self.registry, metrics: &self.metrics }
+    }
+
     async fn serve<V: Messages>(
         mut self,
         client: Client,
@@ -133,7 +129,7 @@ impl Discovery {
         let mut moves = self.namespaces.watch();
         let Some(scope) = self.namespaces.scope(&client.role) else { return Err(no_discovery()) };
         let mode = Mode { variant: V::VARIANT, alone: only.is_some() };
-        let mut connection = Connection::open(&self, scope.clone(), &client, V::node(&first), mode, only);
+        let mut connection = Connection::open(self.shared(), scope.clone(), &client, V::node(&first), mode, only);
         connection.hear::<V>(first)?;
         let mut newest = self.store.watch();
         loop {
@@ -160,31 +156,12 @@ impl Discovery {
     }
 }
 
-impl Client {
-    /// What the caller is.
-    fn of<T>(request: &tonic::Request<T>) -> Result<Self, Status> {
-        let peer = request.remote_addr().map(|address| address.to_string()).unwrap_or_default();
-        match Caller::of(request)? {
-            Caller { role: Role::Operator, .. } => Err(no_discovery()),
-            Caller { identity, role, ended } => {
-                Ok(Self { role: role.clone(), principal: identity.principal.clone(), ended: ended.clone(), peer })
-            }
-        }
-    }
-}
-
 /// A refusal as a client hears it. What it can wait for is UNAVAILABLE.
 fn refused(refusal: Refusal) -> Status {
     match refusal {
         Refusal::Streams(_) | Refusal::Identity(_) => Status::resource_exhausted(refusal.to_string()),
         Refusal::Rate(_) => Status::unavailable(refusal.to_string()),
     }
-}
-
-fn no_discovery() -> Status {
-    Status::permission_denied(
-        "an operator may see what proxies have (client status discovery), and gets nothing itself",
-    )
 }
 
 fn shutting_down() -> Status {

@@ -186,7 +186,7 @@ impl Interest {
 
     /// What the stream may see of `resources`.
     pub fn view<'a>(&'a self, resources: &'a Resources) -> View<'a> {
-        resources.view(self.form, &self.scope)
+        View::new(resources, self.form, &self.scope)
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use weir_config::model::ResourceType;
 
+use super::change::Change;
 use super::encoded::Encoded;
 use super::form::Form;
 use super::held::{Held, below, first_part, is_root};
-use super::resources::{Change, Resources};
+use super::resources::Resources;
 use crate::scope::Scope;
 
 /// The resources of a scope, in a form. What lies outside the scope does not exist here.
@@ -21,8 +22,10 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(resources: &'a Resources, form: Form, scope: &'a Scope, held: Option<&'a Held>) -> Self {
-        Self { resources, form, scope, held }
+    /// What a stream of that form and scope may see. A scope is empty but for what bears its name, unless
+    /// some stream has it ([`Store::enter`](super::Store::enter)).
+    pub fn new(resources: &'a Resources, form: Form, scope: &'a Scope) -> Self {
+        Self { resources, form, scope, held: resources.held(scope) }
     }
 
     /// The form.

@@ -2,7 +2,7 @@ use weir_config::model::HealthStatus::{Degraded, Draining, Healthy, Unhealthy, U
 
 use super::*;
 use crate::balance;
-use crate::request::table::ClusterSlot;
+use crate::request::cluster::ClusterSlot;
 
 fn world(resources: Vec<Resource>) -> World {
     let mut all = vec![edge(), routes(vec![host("a", "acme", to("web"))]).into()];

@@ -27,8 +27,9 @@ use super::h1::response_head::ResponseHead;
 use super::upstream::{Connection, Reuse};
 use super::worker::Worker;
 use crate::balance::Tries;
+use crate::request::cluster::ClusterSlot;
 use crate::request::decide::Budget;
-use crate::request::table::{ChainTable, ClusterSlot, RouteTable};
+use crate::request::table::{ChainTable, RouteTable};
 
 /// The client's side of an exchange: where its body comes from and its response goes to. Each
 /// protocol has one; nothing here is called after the exchange has ended.

@@ -11,12 +11,13 @@ use crate::balance::Tries;
 use crate::clock::unix_seconds;
 use crate::meter::{Lease, Metric, TenantId};
 use crate::request::changes::ChangesTable;
+use crate::request::cluster::ClusterSlot;
 use crate::request::cors::Judgement;
 use crate::request::decide::{Budget, Charged, Decision, Refusal, decide};
 use crate::request::redirect::Url;
 use crate::request::rewrite::PathTable;
 use crate::request::session;
-use crate::request::table::{ClusterSlot, Extras, HttpTable, RouteTable, VirtualHostTable};
+use crate::request::table::{Extras, HttpTable, RouteTable, VirtualHostTable};
 use crate::request::{Head, Headers};
 use crate::serve::flag::Flag;
 

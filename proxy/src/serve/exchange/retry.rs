@@ -7,8 +7,9 @@ use std::time::Instant;
 use super::kept::{Attempts, Ended, Kept};
 use super::mirror::Copies;
 use super::{CLIENT_DEADLINE, Downstream, Outcome, Plan, Surroundings, UNPROCESSED, refuse};
+use crate::request::cluster::ClusterSlot;
 use crate::request::retry::Failure;
-use crate::request::table::{ClusterSlot, Extras};
+use crate::request::table::Extras;
 use crate::serve::deadline::after;
 use crate::serve::flag::Flag;
 

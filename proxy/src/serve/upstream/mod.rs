@@ -17,13 +17,14 @@ pub(crate) use connection::Connection;
 use connection::Tls;
 use pool::{Key, Pool};
 use shared::SharedPool;
-pub(crate) use side::{Broken, Upstream};
+pub(crate) use side::Upstream;
+pub(crate) use stream::Broken;
 use stream::Stream;
 
 use weir_config::model::UpstreamProtocol;
 
 use crate::balance::{self, Tries};
-use crate::request::table::ClusterSlot;
+use crate::request::cluster::ClusterSlot;
 use crate::serve::flag::Flag;
 use crate::serve::stats::Cells;
 use crate::serve::timers::Timers;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::PoolLimits;
-use crate::request::table::ClusterSlot;
+use crate::request::cluster::ClusterSlot;
 
 /// About half of how many that were taken since may stay in the order.
 const TAKEN: usize = 4096;
@@ -148,7 +148,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::request::table::{ClusterTable, EndpointTable};
+    use crate::request::cluster::{ClusterTable, EndpointTable};
 
     fn slot(id: u64, ports: &[u16]) -> Arc<ClusterSlot> {
         let slot = ClusterSlot::new(id, "c", 0);

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 
 use super::pool::{Key, KeyHasher};
-use crate::request::table::ClusterSlot;
+use crate::request::cluster::ClusterSlot;
 
 /// Streams of one connection, at most, whatever more the endpoint allows.
 const STREAMS: usize = 100;

@@ -9,13 +9,9 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 
 use super::connection::Connection;
-use super::stream::Stream;
+use super::stream::{Broken, Stream};
 use crate::serve::h1::Framing;
 use crate::serve::h1::reader::{ReadError, Ready};
-
-/// The endpoint takes no more of the request. It may have answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken;
 
 /// What one exchange has of an endpoint.
 #[derive(Debug)]

@@ -9,11 +9,14 @@ use h2::client::ResponseFuture;
 use h2::{Reason, SendStream};
 
 use super::shared::Seat;
-use super::side::Broken;
 use crate::serve::h1::reader::{ReadError, Ready};
 use crate::serve::h1::{Framing, Refused};
 use crate::serve::h2::body::{self, Incoming};
 use crate::serve::h2::head;
+
+/// The endpoint takes no more of the request. It may have answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken;
 
 /// A stream, from its request on.
 #[derive(Debug)]

@@ -7,18 +7,27 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use tonic::Status;
 use weir_config::model::ResourceType;
 
+use super::client::Client;
 use super::node::{agent, bounded};
 use super::variant::Messages;
-use super::{Client, Discovery};
 use crate::ads::form::{Form, Hosts};
 use crate::ads::live::Live;
-use crate::ads::registry::{Entry, ProxyReport};
+use crate::ads::registry::{Entry, Registry};
+use crate::ads::report::ProxyReport;
+use crate::ads::store::Store;
 use crate::ads::subscription::{Answer, Mode, Response};
 use crate::metrics::Metrics;
 use crate::scope::Scope;
 
 /// Bytes of an unknown type's URL that are kept.
 const MAX_URL: usize = 256;
+
+/// What all streams share.
+pub(super) struct Shared<'a> {
+    pub(super) store: &'a Arc<Store>,
+    pub(super) registry: &'a Arc<Registry>,
+    pub(super) metrics: &'a Arc<Metrics>,
+}
 
 /// The stream.
 pub(super) struct Connection {
@@ -34,7 +43,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn open(
-        service: &Discovery,
+        shared: Shared<'_>,
         scope: Scope,
         client: &Client,
         node: Option<&Node>,
@@ -43,7 +52,7 @@ impl Connection {
     ) -> Self {
         let node = node.map(bounded).unwrap_or_default();
         let form = Form::of(&node.client_features, mode);
-        let live = Arc::new(Live::new(Arc::clone(&service.store), form, scope, mode, Instant::now()));
+        let live = Arc::new(Live::new(Arc::clone(shared.store), form, scope, mode, Instant::now()));
         let variant = if mode.is_delta() { "delta" } else { "sotw" };
         let about = ProxyReport {
             node: node.id.clone(),
@@ -57,14 +66,14 @@ impl Connection {
             types: Vec::new(),
         };
         tracing::info!(node = about.node, about.peer, about.protocol, ?form.hosts, "a proxy connected");
-        service.metrics.stream_opened();
+        shared.metrics.stream_opened();
         Self {
-            metrics: Arc::clone(&service.metrics),
+            metrics: Arc::clone(shared.metrics),
             mode,
             only,
             unknown: Vec::new(),
             node: node.id,
-            _entry: service.registry.enter(about, Arc::clone(&live)),
+            _entry: shared.registry.enter(about, Arc::clone(&live)),
             live,
         }
     }

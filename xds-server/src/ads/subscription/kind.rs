@@ -7,7 +7,7 @@ use std::time::Instant;
 use weir_config::model::ResourceType;
 use weir_config::model::name::split_virtual_host;
 
-use super::on_demand::wider;
+use super::asked::wider;
 use super::whole::Whole;
 use crate::ads::encoded::{Reference, Version};
 use crate::ads::form::{Form, Hosts};

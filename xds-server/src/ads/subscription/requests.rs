@@ -6,9 +6,10 @@ use std::time::Instant;
 use weir_config::model::ResourceType;
 
 use super::message::{Excess, MAX_BYTES, MAX_NAME, MAX_NAMES, Request};
-use super::{Subscriptions, View};
+use super::stream::Subscriptions;
 use crate::ads::encoded::Version;
 use crate::ads::form::Hosts;
+use crate::ads::view::View;
 
 /// The name that means all.
 pub(super) const WILDCARD: &str = "*";

@@ -8,10 +8,11 @@ use weir_config::model::ResourceType;
 
 use super::kind::{InFlight, Pending, Standing};
 use super::message::{Item, Response};
+use super::stream::{HOLD, MAX_RESPONSE, Subscriptions};
 use super::whole::{is_whole, version_of};
-use super::{HOLD, MAX_RESPONSE, Subscriptions, View};
 use crate::ads::encoded::Encoded;
 use crate::ads::form::{Form, Hosts};
+use crate::ads::view::View;
 
 /// Bytes that an entry of a response has beside name and body, roughly.
 const ENTRY: usize = 128;

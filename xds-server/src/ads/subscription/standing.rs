@@ -8,8 +8,9 @@ use bytes::Bytes;
 use weir_config::model::ResourceType;
 
 use super::kind::{Kind, Refusal, Standing};
-use super::{Subscriptions, View};
+use super::stream::Subscriptions;
 use crate::ads::encoded::Version;
+use crate::ads::view::View;
 
 /// How far a client is with a resource; the names are those of `envoy.service.status.v3.ConfigStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

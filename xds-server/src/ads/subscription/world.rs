@@ -8,7 +8,8 @@ use weir_config::model::ResourceType;
 
 use super::message::{Excess, MAX_BYTES, MAX_NAME, MAX_NAMES, Request};
 use super::requests::{Answer, WILDCARD};
-use super::{Subscriptions, View};
+use super::stream::Subscriptions;
+use crate::ads::view::View;
 
 /// What is taken as a complaint that says nothing: a version that was not taken.
 const NOT_TAKEN: &str = "the client goes on with another version, and does not say why";

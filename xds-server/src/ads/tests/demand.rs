@@ -5,7 +5,7 @@ use std::time::Instant;
 use weir_config::model::ResourceType::{self, Cluster, RouteConfiguration, VirtualHost};
 
 use crate::ads::subscription::{Item, Mode, Request, Response, Subscriptions};
-use crate::ads::{Encoded, Form, Hosts, Store};
+use crate::ads::{Encoded, Form, Hosts, Store, View};
 use crate::scope::Scope;
 
 struct Stream {
@@ -39,7 +39,7 @@ impl Stream {
     fn publish(&mut self, upserts: Vec<Encoded>, removals: &[(ResourceType, &str)]) {
         self.store.publish_encoded(upserts, removals);
         let resources = self.store.read();
-        let view = resources.view(FORM, &Scope::Everything);
+        let view = View::new(&resources, FORM, &Scope::Everything);
         for changes in view.changes_since(self.seen).unwrap() {
             self.state.changed(&changes, &view, self.now);
         }
@@ -48,7 +48,7 @@ impl Stream {
 
     fn ask(&mut self, request: Request) {
         let resources = self.store.read();
-        self.state.request(&request, &resources.view(FORM, &Scope::Everything), self.now).unwrap();
+        self.state.request(&request, &View::new(&resources, FORM, &Scope::Everything), self.now).unwrap();
     }
 
     fn demand(&mut self, name: &str) {
@@ -57,7 +57,7 @@ impl Stream {
 
     fn next(&mut self) -> Option<Response> {
         let resources = self.store.read();
-        self.state.poll(&resources.view(FORM, &Scope::Everything), self.now)
+        self.state.poll(&View::new(&resources, FORM, &Scope::Everything), self.now)
     }
 
     /// The next response holds these, each with its aliases after `=`; `!` before a name that does not exist.

@@ -159,7 +159,7 @@ fn soak_nonsense_is_borne() {
 }
 
 fn all(resources: &Resources) -> View<'_> {
-    resources.view(Form::STORED, &Scope::Everything)
+    View::new(resources, Form::STORED, &Scope::Everything)
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Stream {
 
 /// All, each virtual host a resource of its own.
 fn view(resources: &Resources) -> View<'_> {
-    resources.view(Form::STORED, &Scope::Everything)
+    View::new(resources, Form::STORED, &Scope::Everything)
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
