@@ -42,6 +42,12 @@ bench-edits: ## edits in fleets of 100 to 10,000 tenants, 12 minutes: docs/contr
 	cargo build --release -p weir -p weir-load-tests
 	target/release/weir-load-tests edits $(if $(QUICK),--quick --out target/bench,--out docs)
 
+.PHONY: bench-routes
+bench-routes: ## new routes among 1,000 to 10,000 with ListenerSets, and a leader killed, 15 minutes: docs/route-scale.md anew; QUICK=1: 6, target/bench
+	@tests/tools/install.sh
+	cargo build --release -p weir -p weir-load-tests
+	target/release/weir-load-tests routes $(if $(QUICK),--quick --out target/bench,--out docs)
+
 # Weir's edge twice, and a stock Envoy; EDGE or TENANCY alone choose one run, TEST some tests, without a report.
 CONFORMANCE_RUNS = $(if $(EDGE)$(TENANCY)$(TEST),$(or $(EDGE),weir):$(or $(TENANCY),system),weir:system weir:tenants envoy:system)
 

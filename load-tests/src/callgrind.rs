@@ -1,9 +1,11 @@
-//! Instructions per request: a long run less a short one, over the difference in requests.
+//! Instructions per request. Counting begins once everything was asked for on the connection, and ends before anything
+//! is torn down: a start, whose cost is never twice the same where TLS gathers entropy, is not in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::load::{self, Target};
 use crate::measure::Contestant;
@@ -11,31 +13,46 @@ use crate::rows::Load;
 use crate::upstream::BODY;
 use crate::verify;
 
-/// Requests of the short run at the least; the long one has three times as many.
+/// Requests before counting begins, at the least; twice as many are counted.
 const REQUESTS: u32 = 1000;
 
 /// Instructions that `contestant` executes in user space for one request. The profiles are kept in
 /// `profiles`, if it is given.
 pub(crate) fn per_request(contestant: &Contestant, profiles: Option<&Path>) -> anyhow::Result<u64> {
     let hosts = contestant.case.config.hosts();
-    // Whole turns of the hosts, so that both runs ask the same; the first turn makes connections.
-    let short = hosts * REQUESTS.div_ceil(hosts);
+    // Whole turns of the hosts, so that each is asked as often; the first turn makes connections.
+    let warm = hosts * REQUESTS.div_ceil(hosts);
     let dir = tempfile::tempdir()?;
-    let profiles = profiles.unwrap_or(dir.path());
-    let first = run(contestant, short, &profiles.join("short.callgrind"))?;
-    let second = run(contestant, 3 * short, &profiles.join("long.callgrind"))?;
-    Ok(second.saturating_sub(first) / u64::from(2 * short))
-}
-
-fn run(contestant: &Contestant, requests: u32, out: &Path) -> anyhow::Result<u64> {
+    let (out, prefix) = (profiles.unwrap_or(dir.path()).join("requests.callgrind"), dir.path().join("vgdb"));
     let target: Target = contestant.target(Load::Kept { body: BODY, connections: 1 })?;
-    let under = ["--tool=callgrind".to_owned(), format!("--callgrind-out-file={}", out.display())];
-    let mut process = contestant.start(Some((Path::new("valgrind"), &under)))?;
+    let mut process = contestant.start(Some((Path::new("valgrind"), &under(&out, &prefix))))?;
     verify::ready(&contestant.case, target.tls.as_ref(), &mut process)?;
     contestant.settle(&mut process)?;
-    load::one_by_one(&target, requests)?;
+    let pid = process.id();
+    load::one_by_one(&target, warm, 2 * warm, &mut |on| count(&prefix, pid, on))?;
     process.stop()?;
-    total(out)
+    Ok(total(&out)? / u64::from(2 * warm))
+}
+
+/// Arguments of a valgrind that counts only when it is told to, by files that begin with `prefix`.
+pub(crate) fn under(out: &Path, prefix: &Path) -> [String; 4] {
+    [
+        "--tool=callgrind".to_owned(),
+        "--instr-atstart=no".to_owned(),
+        format!("--callgrind-out-file={}", out.display()),
+        format!("--vgdb-prefix={}", prefix.display()),
+    ]
+}
+
+/// Tells valgrind to begin or to end counting.
+pub(crate) fn count(prefix: &Path, pid: u32, on: bool) -> anyhow::Result<()> {
+    let mut command = Command::new("vgdb");
+    command.arg(format!("--pid={pid}")).arg(format!("--vgdb-prefix={}", prefix.display()));
+    command.args(["--wait=60", "instrumentation", if on { "on" } else { "off" }]);
+    let done = command.stdin(Stdio::null()).output().context("cannot run vgdb, a part of valgrind")?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "valgrind does not begin or end to count: {}", said.trim());
+    Ok(())
 }
 
 /// The profile's total.

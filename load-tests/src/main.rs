@@ -18,6 +18,7 @@ mod poll;
 mod processes;
 mod race;
 mod report;
+mod routes;
 mod rows;
 #[cfg(test)]
 mod smoke;
@@ -46,6 +47,10 @@ const PAGE: &str = "benchmarks.md";
 const EDITS_DATA: &str = "control-plane-benchmarks.json";
 const EDITS_PAGE: &str = "control-plane-benchmarks.md";
 
+/// Files of what many routes cost.
+const ROUTES_DATA: &str = "route-scale.json";
+const ROUTES_PAGE: &str = "route-scale.md";
+
 /// Measure Weir beside its peers
 #[derive(Parser)]
 struct Cli {
@@ -65,6 +70,8 @@ enum Command {
     },
     /// Edit fleets of several sizes: how soon answers change, and what an edit costs the control server
     Edits(EditsArgs),
+    /// Let fleets with a ListenerSet a tenant grow: how soon a new route serves; and kill the server that leads
+    Routes(RoutesArgs),
     /// Instructions per request, by callgrind: a long run less a short one, over the difference
     ///
     /// Counts user-space instructions of the proxy process alone, so the figure is the same on a busy
@@ -152,12 +159,51 @@ struct EditsArgs {
     out: PathBuf,
 }
 
+/// Options of the routes.
+#[derive(clap::Args)]
+struct RoutesArgs {
+    /// The `weir` to measure: a release build
+    #[arg(long, default_value = "target/release/weir")]
+    weir: PathBuf,
+    /// The API server of the fleets that have their objects in one
+    #[arg(long, env = "WEIR_LITEK8S", default_value = "target/tools/litek8s/bin/litek8s")]
+    litek8s: PathBuf,
+    /// Where the objects are; both, if it is not said
+    #[arg(long, value_parser = ["directory", "kubernetes"])]
+    source: Option<String>,
+    /// Fewer new routes, in less than 10 minutes
+    #[arg(long)]
+    quick: bool,
+    /// Tenants of each fleet
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    tenants: u32,
+    /// Routes of each fleet, shared evenly by its tenants
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 5_000, 10_000], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    routes: Vec<u32>,
+    /// Proxies
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=200))]
+    proxies: u8,
+    /// New routes of each fleet
+    #[arg(long)]
+    added: Option<u32>,
+    /// Changes a second; one in five is a new route
+    #[arg(long, default_value_t = 10.0)]
+    per_second: f64,
+    /// Leave out the leader that is killed
+    #[arg(long)]
+    no_takeover: bool,
+    /// Directory of the report
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+}
+
 fn main() -> anyhow::Result<()> {
     open_files()?;
     match Cli::parse().command {
         Command::Race(args) => race(&args),
         Command::Report { out } => write(&json::read(&out.join(DATA))?, &out),
         Command::Edits(args) => edits(args),
+        Command::Routes(args) => routes(args),
         Command::Instructions { weir, tenants, peers, profiles } => instructions(weir, tenants, &peers, profiles),
     }
 }
@@ -234,6 +280,38 @@ fn edits(args: EditsArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn routes(args: RoutesArgs) -> anyhow::Result<()> {
+    let mut routes = args.routes;
+    routes.sort_unstable();
+    routes.dedup();
+    let is = |source: &str| args.source.as_deref().is_none_or(|chosen| chosen == source);
+    let options = routes::Options {
+        weir: args.weir,
+        litek8s: is("kubernetes").then_some(args.litek8s),
+        directory: is("directory"),
+        tenants: args.tenants,
+        routes,
+        proxies: args.proxies,
+        added: args.added.unwrap_or(if args.quick { 50 } else { 200 }),
+        per_second: args.per_second,
+        takeover: !args.no_takeover,
+        quick: args.quick,
+    };
+    std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    let report = routes::run(&options, &|report| {
+        // A run that breaks off leaves what it has.
+        if let Err(error) = json::write(report, &args.out.join(ROUTES_DATA)) {
+            eprintln!("{error:#}");
+        }
+    })?;
+    print!("{}", routes::report::table(&report));
+    let page = args.out.join(ROUTES_PAGE);
+    std::fs::write(&page, routes::report::page(&report, ROUTES_DATA))
+        .with_context(|| format!("cannot write {}", page.display()))?;
+    println!("written: {ROUTES_DATA} and {ROUTES_PAGE} in {}", args.out.display());
+    Ok(())
+}
+
 /// The report in all its forms.
 fn write(report: &Report, out: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
@@ -277,6 +355,7 @@ fn instructions(weir: PathBuf, tenants: u32, peers: &[String], profiles: Option<
     let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
     for row in &mut rows {
         row.open = false;
+        row.instructions = true;
         row.logs = Logs::Without;
         if let Config::Tenants(count) = &mut row.config {
             *count = tenants;

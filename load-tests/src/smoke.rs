@@ -8,12 +8,43 @@ use crate::measure::Pace;
 use crate::peers::{self, Peer, Programs};
 use crate::race::{self, Options};
 use crate::report::{Figure, Report, table};
+use crate::routes;
 use crate::rows::{Config, Load, Logs, ROWS, Row};
 
 /// Beside this test's own program, in the same build.
 fn weir() -> std::path::PathBuf {
     let here = std::env::current_exe().unwrap();
     here.ancestors().nth(2).unwrap().join("weir")
+}
+
+/// Three tenants with two routes each; a new leader where there is an API server.
+#[test]
+fn smoke_a_small_fleet_grows_and_has_a_new_leader() {
+    let litek8s = std::env::var_os("WEIR_LITEK8S").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/litek8s/bin/litek8s"),
+        std::path::PathBuf::from,
+    );
+    let options = routes::Options {
+        weir: weir(),
+        litek8s: litek8s.exists().then_some(litek8s),
+        directory: true,
+        tenants: 3,
+        routes: vec![6],
+        proxies: 1,
+        added: 2,
+        per_second: 50.0,
+        takeover: true,
+        quick: true,
+    };
+    let report = routes::run(&options, &|_: &routes::report::Report| {}).unwrap();
+    let sources: Vec<_> = report.scales.iter().map(|scale| (scale.source.as_str(), scale.routes)).collect();
+    assert_eq!(sources, [("directory", 6), ("kubernetes", 6)][..sources.len()]);
+    assert_eq!(report.takeover.is_some(), options.litek8s.is_some());
+    if let Some(taken) = report.takeover {
+        assert_eq!(taken.routes, 6);
+        assert!(taken.written >= 1, "the new route's status is written: {taken:?}");
+        assert_eq!(taken.needless, Vec::<String>::new(), "nothing else differs");
+    }
 }
 
 fn named(name: &str) -> Row {

@@ -1,5 +1,7 @@
 //! Asking a proxy which edit its answers are of, on one kept connection, again and again.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::Receiver;
@@ -7,9 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use memchr::memmem;
+use rustls::pki_types::ServerName;
 
 use super::manifests::HEADER;
+use super::sets;
 use crate::http::{field, status};
+use crate::load;
 use crate::rows::host;
 
 /// How often an answer that is waited for is asked for: latencies are at most so much too long.
@@ -21,35 +26,64 @@ const ANSWER: usize = 16 << 10;
 
 /// A connection.
 pub(crate) struct Asker {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     held: Vec<u8>,
 }
 
+/// Plain, or over TLS.
+trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+/// A proxy, and how it is spoken to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    /// Then a connection is one tenant's.
+    pub(crate) tls: bool,
+}
+
 impl Asker {
-    /// Connects.
-    pub(crate) fn new(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    /// Connects, over TLS with the name of `tenant`.
+    pub(crate) fn new(place: Place, tenant: u32) -> anyhow::Result<Self> {
+        let mut stream = TcpStream::connect_timeout(&place.address, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
+        let stream: Box<dyn Stream> = if place.tls {
+            let config = load::client(load::Resumption::Never, "http/1.1")?;
+            let mut connection = rustls::ClientConnection::new(config, ServerName::try_from(host(tenant))?)?;
+            while connection.is_handshaking() {
+                connection.complete_io(&mut stream)?;
+            }
+            Box::new(rustls::StreamOwned::new(connection, stream))
+        } else {
+            Box::new(stream)
+        };
         Ok(Self { stream, held: Vec::new() })
     }
 
     /// The edit of a tenant's answer; none of an answer without one, such as of a host that is not there yet.
     pub(crate) fn ask(&mut self, tenant: u32) -> anyhow::Result<Option<u32>> {
-        let host = host(tenant);
-        write!(self.stream, "GET /?size=1 HTTP/1.1\r\nhost: {host}\r\n\r\n")?;
+        self.ask_at(tenant, "/")
+    }
+
+    /// The same at a path.
+    pub(crate) fn ask_at(&mut self, tenant: u32, path: &str) -> anyhow::Result<Option<u32>> {
+        let request = format!("GET {path}?size=1 HTTP/1.1\r\nhost: {}\r\n\r\n", host(tenant));
+        self.stream.write_all(request.as_bytes())?;
         let (code, edit) = self.answer()?;
         Ok(edit.filter(|_| code == 200))
     }
 
     /// The same, over a connection that is made where there is none, and dropped where it fails.
-    pub(crate) fn ask_with(slot: &mut Option<Self>, address: SocketAddr, tenant: u32) -> anyhow::Result<Option<u32>> {
+    pub(crate) fn ask_with(slot: &mut Option<Self>, place: Place, tenant: u32) -> anyhow::Result<Option<u32>> {
         let mut asker = match slot.take() {
             Some(asker) => asker,
-            None => Self::new(address)?,
+            None => Self::new(place, tenant)?,
         };
         let edit = asker.ask(tenant)?;
-        *slot = Some(asker);
+        // Over TLS it is of no use to another tenant.
+        *slot = Some(asker).filter(|_| !place.tls);
         Ok(edit)
     }
 
@@ -86,17 +120,33 @@ pub(crate) struct Awaited {
     pub(crate) edit: u32,
     /// When it was made.
     pub(crate) made: Instant,
+    /// Where it shows.
+    pub(crate) at: At,
+}
+
+/// Where an edit shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// In the answers of a route that was there.
+    Root,
+    /// At a path of its own.
+    New,
 }
 
 /// How long each edit took to show.
 pub(crate) type Shown = Vec<(u32, Duration)>;
 
-/// Asks the proxy at `address` about each edit that comes until it shows; ends with the sender.
+/// Asks a proxy about each edit that comes until it shows; ends with the sender. Connections of the `first` tenants
+/// are made before, so that what is measured has no handshake in it.
 ///
 /// # Errors
 /// An edit that does not show, or a connection that breaks: the proxy shall not fail a request.
-pub(crate) fn watch(address: SocketAddr, edits: &Receiver<Awaited>) -> anyhow::Result<Shown> {
-    let mut asker = Asker::new(address)?;
+pub(crate) fn watch(place: Place, first: &[u32], edits: &Receiver<Awaited>) -> anyhow::Result<Shown> {
+    let key = |tenant: u32| if place.tls { tenant } else { 0 };
+    let mut askers = HashMap::new();
+    for tenant in first {
+        askers.insert(key(*tenant), Asker::new(place, *tenant)?);
+    }
     let (mut waiting, mut shown) = (Vec::<Awaited>::new(), Shown::new());
     loop {
         if waiting.is_empty() {
@@ -110,10 +160,18 @@ pub(crate) fn watch(address: SocketAddr, edits: &Receiver<Awaited>) -> anyhow::R
         let mut still = Vec::with_capacity(waiting.len());
         for awaited in waiting {
             // A later edit of the tenant shows the earlier one too.
-            if asker.ask(awaited.tenant)?.is_some_and(|edit| edit >= awaited.edit) {
+            let asker = match askers.entry(key(awaited.tenant)) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(free) => free.insert(Asker::new(place, awaited.tenant)?),
+            };
+            let found = match awaited.at {
+                At::Root => asker.ask(awaited.tenant)?,
+                At::New => asker.ask_at(awaited.tenant, &sets::path(awaited.edit))?,
+            };
+            if found.is_some_and(|edit| edit >= awaited.edit) {
                 shown.push((awaited.edit, awaited.made.elapsed()));
             } else if awaited.made.elapsed() > PATIENCE {
-                bail!("edit {} of tenant {} never showed at {address}", awaited.edit, awaited.tenant);
+                bail!("edit {} of tenant {} never showed at {}", awaited.edit, awaited.tenant, place.address);
             } else {
                 still.push(awaited);
             }
@@ -145,7 +203,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Instant;
 
-    use super::{Awaited, watch};
+    use super::{At, Awaited, Place, watch};
 
     /// Answers in turn, a byte at a time, each to one request on one connection.
     fn proxy(answers: Vec<&'static str>) -> std::net::SocketAddr {
@@ -176,9 +234,9 @@ mod tests {
             "HTTP/1.1 200 OK\r\nx-edit: 7\r\ncontent-length: 1\r\n\r\nx",
         ]);
         let (send, edits) = mpsc::channel();
-        send.send(Awaited { tenant: 1, edit: 7, made: Instant::now() }).unwrap();
+        send.send(Awaited { tenant: 1, edit: 7, made: Instant::now(), at: At::Root }).unwrap();
         drop(send);
-        let shown = watch(address, &edits).unwrap();
+        let shown = watch(Place { address, tls: false }, &[], &edits).unwrap();
         assert_eq!(shown.len(), 1);
         assert_eq!(shown[0].0, 7);
     }
@@ -187,8 +245,8 @@ mod tests {
     fn a_broken_connection_is_an_error() {
         let address = proxy(vec!["HTTP/1.1 200 OK\r\nx-edit: 6\r\ncontent-length: 1\r\n\r\nx"]);
         let (send, edits) = mpsc::channel();
-        send.send(Awaited { tenant: 1, edit: 7, made: Instant::now() }).unwrap();
+        send.send(Awaited { tenant: 1, edit: 7, made: Instant::now(), at: At::Root }).unwrap();
         drop(send);
-        assert!(watch(address, &edits).is_err());
+        assert!(watch(Place { address, tls: false }, &[], &edits).is_err());
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::manifests;
+use super::manifests::World;
 use crate::processes::{Place, Process, free_address, wait_for};
 
 /// How long a kind may take to be served, and the API server to begin.
@@ -19,10 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Objects that are made at one time.
 const TOGETHER: usize = 32;
 /// The kinds that no API server has by itself: group, version, kind, plural, whether it is namespaced.
-const KINDS: [(&str, &str, &str, &str, bool); 5] = [
+const KINDS: [(&str, &str, &str, &str, bool); 6] = [
     ("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses", false),
     ("gateway.networking.k8s.io", "v1", "Gateway", "gateways", true),
     ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes", true),
+    ("gateway.networking.k8s.io", "v1", "ListenerSet", "listenersets", true),
     ("weir.dev", "v1alpha1", "Plan", "plans", false),
     ("weir.dev", "v1alpha1", "Tenant", "tenants", false),
 ];
@@ -47,7 +48,7 @@ impl Cluster {
         let mut process = Process::start(&mut command, Place { errors: Some(&log), ..Place::default() })?;
         wait_for(&kubeconfig, || process.check().context("the API server"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let client = runtime.block_on(client(&kubeconfig))?;
+        let client = runtime.block_on(until_whole(&kubeconfig))?;
         let mut cluster = Self { process, kubeconfig, client, runtime };
         cluster.until_served("/version")?;
         for (group, version, kind, plural, namespaced) in KINDS {
@@ -93,6 +94,21 @@ impl Cluster {
         Ok((begun, begun.elapsed()))
     }
 
+    /// Makes one object; the moment just before it was asked for, and how long the API server took.
+    pub(crate) fn add(&self, object: &Value) -> anyhow::Result<(Instant, Duration)> {
+        let path = collection(object)?;
+        let request = request("POST", &path, "application/json", object)?;
+        let begun = Instant::now();
+        self.runtime.block_on(self.client.request_text(request)).with_context(|| format!("cannot add to {path}"))?;
+        Ok((begun, begun.elapsed()))
+    }
+
+    /// What a path answers.
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let request = http::Request::get(path).body(Vec::new())?;
+        Ok(serde_json::from_str(&self.runtime.block_on(self.client.request_text(request))?)?)
+    }
+
     fn until_served(&mut self, path: &str) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -104,6 +120,18 @@ impl Cluster {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+/// Of a file that is there, if perhaps not whole yet: it is written in its place.
+async fn until_whole(kubeconfig: &Path) -> anyhow::Result<Client> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client(kubeconfig).await {
+            Ok(client) => return Ok(client),
+            Err(error) => ensure!(Instant::now() < deadline, "{} is never whole: {error:#}", kubeconfig.display()),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -157,14 +185,19 @@ fn crd(group: &str, version: &str, kind: &str, plural: &str, namespaced: bool) -
 /// Puts a whole fleet in.
 pub(crate) fn fill(
     cluster: &Cluster,
+    world: World,
     port: u16,
     tenants: u32,
     upstream: &crate::upstream::Upstream,
 ) -> anyhow::Result<()> {
-    cluster.create(&manifests::platform(port))?;
+    cluster.create(&world.platform(port))?;
     // Namespaces first: nothing can be made in one that is not there.
-    let objects = |n: u32| manifests::tenant(n, upstream).into_iter().chain([manifests::edited(n, 0)]);
-    let (namespaces, rest): (Vec<_>, Vec<_>) = (0..tenants).flat_map(objects).partition(|o| o["kind"] == "Namespace");
+    let (mut namespaces, mut rest) = (Vec::new(), Vec::new());
+    for n in 0..tenants {
+        for object in world.tenant(n, upstream)?.into_iter().chain([world.edited(n, 0)]) {
+            if object["kind"] == "Namespace" { namespaces.push(object) } else { rest.push(object) }
+        }
+    }
     cluster.create(&namespaces)?;
     cluster.create(&rest)
 }

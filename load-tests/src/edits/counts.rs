@@ -4,9 +4,6 @@
 //! the one before to show everywhere, so that none is taken together with another.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
-
-use anyhow::{Context, ensure};
 
 use super::ask::{Asker, EVERY};
 use super::fleet::{Fleet, Shape};
@@ -26,19 +23,14 @@ pub(crate) fn per_edit(shape: Shape<'_>, edits: u32, profiles: Option<&Path>) ->
         None => dir.path().join("callgrind"),
     };
     let prefix = dir.path().join("vgdb");
-    let under = [
-        "--tool=callgrind".to_owned(),
-        "--instr-atstart=no".to_owned(),
-        format!("--callgrind-out-file={}", profile.display()),
-        format!("--vgdb-prefix={}", prefix.display()),
-    ];
+    let under = callgrind::under(&profile, &prefix);
     let shape = Shape { under: Some((Path::new("valgrind"), &under)), window: WINDOW, ..shape };
     let fleet = Fleet::start(shape)?;
     let pid = fleet.server.id();
     edit(&fleet, shape.tenants, 1..=WARM)?;
-    count(&prefix, pid, true)?;
+    callgrind::count(&prefix, pid, true)?;
     edit(&fleet, shape.tenants, WARM + 1..=WARM + edits)?;
-    count(&prefix, pid, false)?;
+    callgrind::count(&prefix, pid, false)?;
     let Fleet { server, .. } = fleet;
     server.stop()?;
     Ok(callgrind::total(&profile)? / u64::from(edits))
@@ -46,8 +38,7 @@ pub(crate) fn per_edit(shape: Shape<'_>, edits: u32, profiles: Option<&Path>) ->
 
 /// Makes edits one after the other, each when all proxies show the one before.
 fn edit(fleet: &Fleet, tenants: u32, edits: impl Iterator<Item = u32>) -> anyhow::Result<()> {
-    let mut askers: Vec<Asker> =
-        fleet.addresses().iter().map(|address| Asker::new(*address)).collect::<Result<_, _>>()?;
+    let mut askers: Vec<Asker> = fleet.places().map(|place| Asker::new(place, 0)).collect::<Result<_, _>>()?;
     for edit in edits {
         let tenant = order(edit, tenants);
         fleet.edit(tenant, edit)?;
@@ -57,16 +48,5 @@ fn edit(fleet: &Fleet, tenants: u32, edits: impl Iterator<Item = u32>) -> anyhow
             }
         }
     }
-    Ok(())
-}
-
-/// Tells valgrind to begin or to end counting.
-fn count(prefix: &Path, pid: u32, on: bool) -> anyhow::Result<()> {
-    let mut command = Command::new("vgdb");
-    command.arg(format!("--pid={pid}")).arg(format!("--vgdb-prefix={}", prefix.display()));
-    command.args(["--wait=60", "instrumentation", if on { "on" } else { "off" }]);
-    let done = command.stdin(Stdio::null()).output().context("cannot run vgdb, a part of valgrind")?;
-    let said = String::from_utf8_lossy(&done.stderr);
-    ensure!(done.status.success(), "valgrind does not begin or end to count: {}", said.trim());
     Ok(())
 }

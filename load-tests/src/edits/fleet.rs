@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::ask::Asker;
+use super::ask::{Asker, Place as Proxy};
 use super::cluster::{self, Cluster};
-use super::manifests;
+use super::manifests::{self, World};
+use super::sets;
 use crate::processes::{Place, Process, free_address};
 use crate::upstream::Upstream;
 
@@ -35,11 +36,14 @@ pub(crate) enum Source<'s> {
 pub(crate) struct Shape<'s> {
     pub(crate) weir: &'s Path,
     pub(crate) source: Source<'s>,
+    pub(crate) world: World,
     pub(crate) tenants: u32,
     pub(crate) proxies: u8,
     pub(crate) upstream: Upstream,
     /// Program and arguments under which the server runs.
     pub(crate) under: Option<(&'s Path, &'s [String])>,
+    /// Whether there is a server before this one, which leads: both write statuses, proxies are at the second.
+    pub(crate) led: bool,
     /// How often proxies report usage.
     pub(crate) window: &'s str,
 }
@@ -47,9 +51,12 @@ pub(crate) struct Shape<'s> {
 /// A fleet that serves. Dropped, all of it ends.
 pub(crate) struct Fleet {
     dir: tempfile::TempDir,
+    world: World,
     /// Where the objects are, if not in the directory.
     cluster: Option<Cluster>,
     pub(crate) server: Process,
+    /// The server that leads, where there are two.
+    pub(crate) leader: Option<Process>,
     pub(crate) proxies: Vec<Process>,
     addresses: Vec<SocketAddr>,
     /// From the start of the server's process until it was ready.
@@ -69,44 +76,73 @@ impl Fleet {
             }
             Source::Kubernetes(program) => {
                 let cluster = Cluster::start(program, dir.path())?;
-                cluster::fill(&cluster, PORT, shape.tenants, &shape.upstream).context("cannot make the objects")?;
+                cluster::fill(&cluster, shape.world, PORT, shape.tenants, &shape.upstream)
+                    .context("cannot make the objects")?;
                 Some(cluster)
             }
         };
+        let leader = match &cluster {
+            Some(cluster) if shape.led => {
+                let leader = server(dir.path(), "leader", Some(cluster), free_address()?, shape)?;
+                until_led(cluster, "leader")?;
+                Some(leader)
+            }
+            _ => None,
+        };
         let xds = free_address()?;
         let begun = Instant::now();
-        let server = server(dir.path(), cluster.as_ref(), xds, shape)?;
+        let server = server(dir.path(), "server", cluster.as_ref(), xds, shape)?;
         let ready = begun.elapsed();
         let begun = Instant::now();
         let mut proxies = Vec::new();
         let mut addresses = Vec::new();
         for n in 1..=shape.proxies {
-            let address = SocketAddr::new(own_address(n), PORT);
+            let address = SocketAddr::new(own_address(n), shape.world.port(PORT));
             proxies.push(proxy(dir.path(), xds, address.ip(), n, shape)?);
             addresses.push(address);
         }
-        let mut fleet = Self { dir, cluster, server, proxies, addresses, ready, serving: Duration::ZERO };
+        let mut fleet = Self {
+            dir,
+            world: shape.world,
+            cluster,
+            server,
+            leader,
+            proxies,
+            addresses,
+            ready,
+            serving: Duration::ZERO,
+        };
         fleet.wait(shape.tenants)?;
         fleet.serving = begun.elapsed();
         Ok(fleet)
     }
 
-    /// Addresses of the proxies.
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// Where the objects are, if not in a directory.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    /// Where the proxies are.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Proxy> {
+        self.addresses.iter().map(|address| Proxy { address: *address, tls: self.world.tls() })
     }
 
     /// Makes an edit; the moment just before it took effect, or was asked of the API server, and how long that took.
     pub(crate) fn edit(&self, tenant: u32, edit: u32) -> anyhow::Result<(Instant, Duration)> {
-        if let Some(cluster) = &self.cluster {
-            return cluster.set_spec(&manifests::edited(tenant, edit));
+        let object = self.world.edited(tenant, edit);
+        match &self.cluster {
+            Some(cluster) => cluster.set_spec(&object),
+            None => put(&edited_file(self.dir.path(), tenant), &object),
         }
-        let file = edited_file(self.dir.path(), tenant);
-        let beside = file.with_extension("next");
-        fs::write(&beside, manifests::file(&[manifests::edited(tenant, edit)]))?;
-        let now = Instant::now();
-        fs::rename(&beside, &file)?;
-        Ok((now, now.elapsed()))
+    }
+
+    /// The same for a route that is new.
+    pub(crate) fn add(&self, tenant: u32, edit: u32) -> anyhow::Result<(Instant, Duration)> {
+        let object = sets::added(tenant, edit);
+        match &self.cluster {
+            Some(cluster) => cluster.add(&object),
+            None => put(&objects(self.dir.path()).join(format!("t{tenant}-new-{edit}.yaml")), &object),
+        }
     }
 
     /// Waits until each proxy serves tenants from all over the fleet.
@@ -120,7 +156,7 @@ impl Fleet {
                     proxy.check().context("a proxy")?;
                     self.server.check().context("the server")?;
                     ensure!(Instant::now() < deadline, "{address} never served tenant {host}");
-                    match Asker::ask_with(&mut asker, *address, *host) {
+                    match Asker::ask_with(&mut asker, Proxy { address: *address, tls: self.world.tls() }, *host) {
                         Ok(Some(_)) => break,
                         Ok(None) | Err(_) => std::thread::sleep(Duration::from_millis(2)),
                     }
@@ -149,23 +185,43 @@ fn edited_file(dir: &Path, tenant: u32) -> PathBuf {
     objects(dir).join(format!("t{tenant}-web.yaml"))
 }
 
-fn write(dir: &Path, shape: Shape<'_>) -> std::io::Result<()> {
+/// Writes one object as a whole file, by a rename; the moment just before that.
+fn put(file: &Path, object: &serde_json::Value) -> anyhow::Result<(Instant, Duration)> {
+    let beside = file.with_extension("next");
+    fs::write(&beside, manifests::file(std::slice::from_ref(object)))?;
+    let now = Instant::now();
+    fs::rename(&beside, file)?;
+    Ok((now, now.elapsed()))
+}
+
+fn write(dir: &Path, shape: Shape<'_>) -> anyhow::Result<()> {
+    let Shape { world, tenants, .. } = shape;
     fs::create_dir(objects(dir))?;
-    fs::write(objects(dir).join("platform.yaml"), manifests::file(&manifests::platform(PORT)))?;
-    for n in 0..shape.tenants {
-        fs::write(objects(dir).join(format!("t{n}.yaml")), manifests::file(&manifests::tenant(n, &shape.upstream)))?;
-        fs::write(edited_file(dir, n), manifests::file(&[manifests::edited(n, 0)]))?;
+    fs::write(objects(dir).join("platform.yaml"), manifests::file(&world.platform(PORT)))?;
+    for n in 0..tenants {
+        let objects_of_n = world.tenant(n, &shape.upstream)?;
+        fs::write(objects(dir).join(format!("t{n}.yaml")), manifests::file(&objects_of_n))?;
+        fs::write(edited_file(dir, n), manifests::file(&[world.edited(n, 0)]))?;
     }
     Ok(())
 }
 
 /// Starts the server and waits until it is ready, which it is with all objects in.
-fn server(dir: &Path, cluster: Option<&Cluster>, xds: SocketAddr, shape: Shape<'_>) -> anyhow::Result<Process> {
-    let (settings, admin) = (dir.join("server.yaml"), free_address()?);
+fn server(
+    dir: &Path,
+    name: &str,
+    cluster: Option<&Cluster>,
+    xds: SocketAddr,
+    shape: Shape<'_>,
+) -> anyhow::Result<Process> {
+    let (settings, admin) = (dir.join(format!("{name}.yaml")), free_address()?);
     let source = match cluster {
         None => format!("directory: {}", objects(dir).display()),
-        // Nothing else would take the time of the API server.
-        Some(cluster) => format!("kubernetes: {{kubeconfig: {}, status: false}}", cluster.kubeconfig().display()),
+        // Statuses would take the time of the API server.
+        Some(cluster) => {
+            let kubeconfig = cluster.kubeconfig().display();
+            format!("kubernetes: {{kubeconfig: {kubeconfig}, status: {}, replica: {name}}}", shape.led)
+        }
     };
     let text = format!(
         "source: {{{source}}}
@@ -174,12 +230,12 @@ xds: {{address: '{xds}'}}
 admin: {{address: '{admin}'}}
 authentication: {{anonymous: true}}
 ",
-        state = dir.join("server").display(),
+        state = dir.join(format!("{name}-state")).display(),
     );
     fs::write(&settings, text)?;
     let mut command = command(shape.under, shape.weir);
     command.arg("server").arg("--config").arg(&settings);
-    let log = dir.join("server.log");
+    let log = dir.join(format!("{name}.log"));
     let mut server = Process::start(&mut command, Place { errors: Some(&log), ..Place::default() })?;
     let deadline = Instant::now() + PATIENCE;
     while !super::ask::is_ready(admin) {
@@ -188,6 +244,22 @@ authentication: {{anonymous: true}}
         std::thread::sleep(Duration::from_millis(2));
     }
     Ok(server)
+}
+
+/// Who leads, by the Lease.
+pub(crate) fn leads(cluster: &Cluster) -> Option<String> {
+    let lease = cluster.get("/apis/coordination.k8s.io/v1/namespaces/weir-system/leases/weir-server").ok()?;
+    lease["spec"]["holderIdentity"].as_str().map(str::to_owned)
+}
+
+/// Waits until the server of this name leads.
+pub(crate) fn until_led(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !leads(cluster).is_some_and(|leader| leader.starts_with(name)) {
+        ensure!(Instant::now() < deadline, "{name} never leads");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 fn command(under: Option<(&Path, &[String])>, weir: &Path) -> Command {

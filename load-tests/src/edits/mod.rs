@@ -1,12 +1,13 @@
 //! Edits: how long one takes to reach the answers of a fleet of proxies, and what it costs the server, in
 //! fleets of several sizes.
 
-mod ask;
-mod cluster;
+pub(crate) mod ask;
+pub(crate) mod cluster;
 mod counts;
-mod fleet;
-mod manifests;
+pub(crate) mod fleet;
+pub(crate) mod manifests;
 pub(crate) mod report;
+pub(crate) mod sets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,8 +17,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
 
-use self::ask::{Awaited, Shown};
+use self::ask::{At, Awaited, Shown};
 use self::fleet::{Fleet, Shape, Source};
+use self::manifests::World;
 use self::report::{Quantiles, Report};
 use crate::cores::Cores;
 use crate::upstream::{self, Upstream};
@@ -81,7 +83,7 @@ fn sources(options: &Options) -> impl Iterator<Item = Source<'_>> {
     [Source::Directory].into_iter().chain(options.litek8s.as_deref().map(Source::Kubernetes))
 }
 
-fn name(source: Source<'_>) -> &'static str {
+pub(crate) fn name(source: Source<'_>) -> &'static str {
     match source {
         Source::Directory => "directory",
         Source::Kubernetes(_) => "kubernetes",
@@ -89,7 +91,17 @@ fn name(source: Source<'_>) -> &'static str {
 }
 
 fn shape<'o>(options: &'o Options, source: Source<'o>, tenants: u32, upstream: Upstream) -> Shape<'o> {
-    Shape { weir: &options.weir, source, tenants, proxies: options.proxies, upstream, under: None, window: "10s" }
+    Shape {
+        weir: &options.weir,
+        source,
+        world: World::Plain,
+        tenants,
+        proxies: options.proxies,
+        upstream,
+        under: None,
+        led: false,
+        window: "10s",
+    }
 }
 
 /// Starts a fleet of one size and edits it.
@@ -129,7 +141,7 @@ fn measure(shape: Shape<'_>, options: &Options) -> anyhow::Result<report::Fleet>
 }
 
 /// Time on a core of the server, and of all proxies together.
-fn costs(fleet: &Fleet) -> anyhow::Result<(Duration, Duration)> {
+pub(crate) fn costs(fleet: &Fleet) -> anyhow::Result<(Duration, Duration)> {
     let proxies = fleet.proxies.iter().map(|proxy| cpu::of_process(proxy.id())).sum::<anyhow::Result<Duration>>()?;
     Ok((cpu::of_process(fleet.server.id())?, proxies))
 }
@@ -139,10 +151,10 @@ fn edit(options: &Options, tenants: u32, fleet: &Fleet) -> anyhow::Result<(Shown
     thread::scope(|scope| {
         let mut senders = Vec::new();
         let mut watchers = Vec::new();
-        for address in fleet.addresses() {
+        for place in fleet.places() {
             let (send, edits) = mpsc::channel();
             senders.push(send);
-            watchers.push(scope.spawn(move || ask::watch(*address, &edits)));
+            watchers.push(scope.spawn(move || ask::watch(place, &[0], &edits)));
         }
         let mut taken = Vec::new();
         let begun = Instant::now();
@@ -154,7 +166,7 @@ fn edit(options: &Options, tenants: u32, fleet: &Fleet) -> anyhow::Result<(Shown
             taken.push(took);
             for sender in &senders {
                 // A watcher that failed says why below.
-                let _ = sender.send(Awaited { tenant, edit, made });
+                let _ = sender.send(Awaited { tenant, edit, made, at: At::Root });
             }
         }
         drop(senders);
@@ -167,7 +179,7 @@ fn edit(options: &Options, tenants: u32, fleet: &Fleet) -> anyhow::Result<(Shown
 }
 
 /// The tenant of an edit: all over the fleet, and always the same.
-fn order(edit: u32, tenants: u32) -> u32 {
+pub(crate) fn order(edit: u32, tenants: u32) -> u32 {
     const STRIDE: u64 = 7919;
     u32::try_from(u64::from(edit) * STRIDE % u64::from(tenants)).unwrap_or_default()
 }

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::report::Machine;
 
 /// Longest time from an edit to the first changed answer, for 99 of 100, in milliseconds.
-const LATEST: f64 = 30.0;
+pub(crate) const LATEST: f64 = 30.0;
 /// Most instructions of an edit in the largest fleet, over those in the smallest.
 const GROWTH: f64 = 1.2;
 /// Load above which times say more of the machine than of Weir.
-const QUIET: f64 = 0.5;
+pub(crate) const QUIET: f64 = 0.5;
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,7 +126,7 @@ const COLUMNS: &[Column] = &[
     ("server k instr/edit", |fleet| fleet.instructions.map_or("-".into(), |count| (count / 1000).to_string())),
 ];
 
-fn mib(kib: u64) -> String {
+pub(crate) fn mib(kib: u64) -> String {
     format!("{:.1}", kib as f64 / 1024.0)
 }
 
@@ -259,7 +259,7 @@ This one: {processor}, {count} CPUs, {memory} MiB, Linux {kernel}; load {load} b
 }
 
 /// The day, in UTC, of seconds since 1970 (civil calendar from days).
-fn date(seconds: u64) -> String {
+pub(crate) fn date(seconds: u64) -> String {
     let days = seconds / 86_400 + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

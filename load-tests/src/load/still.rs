@@ -40,16 +40,25 @@ pub(crate) fn hold(target: &Target, count: usize) -> anyhow::Result<Held> {
     Ok(Held { _links: links })
 }
 
-/// Asks `count` requests one after another on one connection.
+/// Asks requests one after another on one connection: `warm` of them, then `counted` between two calls of `count`.
 ///
 /// # Errors
 /// Any wrong answer, and a connection that fails.
-pub(crate) fn one_by_one(target: &Target, count: u32) -> anyhow::Result<()> {
+pub(crate) fn one_by_one(
+    target: &Target,
+    warm: u32,
+    counted: u32,
+    count: &mut dyn FnMut(bool) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let (mut ready, mut done, mut scratch) = (Vec::new(), Vec::new(), vec![0; READ]);
     let mut wire = Wire::connect(target)?;
     let mut poll = Poll::new()?;
     poll.add(&wire, 0, Interest::Read)?;
-    for request in target.requests.iter().cycle().take(count as usize) {
+    let requests = target.requests.iter().cycle().take((warm + counted) as usize);
+    for (n, request) in requests.enumerate() {
+        if n == warm as usize {
+            count(true)?;
+        }
         wire.send(0, request)?;
         wire.flush()?;
         let deadline = Instant::now() + PATIENCE;
@@ -59,5 +68,5 @@ pub(crate) fn one_by_one(target: &Target, count: u32) -> anyhow::Result<()> {
             wire.receive(&mut scratch, &mut done).context("one request after another")?;
         }
     }
-    Ok(())
+    count(false)
 }
