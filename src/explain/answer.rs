@@ -34,11 +34,12 @@ pub(super) struct Answer {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RequestPart {
-    pub(super) method: String,
+    /// Method; none of a connection.
+    pub(super) method: Option<String>,
     pub(super) url: String,
     pub(super) host: String,
-    /// Path in the form in which it is matched.
-    pub(super) path: String,
+    /// Path in the form in which it is matched; none of a connection.
+    pub(super) path: Option<String>,
     pub(super) client_address: Option<String>,
 }
 
@@ -64,12 +65,16 @@ pub(super) enum Kind {
     PartlyForwarded,
     /// No backend can: 500 or 503.
     Failed,
+    /// A connection is accepted and closed, datagrams are dropped: no route has it, or no backend can.
+    Closed,
     /// The tenant is not served: 503.
     Unserved,
     /// No host or route: 404.
     NotFound,
     /// The request is not taken: 400 and others.
     Refused,
+    /// A listener takes the connection for another protocol.
+    OtherProtocol,
     /// Nothing listens, or no listener has the name that TLS asks for.
     NoConnection,
 }
@@ -110,8 +115,8 @@ pub(super) struct HostPart {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RoutePart {
-    /// `HTTPRoute`; empty for a route that the server made itself (a suspended tenant's).
-    pub(super) kind: &'static str,
+    /// `HTTPRoute` and others; empty for a route that the server made itself (a suspended tenant's).
+    pub(super) kind: String,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) rule: usize,
@@ -138,6 +143,8 @@ pub(super) struct BackendPart {
     pub(super) share: f64,
     /// What its share is answered, where it cannot be sent.
     pub(super) status: Option<u16>,
+    /// Of connections: whether those of its share are closed.
+    pub(super) closed: bool,
     /// Endpoints, the first few.
     pub(super) endpoints: Vec<EndpointPart>,
     /// All of them.
@@ -160,6 +167,7 @@ pub(super) struct EndpointPart {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LostPart {
+    pub(super) kind: String,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) tenant: Option<String>,

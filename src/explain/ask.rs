@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use weir_xds_server::explain::{Question, Scene, scene};
+use weir_xds_server::explain::{Question, Scene, Traffic, scene};
 use weir_xds_server::translate::World;
 use weir_xds_server::watch::directory::read_once;
 
@@ -34,6 +34,8 @@ pub(super) fn server(url: Option<&str>, question: &Question) -> anyhow::Result<S
     let agent =
         ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().new_agent();
     let mut query = vec![("host", question.host.clone()), ("tls", question.tls.to_string())];
+    // A server of an older version knows requests alone, and refuses what it does not know.
+    query.extend((question.traffic != Traffic::Requests).then(|| ("traffic", question.traffic.name().to_owned())));
     query.extend(question.sni.iter().map(|sni| ("sni", sni.clone())));
     query.extend(question.port.map(|port| ("port", port.to_string())));
     query.extend(question.gateway.iter().map(|gateway| ("gateway", gateway.clone())));

@@ -1,7 +1,10 @@
 //! Where a request goes, and what each share of such requests gets.
 
+use std::sync::Arc;
+
 use weir_config::model::name::NO_CLUSTER;
 use weir_config::model::{EndpointSource, Forward, HealthStatus, LoadAssignment, Route, RouteAction, Split};
+use weir_proxy::request::cluster::ClusterSlot;
 use weir_xds_server::explain::Scene;
 
 use super::answer::{BackendPart, EndpointPart, Kind, ResultPart};
@@ -18,13 +21,24 @@ pub(super) fn of(scene: &Scene, tables: &Tables, decided: &Decided, model: Optio
     else {
         return Vec::new();
     };
+    parts(scene, tables, split, tables::clusters(route), Some(*missing))
+}
+
+/// The clusters of a split, with the share of each. `missing` is the answer for one that does not exist; of connections
+/// there is none.
+pub(super) fn parts(
+    scene: &Scene,
+    tables: &Tables,
+    split: &Split,
+    clusters: Vec<Arc<ClusterSlot>>,
+    missing: Option<u16>,
+) -> Vec<BackendPart> {
     let weights: Vec<u32> = match split {
         Split::One(_) => vec![1],
         Split::Weighted(list) => list.iter().map(|share| share.weight).collect(),
     };
     let sum: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
-    let clusters = tables::clusters(route);
-    let backend = |(cluster, weight): (std::sync::Arc<weir_proxy::request::cluster::ClusterSlot>, u32)| {
+    let backend = |(cluster, weight): (Arc<ClusterSlot>, u32)| {
         let state = cluster.state.load();
         let assignment = assignment(tables, &cluster.name);
         // One that was left out of the answer for its size is not judged.
@@ -43,10 +57,11 @@ pub(super) fn of(scene: &Scene, tables: &Tables, decided: &Decided, model: Optio
             weight,
             share: (f64::from(weight) / sum * 10_000.0).round() / 100.0,
             status: match (state.known, state.endpoints.is_empty()) {
-                (false, _) => Some(*missing),
-                (true, true) if !unseen => Some(503),
+                (false, _) => missing,
+                (true, true) if !unseen => missing.map(|_| 503),
                 (true, _) => None,
             },
+            closed: missing.is_none() && (!state.known || (state.endpoints.is_empty() && !unseen)),
             endpoints: endpoints.collect(),
             endpoint_count: all.count(),
             usable: state.endpoints.len(),
@@ -116,10 +131,10 @@ pub(super) fn called(backend: &BackendPart) -> &str {
     if backend.service.is_empty() { "backends that are not there" } else { &backend.service }
 }
 
-/// `tenant/namespace/service/port` to `namespace/service:port`.
+/// `tenant/namespace/service/port`, and what may follow, to `namespace/service:port`.
 pub(super) fn service(cluster: &str) -> String {
     match cluster.split('/').collect::<Vec<_>>().as_slice() {
-        [_, namespace, service, port] => format!("{namespace}/{service}:{port}"),
+        [_, namespace, service, port, ..] => format!("{namespace}/{service}:{port}"),
         _ => String::new(),
     }
 }

@@ -1,10 +1,11 @@
 //! From what is known of a host to the answer for one request.
 
 use weir_config::model::{Route, RouteAction};
-use weir_xds_server::explain::{Certificate, ListenerScene, Scene};
+use weir_xds_server::explain::{Certificate, ListenerScene, Scene, Spoken, Traffic};
 
 use super::answer::{Answer, HostPart, Kind, ListenerPart, OtherPart, RequestPart, ResultPart, RoutePart, TenantPart};
 use super::backends;
+use super::connection::{self, Passed};
 use super::effects;
 use super::lost::{self, Winner};
 use super::notes;
@@ -23,7 +24,7 @@ pub(super) fn judge(scene: &Scene, asked: &Asked) -> anyhow::Result<Answer> {
     let mut judged: Vec<(&ListenerScene, Outcome, ResultPart)> = Vec::new();
     for listener in &scene.listeners {
         let outcome = tables.ask(&listener.name, asked);
-        let result = result(scene, &tables, asked, &outcome);
+        let result = result(scene, &tables, asked, listener, &outcome);
         judged.push((listener, outcome, result));
     }
     judged.sort_by_key(|(_, _, result)| result.kind as usize);
@@ -47,27 +48,55 @@ fn at(
 ) -> Answer {
     let decided = match &outcome {
         Outcome::Decided(decided) => Some(decided),
+        Outcome::NoChain | Outcome::Malformed { .. } | Outcome::Passed(_) | Outcome::Requests { .. } => None,
+    };
+    let passed = match &outcome {
+        Outcome::Passed(passed) => Some(passed),
+        _ => None,
+    };
+    let chain = match &outcome {
+        Outcome::Decided(Decided { chain, .. })
+        | Outcome::Passed(Passed { chain, .. })
+        | Outcome::Requests { chain } => listener.chains.iter().find(|one| one.name == *chain),
         Outcome::NoChain | Outcome::Malformed { .. } => None,
     };
-    let chain = decided.and_then(|decided| listener.chains.iter().find(|chain| chain.name == decided.chain));
+    let taker = passed.and(chain).and_then(|chain| connection::taker(scene, chain));
     let certificates = chain.map(|chain| chain.certificates.as_slice()).unwrap_or_default();
     let host = decided.and_then(|decided| virtual_host(tables, decided));
     let model = decided.and_then(|decided| model(tables, decided));
     let unserved = unserved(model, decided);
-    let winner = Winner {
+    let of_connection = passed.map(|_| connection::winner(chain, taker.as_ref()));
+    let winner = of_connection.unwrap_or_else(|| Winner {
         routes: chain.map(|chain| chain.routes.as_str()),
         domain: host.as_ref().map(|host| host.domain.as_str()),
         route: model.map(|route| route.name.as_str()).filter(|_| unserved.is_none()),
+        claim: None,
         unserved: unserved.as_deref(),
-    };
-    let (candidates, why) = match outcome {
+    });
+    let (candidates, why) = match &outcome {
         // It is refused before any route is asked.
         Outcome::Malformed { .. } => Default::default(),
-        Outcome::NoChain | Outcome::Decided(_) => lost::lost(scene, asked, &winner),
+        _ => lost::lost(scene, asked, &winner),
     };
-    let why = why.unwrap_or_else(|| "no other match of this hostname takes the request".to_owned());
-    let route = decided.zip(model).map(|(decided, model)| route(scene, asked, decided, model, why));
-    let backends = decided.map(|decided| backends::of(scene, tables, decided, model)).unwrap_or_default();
+    let alone = match (&taker, asked.traffic) {
+        (None, _) => "no other match of this hostname takes the request",
+        (Some(_), Traffic::Tcp | Traffic::Udp) => "no other route has this port",
+        (Some(_), _) => "no other route has this name",
+    };
+    let why = why.unwrap_or_else(|| alone.to_owned());
+    let of_requests = || decided.zip(model).map(|(decided, model)| route(scene, asked, decided, model, why.clone()));
+    let of_taker =
+        taker.as_ref().zip(passed).map(|(taker, passed)| connection::route(taker, listener, passed, why.clone()));
+    let route = of_taker.or_else(of_requests);
+    let backends = match (passed, decided) {
+        (Some(passed), _) => connection::backends(scene, tables, &listener.name, passed),
+        (None, Some(decided)) => backends::of(scene, tables, decided, model),
+        (None, None) => Vec::new(),
+    };
+    let charged = match &taker {
+        Some(taker) => taker.candidate.tenant.as_deref(),
+        None => decided.map(|decided| decided.tenant.as_str()),
+    };
     let mut answer = Answer {
         well: matches!(result.kind, Kind::Forwarded | Kind::Redirected),
         request: request(asked, decided),
@@ -76,12 +105,12 @@ fn at(
             edge: listener.edge.clone(),
             address: listener.address.to_string(),
             port: listener.port,
-            protocol: if listener.tls { "HTTPS" } else { "HTTP" },
+            protocol: protocol(listener, passed.is_some()),
             gateway_listener: chain.and_then(|chain| chain.listener.clone()).or_else(|| listener.taken_by.clone()),
             certificate: shown(certificates).cloned(),
         }),
         owner: scene.owner.clone(),
-        tenant: tenant(scene, decided),
+        tenant: tenant(scene, charged),
         virtual_host: host,
         route,
         backends,
@@ -97,8 +126,14 @@ fn at(
 
 /// The answer where no listener is in question.
 fn nowhere(scene: &Scene, asked: &Asked) -> Answer {
-    let winner = Winner { routes: None, domain: None, route: None, unserved: None };
-    let (port, kind) = (asked.question(None).default_port(), if asked.tls { "TLS" } else { "plain HTTP" });
+    let winner = Winner { routes: None, domain: None, route: None, claim: None, unserved: None };
+    let kind = match (asked.traffic, asked.tls) {
+        (Traffic::Requests, false) => "plain HTTP",
+        (Traffic::Requests | Traffic::Tls, _) => "TLS",
+        (Traffic::Tcp, _) => "TCP",
+        (Traffic::Udp, _) => "UDP",
+    };
+    let port = asked.question(None).default_port();
     let mut answer = Answer {
         well: false,
         request: request(asked, None),
@@ -123,8 +158,13 @@ fn nowhere(scene: &Scene, asked: &Asked) -> Answer {
 }
 
 /// What the client gets.
-fn result(scene: &Scene, tables: &Tables, asked: &Asked, outcome: &Outcome) -> ResultPart {
+fn result(scene: &Scene, tables: &Tables, asked: &Asked, listener: &ListenerScene, outcome: &Outcome) -> ResultPart {
     let decided = match outcome {
+        Outcome::Passed(passed) => return connection::result(scene, tables, asked, listener, passed),
+        Outcome::Requests { .. } => {
+            let text = format!("an HTTPS listener takes the connection: ask for https://{}/", scene.host);
+            return ResultPart { kind: Kind::OtherProtocol, status: None, text };
+        }
         Outcome::NoChain => {
             let name = asked.sni().map_or_else(|| "a connection without a name".to_owned(), |sni| format!("`{sni}`"));
             let text = format!("no listener of this port has {name}: the handshake fails");
@@ -194,17 +234,18 @@ fn unserved(model: Option<&Route>, decided: Option<&Decided>) -> Option<String> 
 fn request(asked: &Asked, decided: Option<&Decided>) -> RequestPart {
     let path = asked.target.split('?').next().unwrap_or_default();
     RequestPart {
-        method: asked.method.clone(),
+        method: Some(asked.method.clone()).filter(|_| asked.traffic == Traffic::Requests),
         url: asked.url(),
         host: asked.host(),
-        path: decided.map_or_else(|| path.to_owned(), |decided| decided.path.clone()),
+        path: Some(decided.map_or_else(|| path.to_owned(), |decided| decided.path.clone()))
+            .filter(|_| asked.traffic == Traffic::Requests),
         client_address: asked.client.map(|address| address.to_string()),
     }
 }
 
 /// Whose the request is: of the route that matched, or of the virtual host; else whose the name is.
-fn tenant(scene: &Scene, decided: Option<&Decided>) -> Option<TenantPart> {
-    let charged = decided.map(|decided| decided.tenant.as_str()).filter(|tenant| *tenant != "-");
+fn tenant(scene: &Scene, charged: Option<&str>) -> Option<TenantPart> {
+    let charged = charged.filter(|tenant| *tenant != "-");
     let name = charged.or(scene.owner.as_ref().map(|owner| owner.tenant.as_str()))?;
     let known = scene.tenants.iter().find(|tenant| tenant.name == name)?;
     Some(TenantPart {
@@ -217,6 +258,17 @@ fn tenant(scene: &Scene, decided: Option<&Decided>) -> Option<TenantPart> {
     })
 }
 
+/// What the Gateway's listener is said to speak.
+fn protocol(listener: &ListenerScene, is_passed: bool) -> &'static str {
+    match listener.speaks {
+        Spoken::Http => "HTTP",
+        Spoken::Tls if is_passed => "TLS",
+        Spoken::Tls => "HTTPS",
+        Spoken::Tcp => "TCP",
+        Spoken::Udp => "UDP",
+    }
+}
+
 /// The certificate that a proxy shows: the first that covers the name, else the first.
 fn shown(certificates: &[Certificate]) -> Option<&Certificate> {
     certificates.iter().find(|certificate| certificate.covers).or(certificates.first())
@@ -227,13 +279,17 @@ fn route(scene: &Scene, asked: &Asked, decided: &Decided, model: &Route, why: St
         let place = candidate.matches.iter().find(|place| place.name == model.name)?;
         Some((candidate, place))
     });
-    let parts: Vec<&str> = model.name.split('/').collect();
+    let (kind, name) = match model.name.strip_prefix("GRPCRoute/") {
+        Some(name) => ("GRPCRoute", name),
+        None => ("HTTPRoute", model.name.as_str()),
+    };
+    let parts: Vec<&str> = name.split('/').collect();
     let timeout = decided.route.as_ref().and_then(|route| route.timeout).map(|timeout| format!("{timeout:?}"));
     let mut filters = effects::of(model);
     filters.extend(asked.client.map(|address| format!("request: append x-forwarded-for: {address}")));
     let number = |at: usize| parts.get(at).and_then(|text| text.parse().ok()).unwrap_or_default();
     RoutePart {
-        kind: if parts.len() == 4 { "HTTPRoute" } else { "" },
+        kind: if parts.len() == 4 { kind.to_owned() } else { String::new() },
         namespace: parts.first().filter(|_| parts.len() == 4).map(|text| (*text).to_owned()).unwrap_or_default(),
         name: parts.get(1).map_or_else(|| model.name.clone(), |text| (*text).to_owned()),
         rule: number(2),

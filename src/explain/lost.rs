@@ -2,9 +2,10 @@
 
 use weir_config::model::{HeaderMatch, PathMatch, QueryMatch, Resource, Route, RouteMatch, StringMatch};
 use weir_proxy::request::matcher::Matcher;
-use weir_xds_server::explain::{Candidate, MatchPlace, Place, Scene, Step, Tried, step};
+use weir_xds_server::explain::{Candidate, MatchPlace, Place, Scene, Step, Tried, step, step_of_claims};
 
 use super::answer::{LostPart, Reason};
+use super::connection;
 use super::request::Asked;
 use super::tables::{self, AskedHead};
 
@@ -16,6 +17,8 @@ pub(super) struct Winner<'a> {
     pub(super) domain: Option<&'a str>,
     /// Name of the route that matches.
     pub(super) route: Option<&'a str>,
+    /// The route that has the connection as a whole.
+    pub(super) claim: Option<&'a Candidate>,
     /// Why the tenant's names answer 503, if they do.
     pub(super) unserved: Option<&'a str>,
 }
@@ -26,7 +29,11 @@ pub(super) fn lost(scene: &Scene, asked: &Asked, winner: &Winner<'_>) -> (Vec<Lo
     let won = won(scene, &decoded, winner);
     let mut parts = Vec::new();
     let mut runner_up: Option<Tried<'_>> = None;
+    let mut next: Option<(usize, &Candidate)> = None;
     for (candidate, routes) in scene.candidates.iter().zip(&decoded) {
+        if winner.claim.is_some_and(|claim| std::ptr::eq(claim, candidate)) {
+            continue;
+        }
         let whole = whole(candidate, winner);
         if let Some((reason, text)) = whole {
             let parents = if reason == Reason::NotServed { candidate.parents.clone() } else { Vec::new() };
@@ -37,6 +44,13 @@ pub(super) fn lost(scene: &Scene, asked: &Asked, winner: &Winner<'_>) -> (Vec<Lo
             parts.push(LostPart { reason: Reason::RuleDropped, text: dropped.clone(), ..part(candidate) });
         }
         let Some(place) = place(candidate, winner) else { continue };
+        if let Some(claim) = winner.claim {
+            let text =
+                format!("would have it, but {} goes first: {}", route_of(claim), claims(winner, claim, candidate));
+            parts.push(LostPart { reason: Reason::Precedence, text, ..part(candidate) });
+            next = next.or(Some((place.asked, candidate)));
+            continue;
+        }
         for (at, route) in candidate.matches.iter().zip(routes).filter(|(at, _)| winner.route != Some(&at.name)) {
             let tried = Tried { asked: place.asked, matches: &route.matches, candidate, place: at };
             let unmatched = tables::with_head(asked, |head| match head {
@@ -56,11 +70,34 @@ pub(super) fn lost(scene: &Scene, asked: &Asked, winner: &Winner<'_>) -> (Vec<Lo
     let why = won.zip(runner_up).map(|(won, next)| {
         format!("before {}: {}", called(next.candidate, next.place), why(step(won, next), won, next))
     });
+    let of_claim = winner.claim.zip(next);
+    let why = why.or_else(|| {
+        of_claim.map(|(claim, (_, next))| format!("before {}: {}", route_of(next), claims(winner, claim, next)))
+    });
     (parts, why)
+}
+
+fn route_of(candidate: &Candidate) -> String {
+    format!("{}/{}", candidate.namespace, candidate.name)
+}
+
+/// Why one of two routes of whole connections has what both claim.
+fn claims(winner: &Winner<'_>, won: &Candidate, lost: &Candidate) -> String {
+    let asked = |candidate| place(candidate, winner).map(|place| place.asked).unwrap_or_default();
+    match step_of_claims((asked(won), won), (asked(lost), lost)) {
+        None => "its hostname is more specific".to_owned(),
+        Some(Step::Age) => format!("the older route, {} before {}", created(won), created(lost)),
+        Some(_) => "of equal age, the name that comes first".to_owned(),
+    }
+}
+
+fn created(candidate: &Candidate) -> String {
+    candidate.created.clone().unwrap_or_else(|| "no date".to_owned())
 }
 
 fn part(candidate: &Candidate) -> LostPart {
     LostPart {
+        kind: candidate.kind.clone(),
         namespace: candidate.namespace.clone(),
         name: candidate.name.clone(),
         tenant: candidate.tenant.clone(),
@@ -108,7 +145,7 @@ fn whole(candidate: &Candidate, winner: &Winner<'_>) -> Option<(Reason, String)>
         };
         return Some((Reason::NotServed, text));
     }
-    if candidate.matches.is_empty() {
+    if candidate.matches.is_empty() && !connection::is_of_connections(candidate) {
         return Some((Reason::RuleDropped, format!("no rule is left: {}", candidate.dropped.join("; "))));
     }
     if !served().any(|place| Some(place.routes.as_str()) == winner.routes) {
@@ -144,9 +181,12 @@ pub(super) fn called(candidate: &Candidate, place: &MatchPlace) -> String {
 }
 
 fn why(step: Option<Step>, won: Tried<'_>, lost: Tried<'_>) -> String {
-    let created = |tried: Tried<'_>| tried.candidate.created.clone().unwrap_or_else(|| "no date".to_owned());
     let Some(step) = step else { return "its hostname is more specific".to_owned() };
+    let call = won.place.call.is_some();
     match step {
+        Step::PathKind if call => "names before expressions, and these before a match of any call".to_owned(),
+        Step::PathLength if call => "the longer service".to_owned(),
+        Step::Method if call => "the longer method".to_owned(),
         Step::PathKind => format!("{} before {}", path(&won.matches.path), path(&lost.matches.path)),
         Step::PathLength => format!("the longer path, {} before {}", path(&won.matches.path), path(&lost.matches.path)),
         Step::Method => "it names a method".to_owned(),
@@ -154,7 +194,7 @@ fn why(step: Option<Step>, won: Tried<'_>, lost: Tried<'_>) -> String {
         Step::QueryParams => {
             format!("more query parameters, {} before {}", won.matches.query.len(), lost.matches.query.len())
         }
-        Step::Age => format!("the older route, {} before {}", created(won), created(lost)),
+        Step::Age => format!("the older route, {} before {}", created(won.candidate), created(lost.candidate)),
         Step::Name => "of equal age, the name that comes first".to_owned(),
         Step::Place => "it stands first in the route".to_owned(),
     }

@@ -3,6 +3,9 @@
 mod answer;
 mod ask;
 mod backends;
+mod connection;
+#[cfg(test)]
+mod connection_tests;
 mod effects;
 mod judge;
 mod lost;
@@ -36,6 +39,8 @@ Examples:
   weir explain https://shop.acme.test/ --server http://10.0.0.7:18001 --output json
   weir explain shop.acme.test/api --dir manifests/        before it is merged: no server is needed
   weir explain http://127.0.0.1:8080/ --header 'Host: shop.acme.test'        as curl would send it
+  weir explain grpc://api.acme.test/acme.Shop/Buy        as grpcurl -plaintext would; grpcs:// is over TLS
+  weir explain tls://db.acme.test:5432, tcp://10.0.0.7:5432, udp://10.0.0.7:53        connections
 
 The fields of --output json: docs/explain.md")]
 pub(crate) struct Args {

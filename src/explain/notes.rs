@@ -1,6 +1,6 @@
 //! What to know, or to do.
 
-use weir_xds_server::explain::Scene;
+use weir_xds_server::explain::{Scene, Spoken};
 
 use super::answer::{Answer, Kind};
 use super::request::Asked;
@@ -48,7 +48,7 @@ fn connection(scene: &Scene, asked: &Asked, answer: &Answer, notes: &mut Vec<Str
         ));
     }
     if answer.listener.is_none() {
-        let ports = scene.ports.iter().map(|p| format!("{} ({})", p.port, if p.tls { "https" } else { "http" }));
+        let ports = scene.ports.iter().map(|p| format!("{} ({})", p.port, spoken(p.speaks)));
         let ports: Vec<String> = ports.collect();
         notes.push(match ports.is_empty() {
             true => "there is no listener at all".to_owned(),
@@ -57,8 +57,17 @@ fn connection(scene: &Scene, asked: &Asked, answer: &Answer, notes: &mut Vec<Str
     }
 }
 
+fn spoken(speaks: Spoken) -> &'static str {
+    match speaks {
+        Spoken::Http => "http",
+        Spoken::Tls => "https",
+        Spoken::Tcp => "tcp",
+        Spoken::Udp => "udp",
+    }
+}
+
 fn name(scene: &Scene, answer: &Answer, notes: &mut Vec<String>) {
-    let unserved = matches!(answer.result.kind, Kind::NotFound | Kind::NoConnection);
+    let unserved = matches!(answer.result.kind, Kind::NotFound | Kind::Closed | Kind::NoConnection);
     if unserved {
         for near in &scene.near {
             notes.push(format!("`{}` is near: route {} names it", near.hostname, near.route));

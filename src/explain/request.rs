@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 
-use weir_xds_server::explain::Question;
+use weir_xds_server::explain::{Question, Traffic};
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
+    /// What is sent.
+    pub(super) traffic: Traffic,
+    /// Whether it is a call of gRPC.
+    pub(super) grpc: bool,
     pub(super) method: String,
     pub(super) tls: bool,
     /// Host of the URL, without port: what a client connects to, and asks for by TLS.
@@ -29,15 +33,28 @@ impl Asked {
     /// What cannot be asked, as a sentence.
     pub(super) fn read(url: &str, method: &str, headers: &[String], client: Option<IpAddr>) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-        let tls = match scheme.to_ascii_lowercase().as_str() {
-            "http" => false,
-            "https" => true,
-            other => return Err(format!("`{other}://` is not served: write http:// or https://")),
+        let (traffic, tls, grpc) = match scheme.to_ascii_lowercase().as_str() {
+            "http" => (Traffic::Requests, false, false),
+            "https" => (Traffic::Requests, true, false),
+            "grpc" => (Traffic::Requests, false, true),
+            "grpcs" => (Traffic::Requests, true, true),
+            "tls" => (Traffic::Tls, true, false),
+            "tcp" => (Traffic::Tcp, false, false),
+            "udp" => (Traffic::Udp, false, false),
+            other => {
+                return Err(format!("`{other}://` is not served: write http, https, grpc, grpcs, tls, tcp or udp"));
+            }
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         let (server, port) = authority_parts(authority)?;
+        if traffic != Traffic::Requests && !matches!(path, "" | "/") {
+            return Err(format!("`{path}`: a {scheme}:// URL has no path, as nothing within is read"));
+        }
+        if grpc && path.trim_start_matches('/').split('/').filter(|part| !part.is_empty()).count() != 2 {
+            return Err(format!("`{path}` is no call: write {scheme}://host/package.Service/Method"));
+        }
         let target = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         if !target.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(format!("`{target}` holds what a URL must escape: write %20 for a blank"));
@@ -46,7 +63,10 @@ impl Asked {
             return Err(format!("`{method}` is no method"));
         }
         let mut asked = Self {
-            method: method.to_owned(),
+            traffic,
+            grpc,
+            // What a call is, whatever `--method` says.
+            method: if grpc { "POST".to_owned() } else { method.to_owned() },
             tls,
             server,
             port,
@@ -55,6 +75,9 @@ impl Asked {
             headers: Vec::new(),
             client,
         };
+        if grpc {
+            asked.headers = vec![header("content-type", "application/grpc"), header("te", "trailers")];
+        }
         for header in headers {
             asked.header(header)?;
         }
@@ -95,7 +118,7 @@ impl Asked {
     pub(super) fn question(&self, gateway: Option<String>) -> Question {
         let host = self.host();
         let sni = self.tls.then(|| self.server.to_ascii_lowercase()).filter(|sni| *sni != host);
-        Question { host, tls: self.tls, sni, port: self.port, gateway }
+        Question { host, traffic: self.traffic, tls: self.tls, sni, port: self.port, gateway }
     }
 
     /// The head, as a client would send it.
@@ -109,10 +132,23 @@ impl Asked {
 
     /// The URL, in full.
     pub(super) fn url(&self) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
+        let scheme = match (self.traffic, self.grpc, self.tls) {
+            (Traffic::Requests, false, false) => "http",
+            (Traffic::Requests, false, true) => "https",
+            (Traffic::Requests, true, false) => "grpc",
+            (Traffic::Requests, true, true) => "grpcs",
+            (Traffic::Tls, ..) => "tls",
+            (Traffic::Tcp, ..) => "tcp",
+            (Traffic::Udp, ..) => "udp",
+        };
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{scheme}://{}{port}{}", self.server, self.target)
+        let target = if self.traffic == Traffic::Requests { self.target.as_str() } else { "" };
+        format!("{scheme}://{}{port}{target}", self.server)
     }
+}
+
+fn header(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
 }
 
 fn authority_parts(authority: &str) -> Result<(String, Option<u16>), String> {
@@ -155,6 +191,20 @@ mod tests {
     }
 
     #[test]
+    fn a_call_is_a_post_and_a_connection_has_no_path() {
+        let call = read("grpcs://api.acme.test/acme.Shop/Buy", &["x-a: 1"]).unwrap();
+        assert_eq!(
+            String::from_utf8(call.head()).unwrap(),
+            "POST /acme.Shop/Buy HTTP/1.1\r\nhost: api.acme.test\r\ncontent-type: application/grpc\r\nte: trailers\r\nx-a: 1\r\n\r\n"
+        );
+        assert_eq!(call.url(), "grpcs://api.acme.test/acme.Shop/Buy");
+        let question = read("tls://db.acme.test:5432", &[]).unwrap().question(None);
+        assert_eq!((question.traffic, question.tls, question.port), (Traffic::Tls, true, Some(5432)));
+        assert!(read("tcp://127.0.0.1", &[]).unwrap().question(None).check().is_err(), "without a port");
+        assert_eq!(read("udp://127.0.0.1:53", &[]).unwrap().url(), "udp://127.0.0.1:53");
+    }
+
+    #[test]
     fn host_stands_in_place_of_the_url_and_sni_does_not() {
         let asked = read("https://edge.test/", &["Host: shop.acme.test:1"]).unwrap();
         let question = asked.question(None);
@@ -164,7 +214,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_asked_is_said() {
-        for url in ["ftp://h/", "http:///x", "http://h:x/", "http://u@h/", "http://h/a b"] {
+        for url in
+            ["ftp://h/", "tcp://h:1/x", "grpc://h/Service", "http:///x", "http://h:x/", "http://u@h/", "http://h/a b"]
+        {
             assert!(read(url, &[]).is_err(), "{url}");
         }
         for header in ["x", ": y", "a b: c", "a: b\r\nc: d"] {

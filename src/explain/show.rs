@@ -17,7 +17,14 @@ pub(super) fn show(answer: &Answer) -> String {
     let mut out = String::new();
     let (colour, word) = headline(answer);
     let _ = writeln!(out, "{} {}\n", paint(colour, &word), answer.result.text);
-    line(&mut out, "request", &format!("{} {}", answer.request.method, answer.request.url));
+    line(
+        &mut out,
+        "request",
+        &match &answer.request.method {
+            Some(method) => format!("{method} {}", answer.request.url),
+            None => answer.request.url.clone(),
+        },
+    );
     if !answer.request.url.contains(&answer.request.host) {
         line(&mut out, "host", &answer.request.host);
     }
@@ -49,6 +56,9 @@ fn headline(answer: &Answer) -> (Colour, String) {
         Kind::Redirected => (Colour::Green, status.unwrap_or_else(|| "ok".to_owned())),
         Kind::PartlyForwarded => (Colour::Yellow, "partly".to_owned()),
         Kind::NoConnection => (Colour::Red, "no connection".to_owned()),
+        Kind::Closed => (Colour::Red, "closed".to_owned()),
+        Kind::Unserved if status.is_none() => (Colour::Red, "closed".to_owned()),
+        Kind::OtherProtocol => (Colour::Yellow, "other protocol".to_owned()),
         Kind::Failed | Kind::Unserved | Kind::NotFound | Kind::Refused => {
             (Colour::Red, status.unwrap_or_else(|| "error".to_owned()))
         }
@@ -102,7 +112,8 @@ fn listener(out: &mut String, answer: &Answer) {
         if listener.address.contains(':') { format!("[{}]", listener.address) } else { listener.address.clone() };
     let mut text = format!("{address}:{} {} at edge {}", listener.port, listener.protocol, listener.edge);
     if let Some(of) = &listener.gateway_listener {
-        let _ = write!(text, ", Gateway {} listener {} (`{}`)", of.gateway, of.listener, of.hostname);
+        let set = of.listener_set.as_ref().map(|set| format!(" of ListenerSet {set}")).unwrap_or_default();
+        let _ = write!(text, ", Gateway {} listener {}{set} (`{}`)", of.gateway, of.listener, of.hostname);
     }
     line(out, "listener", &text);
     if let Some(certificate) = &listener.certificate {
@@ -137,6 +148,9 @@ fn backend(part: &BackendPart) -> String {
     if let Some(status) = part.status {
         let _ = write!(text, " {}", paint(Colour::Red, &format!("answered {status}")));
     }
+    if part.closed {
+        let _ = write!(text, " {}", paint(Colour::Red, "closed"));
+    }
     let endpoints = part.endpoints.iter().take(MOST_ENDPOINTS).map(|endpoint| {
         let zone = if endpoint.zone.is_empty() { String::new() } else { format!(" in {}", endpoint.zone) };
         let used = if endpoint.used { "" } else { ", not used" };
@@ -160,7 +174,9 @@ fn lost(part: &LostPart) -> String {
         }
         _ => String::new(),
     };
-    format!("{}/{}{rule}{index}{tenant}: {}", part.namespace, part.name, part.text)
+    // The commonest kind goes without saying.
+    let kind = if part.kind == "HTTPRoute" { String::new() } else { format!("{} ", part.kind) };
+    format!("{kind}{}/{}{rule}{index}{tenant}: {}", part.namespace, part.name, part.text)
 }
 
 fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>, most: usize) {

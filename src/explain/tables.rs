@@ -14,7 +14,9 @@ use weir_proxy::request::table::{ActionTable, ChainTable, RouteTable};
 use weir_proxy::request::{Decision, Head, decide};
 use weir_proxy::serve::h1::request_head::{RequestHead, Storage};
 use weir_proxy::serve::h1::target::{self, MAX_HOST};
+use weir_xds_server::explain::Traffic;
 
+use super::connection::Passed;
 use super::request::Asked;
 
 /// A proxy's tables, and the resources that they were made of.
@@ -37,6 +39,13 @@ pub(super) enum Outcome {
         status: u16,
         /// What is wrong, as the access log has it.
         reason: &'static str,
+    },
+    /// The connection is passed on as it is.
+    Passed(Passed),
+    /// A listener of requests takes the connection, whatever is within.
+    Requests {
+        /// The filter chain.
+        chain: String,
     },
     /// It was decided.
     Decided(Decided),
@@ -81,11 +90,27 @@ impl Tables {
 
     /// What happens at a listener. One of which no chain could take the connection is not in the tables.
     pub(super) fn ask(&self, listener: &str, asked: &Asked) -> Outcome {
-        let chain = self.listeners.get(listener).and_then(|table| match asked.tls {
+        let Some(table) = self.listeners.get(listener) else { return Outcome::NoChain };
+        if let Some(to) = &table.udp {
+            return Outcome::Passed(Passed { chain: self.name_of_datagrams(listener), to: Arc::clone(to) });
+        }
+        let chain = match asked.tls {
             true => table.chain(asked.sni().as_deref()),
             false => table.plain_chain(),
-        });
-        chain.map_or(Outcome::NoChain, |chain| at_chain(chain, asked))
+        };
+        match (chain, asked.traffic) {
+            (None, _) => Outcome::NoChain,
+            (Some(chain), traffic) => match (&chain.tcp, traffic) {
+                (Some(to), _) => Outcome::Passed(Passed { chain: chain.name.clone(), to: Arc::clone(to) }),
+                (None, Traffic::Requests) => at_chain(chain, asked),
+                (None, _) => Outcome::Requests { chain: chain.name.clone() },
+            },
+        }
+    }
+
+    fn name_of_datagrams(&self, listener: &str) -> String {
+        let udp = self.snapshot.listeners.get(listener).and_then(|listener| listener.udp.as_deref());
+        udp.map(|proxied| proxied.stat_prefix.clone()).unwrap_or_default()
     }
 }
 

@@ -70,6 +70,8 @@ struct RouteSpec {
     hostnames: Vec<String>,
     listener: Option<usize>,
     rules: Vec<(Vec<String>, usize)>,
+    /// Of a GRPCRoute: a match of each rule, in place of `rules`.
+    calls: Option<Vec<&'static str>>,
     created: Option<u8>,
 }
 
@@ -83,6 +85,18 @@ struct Arrangement {
     asks: Vec<(Vec<&'static str>, &'static str, &'static str, Vec<&'static str>)>,
 }
 
+fn calls() -> impl Strategy<Value = Vec<&'static str>> {
+    let call = prop::sample::select(vec![
+        "",
+        "method: {service: a.S}",
+        "method: {service: a.S, method: M}",
+        "method: {method: M}",
+        "method: {type: RegularExpression, service: 'a[.].', method: '.'}",
+        "method: {service: a.S}, headers: [{name: x-a, value: '1'}]",
+    ]);
+    prop::collection::vec(call, 1..4)
+}
+
 fn arrangement() -> impl Strategy<Value = Arrangement> {
     let rule = (prop::collection::vec(matches(), 0..3), 0usize..5);
     let route = (
@@ -90,18 +104,22 @@ fn arrangement() -> impl Strategy<Value = Arrangement> {
         several(hostname(), 3),
         prop::option::of(0usize..3),
         prop::collection::vec(rule, 1..4),
+        prop::option::weighted(0.3, calls()),
         prop::option::of(1u8..4),
     )
-        .prop_map(|(of, hostnames, listener, rules, created)| RouteSpec {
+        .prop_map(|(of, hostnames, listener, rules, calls, created)| RouteSpec {
             of,
             hostnames,
             listener,
             rules,
+            calls,
             created,
         });
     let ask = (
         prop::collection::vec(prop::sample::select(vec!["a", "b"]), 1..=4),
-        prop::sample::select(vec!["/", "/a", "/a/b", "/a/b/c", "/b/b?q=1", "/a?q=1&r", "/ab", "/x/../a"]),
+        prop::sample::select(vec![
+            "/", "/a", "/a/b", "/a/b/c", "/b/b?q=1", "/a?q=1&r", "/ab", "/x/../a", "/a.S/M", "/a.S/N",
+        ]),
         prop::sample::select(vec!["GET", "POST"]),
         prop::sample::subsequence(vec!["x-a: 1", "x-b: 2", "x-b: 4"], 0..=3),
     );
@@ -179,9 +197,16 @@ fn manifests(arrangement: &Arrangement) -> String {
                 format!("{{matches: [{}], backendRefs: [{}]}}", matches.join(", "), refs[*backends])
             })
             .collect();
+        let calls = route.calls.iter().flatten();
+        let calls: Vec<String> =
+            calls.map(|call| format!("{{matches: [{{{call}}}], backendRefs: [{{name: web, port: 80}}]}}")).collect();
+        let (kind, rules) = match route.calls {
+            Some(_) => ("GRPCRoute", calls),
+            None => ("HTTPRoute", rules),
+        };
         write!(
             text,
-            "\n---\n{gateway}kind: HTTPRoute\nmetadata: {{namespace: {namespace}, name: r{index}{}}}\nspec: {{hostnames: {:?}, parentRefs: [{{namespace: weir-system, name: public{section}}}, {{namespace: acme, name: own}}], rules: [{}]}}\n",
+            "\n---\n{gateway}kind: {kind}\nmetadata: {{namespace: {namespace}, name: r{index}{}}}\nspec: {{hostnames: {:?}, parentRefs: [{{namespace: weir-system, name: public{section}}}, {{namespace: acme, name: own}}], rules: [{}]}}\n",
             created.unwrap_or_default(),
             route.hostnames,
             rules.join(", ")
@@ -211,10 +236,15 @@ fn served(live: &Live, asked: &Asked) -> Option<(Option<String>, Option<String>,
 
 fn route_name(answer: &Answer) -> Option<String> {
     let route = answer.route.as_ref()?;
-    Some(match route.kind {
+    Some(match route.kind.as_str() {
         "" => route.name.clone(),
-        _ => format!("{}/{}/{}/{}", route.namespace, route.name, route.rule, route.index),
+        kind => prefix(kind) + &format!("{}/{}/{}/{}", route.namespace, route.name, route.rule, route.index),
     })
+}
+
+/// What names of a kind's routes begin with.
+fn prefix(kind: &str) -> String {
+    if kind == "GRPCRoute" { "GRPCRoute/".to_owned() } else { String::new() }
 }
 
 fn check(arrangement: &Arrangement) -> Result<(), TestCaseError> {
@@ -268,13 +298,13 @@ fn reasons(
         let (Some(rule), Some(index)) = (part.rule, part.index) else {
             prop_assert!(!matches!(part.reason, Reason::Precedence | Reason::NoMatch), "{:?}", part);
             if matches!(part.reason, Reason::NotServed | Reason::OtherListener | Reason::LessSpecificHostname) {
-                let of = format!("{}/{}/", part.namespace, part.name);
+                let of = format!("{}{}/{}/", prefix(&part.kind), part.namespace, part.name);
                 prop_assert!(!routes.iter().any(|route| route.name.starts_with(&of)), "{:?} is in {:?}", part, host);
             }
             continue;
         };
         told += 1;
-        let at = place(&format!("{}/{}/{rule}/{index}", part.namespace, part.name));
+        let at = place(&format!("{}{}/{}/{rule}/{index}", prefix(&part.kind), part.namespace, part.name));
         let Some(at) = at else {
             return Err(TestCaseError::fail(format!("{part:?} is not in {host:?}")));
         };
@@ -305,6 +335,7 @@ fn every_listener_in_question_is_judged_by_itself() {
             hostnames: Vec::new(),
             listener: None,
             rules: vec![(Vec::new(), 0)],
+            calls: None,
             created: None,
         }],
         tls: false,

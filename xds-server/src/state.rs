@@ -192,10 +192,12 @@ impl State {
         known.extend(findings.iter().cloned());
     }
 
-    /// What there is about one host.
+    /// What there is about one host. Every route's hostnames are read without the lock.
     pub fn explain(&self, question: &Question) -> Scene {
-        let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
-        explain::scene(world.world(), question)
+        let search =
+            explain::Search::begin(self.world.read().unwrap_or_else(PoisonError::into_inner).world(), question);
+        let found = search.find(question);
+        explain::finish(self.world.read().unwrap_or_else(PoisonError::into_inner).world(), question, found)
     }
 
     /// What there is to tell of what is asked for.

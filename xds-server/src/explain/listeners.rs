@@ -8,10 +8,10 @@ use rustls::client::verify_server_name;
 use rustls::server::ParsedCertificate;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use weir_config::model::{self, FilterChain, Listener, RouteSource};
+use weir_config::model::{self, FilterChain, Listener, Network, Proxied, RouteSource};
 use x509_parser::extensions::GeneralName;
 
-use super::scene::{Certificate, Chain, GatewayListener, ListenerScene, PortScene, Trouble};
+use super::scene::{Certificate, Chain, GatewayListener, ListenerScene, PortScene, Spoken, Trouble};
 use super::{Question, Scene};
 use crate::index::Pattern;
 use crate::translate::World;
@@ -32,8 +32,7 @@ const MOST_NAMES: usize = 16;
 pub(super) fn choose(world: &World, question: &Question, scene: &mut Scene) -> Vec<Arc<Listener>> {
     let all = || world.snapshot().listeners.values();
     let ports = all().filter_map(|listener| {
-        let (port, tls) = (listener.address.port(), is_tls(listener));
-        Some(PortScene { port, tls, edge: edge(listener)? })
+        Some(PortScene { port: listener.address.port(), speaks: spoken(listener), edge: edge(listener)? })
     });
     scene.ports = ports.collect::<BTreeSet<_>>().into_iter().take(MOST_PORTS).collect();
     let gateway = question.gateway.as_deref().and_then(|gateway| gateway.split_once('/'));
@@ -45,7 +44,13 @@ pub(super) fn choose(world: &World, question: &Question, scene: &mut Scene) -> V
     let of_gateway = |listener: &Listener| {
         bound.as_ref().is_none_or(|bound| place(world, listener).is_some_and(|place| bound.contains(&place)))
     };
-    let of_kind: Vec<&Arc<Listener>> = all().filter(|l| is_tls(l) == question.tls && of_gateway(l)).collect();
+    let address = question.address().filter(|_| !question.has_name());
+    let reached = |listener: &Listener| {
+        let bound = listener.address.ip();
+        address.is_none_or(|address| bound == address || bound.is_unspecified() && bound.is_ipv4() == address.is_ipv4())
+    };
+    let of_kind = |l: &&Arc<Listener>| spoken(l) == question.spoken() && of_gateway(l) && reached(l);
+    let of_kind: Vec<&Arc<Listener>> = all().filter(of_kind).collect();
     let port = question.default_port();
     let mut chosen: Vec<Arc<Listener>> =
         of_kind.iter().filter(|l| l.address.port() == port).map(|l| Arc::clone(l)).collect();
@@ -67,7 +72,9 @@ pub(super) fn describe(world: &World, question: &Question, chosen: &[Arc<Listene
         let gateway = || format!("{}/{}", fact.id.gateway.0, fact.id.gateway.1);
         !fact.programmed()
             && question.gateway.as_ref().is_none_or(|wanted| *wanted == gateway())
-            && (fact.hosts.is_empty() || fact.hosts.iter().any(|host| connection.is_in(&host.to_string())))
+            && (!question.has_name()
+                || fact.hosts.is_empty()
+                || fact.hosts.iter().any(|host| connection.is_in(&host.to_string())))
     };
     let plans = world.ports().all().filter(|(port, _)| named.contains(&port.number));
     let facts = plans.flat_map(|(_, plan)| plan.holders.values().flatten()).filter(in_question);
@@ -87,28 +94,42 @@ fn trouble(fact: &ListenerFact) -> Trouble {
 }
 
 fn describe_one(world: &World, question: &Question, listener: &Listener) -> Option<ListenerScene> {
-    let (address, port, tls) = (listener.address.ip(), listener.address.port(), is_tls(listener));
+    let (address, port, speaks) = (listener.address.ip(), listener.address.port(), spoken(listener));
     let edge = edge(listener)?;
-    let chains = narrowed(listener, question).chains;
+    let narrowed = narrowed(listener, question);
     let connection = &question.of_connection();
     let of_chain = |chain: &FilterChain| {
-        let routes = routes_of(chain)?;
+        let having = match (routes_of(chain), speaks) {
+            (Some(_), Spoken::Http) => None,
+            (Some(routes), _) => having(world, |bound| bound == routes),
+            (None, _) => of_claim(world, &chain.name),
+        };
+        let routes = routes_of(chain).or(having.map(|(_, bound)| bound)).unwrap_or_default();
         let secrets = chain.tls.iter().flat_map(|tls| &tls.secrets);
-        Some(Chain {
+        Chain {
             name: chain.name.clone(),
-            listener: tls.then(|| by_routes(world, connection, routes)).flatten(),
+            listener: having.map(|(fact, _)| shown(&fact.id, hostname(fact, connection))),
             routes: routes.to_owned(),
             certificates: secrets.filter_map(|secret| certificate(world, connection, secret)).collect(),
-        })
+        }
     };
+    let datagrams = narrowed.udp.as_deref().map(|proxied| {
+        let having = of_claim(world, name_of_datagrams(proxied));
+        Chain {
+            name: name_of_datagrams(proxied).to_owned(),
+            listener: having.map(|(fact, _)| shown(&fact.id, hostname(fact, connection))),
+            routes: having.map(|(_, bound)| bound.to_owned()).unwrap_or_default(),
+            certificates: Vec::new(),
+        }
+    });
     Some(ListenerScene {
         name: listener.name.clone(),
-        taken_by: if tls { None } else { most_specific(world, question, listener) },
-        chains: chains.iter().filter_map(of_chain).collect(),
+        taken_by: if speaks == Spoken::Http { most_specific(world, question, listener) } else { None },
+        chains: narrowed.chains.iter().map(of_chain).chain(datagrams).collect(),
         edge,
         address,
         port,
-        tls,
+        speaks,
     })
 }
 
@@ -135,8 +156,23 @@ pub(super) fn routes_of(chain: &FilterChain) -> Option<&str> {
     }
 }
 
-fn is_tls(listener: &Listener) -> bool {
-    listener.chains.iter().any(|chain| chain.tls.is_some())
+/// What a listener speaks.
+fn spoken(listener: &Listener) -> Spoken {
+    let has = |wanted: &dyn Fn(&FilterChain) -> bool| listener.chains.iter().any(wanted);
+    if listener.udp.is_some() {
+        Spoken::Udp
+    } else if has(&|chain| chain.tls.is_some() || chain.passthrough) {
+        Spoken::Tls
+    } else if has(&|chain| matches!(chain.network, Network::Tcp(_))) {
+        Spoken::Tcp
+    } else {
+        Spoken::Http
+    }
+}
+
+/// What takes datagrams has no chain, and is named as one in its statistics.
+fn name_of_datagrams(proxied: &Proxied) -> &str {
+    &proxied.stat_prefix
 }
 
 /// The edge, which is the first part of its resources' names.
@@ -150,11 +186,16 @@ fn place(world: &World, listener: &Listener) -> Option<(PortId, IpAddr)> {
     Some((PortId { edge, number: listener.address.port() }, listener.address.ip()))
 }
 
-/// The Gateway's listener that has a RouteConfiguration to itself.
-fn by_routes(world: &World, question: &Question, routes: &str) -> Option<GatewayListener> {
+/// The Gateway's listener that has a RouteConfiguration, or chains of such names, to itself.
+fn having<'w>(world: &'w World, is_its: impl Fn(&str) -> bool) -> Option<(&'w ListenerFact, &'w str)> {
     let facts = world.ports().all().flat_map(|(_, plan)| plan.holders.values().flatten());
-    let mut having = facts.filter(|fact| fact.binds.iter().any(|bind| bind.routes.as_deref() == Some(routes)));
-    having.next().map(|fact| shown(&fact.id, hostname(fact, question)))
+    let mut bound = facts.flat_map(|fact| fact.binds.iter().map(move |bind| (fact, bind)));
+    bound.find_map(|(fact, bind)| Some((fact, bind.routes.as_deref().filter(|routes| is_its(routes))?)))
+}
+
+/// The listener of a chain that takes whole connections.
+fn of_claim<'w>(world: &'w World, chain: &str) -> Option<(&'w ListenerFact, &'w str)> {
+    having(world, |base| chain.strip_prefix(base).is_some_and(|rest| rest.starts_with('/')))
 }
 
 fn most_specific(world: &World, question: &Question, listener: &Listener) -> Option<GatewayListener> {
@@ -171,11 +212,19 @@ fn most_specific(world: &World, question: &Question, listener: &Listener) -> Opt
 
 fn shown(id: &ListenerId, hostname: String) -> GatewayListener {
     let (namespace, name) = &id.gateway;
-    GatewayListener { gateway: format!("{namespace}/{name}"), listener: id.listener.clone(), hostname }
+    GatewayListener {
+        gateway: format!("{namespace}/{name}"),
+        listener: id.listener.clone(),
+        hostname,
+        listener_set: id.set.as_ref().map(|(namespace, name)| format!("{namespace}/{name}")),
+    }
 }
 
 /// The hostname of a listener by which it has the host.
 fn hostname(fact: &ListenerFact, question: &Question) -> String {
+    if !question.has_name() {
+        return Pattern::ANY.to_string();
+    }
     let having = fact.hosts.iter().filter(|host| question.is_in(&host.to_string()));
     having.max_by_key(|host| host.specificity()).map(ToString::to_string).unwrap_or_default()
 }

@@ -12,13 +12,15 @@ mod names;
 mod question;
 mod resources;
 mod scene;
+mod search;
 
-pub use candidates::{Tried, is_before, step};
-pub use question::Question;
+pub use candidates::{Tried, is_before, step, step_of_claims};
+pub use question::{Question, Traffic};
 pub use scene::{
-    Candidate, Certificate, Chain, GatewayListener, LeftOff, ListenerScene, MatchPlace, NearName, Owner, Parent, Place,
-    PortScene, Rate, Scene, TenantScene, Trouble, Unresolved,
+    Call, Candidate, Certificate, Chain, GatewayListener, LeftOff, ListenerScene, MatchPlace, NearName, Owner, Parent,
+    Place, PortScene, Rate, Scene, Spoken, TenantScene, Trouble, Unresolved,
 };
+pub use search::{Found, Search};
 
 pub use crate::translate::Step;
 
@@ -26,10 +28,15 @@ use crate::translate::World;
 
 /// Everything about one host.
 pub fn scene(world: &World, question: &Question) -> Scene {
+    finish(world, question, Search::begin(world, question).find(question))
+}
+
+/// Everything about one host, of which `found` was found: of a route that is gone by now nothing is said.
+pub fn finish(world: &World, question: &Question, found: Found) -> Scene {
     let mut scene = Scene { host: question.host.clone(), ..Scene::default() };
     let chosen = listeners::choose(world, question, &mut scene);
     listeners::describe(world, question, &chosen, &mut scene);
-    candidates::find(world, question, &mut scene);
+    candidates::judge_all(world, question, found, &mut scene);
     resources::gather(world, question, &chosen, &mut scene);
     names::tenants(world, question, &mut scene);
     scene

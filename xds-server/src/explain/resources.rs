@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_config::model::{EndpointSource, FilterConfig, Listener, LocalRateLimit, Resource, VirtualHost, name};
+use weir_config::model::{
+    EndpointSource, FilterConfig, Listener, LocalRateLimit, Network, Resource, VirtualHost, name,
+};
 use weir_config::xds;
 
 use super::listeners::{narrowed, routes_of};
@@ -18,14 +20,22 @@ pub(super) fn gather(world: &World, question: &Question, chosen: &[Arc<Listener>
     let snapshot = world.snapshot();
     let listeners = chosen.iter().map(|listener| narrowed(listener, question));
     // One of which no chain could take the connection takes none: there is no such resource.
-    let listeners: Vec<Listener> = listeners.filter(|listener| !listener.chains.is_empty()).collect();
+    let listeners: Vec<Listener> =
+        listeners.filter(|listener| !listener.chains.is_empty() || listener.udp.is_some()).collect();
     let names: BTreeSet<&str> = listeners.iter().flat_map(|l| &l.chains).filter_map(routes_of).collect();
     let hosts: Vec<&Arc<VirtualHost>> = names
         .iter()
         .flat_map(|routes| question.domains().map(move |domain| name::virtual_host(routes, &domain)))
         .filter_map(|name| snapshot.virtual_hosts.get(&name))
         .collect();
-    let mut clusters = BTreeSet::new();
+    let proxied = listeners.iter().flat_map(|listener| {
+        let chains = listener.chains.iter().filter_map(|chain| match &chain.network {
+            Network::Tcp(proxied) => Some(proxied),
+            Network::Http(_) => None,
+        });
+        chains.chain(listener.udp.as_deref())
+    });
+    let mut clusters: BTreeSet<&str> = proxied.flat_map(|proxied| proxied.split.clusters()).collect();
     let mut plans = BTreeSet::new();
     for host in &hosts {
         plans.extend(host.owner.iter().filter_map(|owner| owner.plan.as_deref()));

@@ -78,6 +78,20 @@ pub struct Rate {
     pub of_tenant: bool,
 }
 
+/// What a Listener speaks, as far as its port tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Spoken {
+    /// HTTP in plain text.
+    Http,
+    /// TLS, with HTTP within or not, ended here or passed on.
+    Tls,
+    /// Bytes.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
 /// A Listener, as a proxy has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,8 +104,8 @@ pub struct ListenerScene {
     pub address: IpAddr,
     /// Port.
     pub port: u16,
-    /// Whether it terminates TLS.
-    pub tls: bool,
+    /// What it speaks.
+    pub speaks: Spoken,
     /// In plain text: the listener of a Gateway that has the host most specifically.
     pub taken_by: Option<GatewayListener>,
     /// Filter chains that could take the connection.
@@ -104,9 +118,10 @@ pub struct ListenerScene {
 pub struct Chain {
     /// Name.
     pub name: String,
-    /// Its RouteConfiguration.
+    /// Its RouteConfiguration, or of one that takes whole connections what its name begins with; empty for one that
+    /// closes what nobody serves.
     pub routes: String,
-    /// With TLS: the listener of a Gateway whose chain it is.
+    /// With TLS, TCP and UDP: the listener of a Gateway whose chain it is.
     pub listener: Option<GatewayListener>,
     /// Certificates, in order: the first that covers the host is shown, else the first.
     pub certificates: Vec<Certificate>,
@@ -122,6 +137,8 @@ pub struct GatewayListener {
     pub listener: String,
     /// The hostname by which it has the host.
     pub hostname: String,
+    /// The ListenerSet that adds it to the Gateway: `namespace/name`.
+    pub listener_set: Option<String>,
 }
 
 /// A certificate; nothing of it is secret.
@@ -144,8 +161,8 @@ pub struct Certificate {
 pub struct PortScene {
     /// Port.
     pub port: u16,
-    /// Whether it is TLS there.
-    pub tls: bool,
+    /// What is spoken there.
+    pub speaks: Spoken,
     /// The edge.
     pub edge: String,
 }
@@ -170,6 +187,8 @@ pub struct Trouble {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
+    /// Its kind: `HTTPRoute`, `GRPCRoute`, `TLSRoute`, `TCPRoute` or `UDPRoute`.
+    pub kind: String,
     /// Namespace.
     pub namespace: String,
     /// Name.
@@ -186,7 +205,7 @@ pub struct Candidate {
     pub dropped: Vec<String>,
     /// Backends that are not there, and why.
     pub unresolved: Vec<Unresolved>,
-    /// Its matches, as they stand.
+    /// Its matches, as they stand; none where it takes whole connections.
     pub matches: Vec<MatchPlace>,
     /// Its routes as a VirtualHost (JSON), one for each of `matches`, whether it is served or not.
     pub routes: Value,
@@ -215,6 +234,20 @@ pub struct MatchPlace {
     /// Place of the match in the rule, from 0.
     #[serde(rename = "match")]
     pub index: usize,
+    /// Of a GRPCRoute's: what decides its place.
+    pub call: Option<Call>,
+}
+
+/// What decides the place of a GRPCRoute's match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Call {
+    /// Whether the method is an expression.
+    pub expression: bool,
+    /// Characters of the service.
+    pub service: usize,
+    /// Characters of the method.
+    pub method: usize,
 }
 
 /// What became of a `parentRef`.
@@ -233,11 +266,11 @@ pub struct Parent {
     pub places: Vec<Place>,
 }
 
-/// A domain that a route serves.
+/// A domain that a route serves; `*` of one that has no hostnames.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
-    /// The RouteConfiguration.
+    /// As [`Chain::routes`].
     pub routes: String,
     /// The domain.
     pub domain: String,

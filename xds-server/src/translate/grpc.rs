@@ -21,7 +21,7 @@ use crate::index::Age;
 const ANY: &str = "[^/]+";
 
 /// A GRPCRoute as the HTTPRoute that takes the same requests.
-pub(super) fn as_http(route: &GRPCRoute) -> HTTPRoute {
+pub(crate) fn as_http(route: &GRPCRoute) -> HTTPRoute {
     let rules = route.spec.rules.as_ref().map(|rules| rules.iter().map(rule).collect());
     HTTPRoute {
         metadata: route.metadata.clone(),
@@ -93,12 +93,8 @@ pub(super) fn translate(
     let age = Age::of(&route.metadata);
     for (precedence, translated) in &mut rules.routes {
         let (rule, place) = place(translated);
-        let matches = route.spec.rules.iter().flatten().nth(rule).and_then(|rule| rule.matches.as_ref());
-        let method = matches.and_then(|matches| matches.get(place)).and_then(|match_| match_.method.as_ref());
-        let (service, name) = method.map(parts).unwrap_or_default();
-        let length = (service.map_or(0, str::len), name.map_or(0, str::len));
-        *precedence =
-            Precedence::grpc(method.is_some_and(is_expression), length, &translated.matches, &age, (rule, place));
+        let (expression, length) = call(route, rule, place);
+        *precedence = Precedence::grpc(expression, length, &translated.matches, &age, (rule, place));
         translated.name = format!("GRPCRoute/{}", translated.name);
         match &mut translated.action {
             RouteAction::Forward(forward) => {
@@ -110,6 +106,14 @@ pub(super) fn translate(
         }
     }
     rules
+}
+
+/// What counts of the method of a match: whether it is an expression, and the characters of service and method.
+pub(crate) fn call(route: &GRPCRoute, rule: usize, place: usize) -> (bool, (usize, usize)) {
+    let matches = route.spec.rules.iter().flatten().nth(rule).and_then(|rule| rule.matches.as_ref());
+    let method = matches.and_then(|matches| matches.get(place)).and_then(|match_| match_.method.as_ref());
+    let (service, name) = method.map(parts).unwrap_or_default();
+    (method.is_some_and(is_expression), (service.map_or(0, str::len), name.map_or(0, str::len)))
 }
 
 /// Places of rule and match, which end a route's name.

@@ -127,7 +127,7 @@ pub(super) fn one(context: &Context<'_>, route: &L4Route<'_>, plan: &mut GroupPl
 }
 
 /// What a route without hostnames serves.
-fn everything(listeners: &[&ListenerFact]) -> Served {
+pub(crate) fn everything(listeners: &[&ListenerFact]) -> Served {
     let mut served = Served { matched: true, ..Served::default() };
     for listener in listeners {
         served.listeners.insert(listener.id.clone());

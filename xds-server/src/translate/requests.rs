@@ -15,7 +15,7 @@ use super::routes::{self, Rules};
 use crate::index::{Age, Objects, Pattern};
 
 /// A route of requests.
-pub(super) enum Requests<'a> {
+pub(crate) enum Requests<'a> {
     Http(&'a HTTPRoute),
     /// With what takes the same requests.
     Grpc(&'a GRPCRoute, Box<HTTPRoute>),
@@ -34,7 +34,7 @@ pub(super) fn of_namespaces<'a>(objects: &'a Objects, namespaces: &'a [String]) 
 }
 
 impl Requests<'_> {
-    pub(super) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Http(_) => Kind::HTTPRoute,
             Self::Grpc(..) => Kind::GRPCRoute,
@@ -42,7 +42,7 @@ impl Requests<'_> {
     }
 
     /// The HTTPRoute that takes the same requests.
-    pub(super) fn as_http(&self) -> &HTTPRoute {
+    pub(crate) fn as_http(&self) -> &HTTPRoute {
         match self {
             Self::Http(route) => route,
             Self::Grpc(_, http) => http,
@@ -50,7 +50,7 @@ impl Requests<'_> {
     }
 
     /// Its rules.
-    pub(super) fn translate(&self, facts: &Facts, owner: &Owner, backends: &mut Backends) -> Rules {
+    pub(crate) fn translate(&self, facts: &Facts, owner: &Owner, backends: &mut Backends) -> Rules {
         match self {
             Self::Http(route) => routes::translate(facts, owner, route, backends),
             Self::Grpc(route, http) => grpc::translate(facts, owner, route, http, backends),
