@@ -187,7 +187,7 @@ fn place(world: &World, listener: &Listener) -> Option<(PortId, IpAddr)> {
 }
 
 /// The Gateway's listener that has a RouteConfiguration, or chains of such names, to itself.
-fn having<'w>(world: &'w World, is_its: impl Fn(&str) -> bool) -> Option<(&'w ListenerFact, &'w str)> {
+fn having(world: &World, is_its: impl Fn(&str) -> bool) -> Option<(&ListenerFact, &str)> {
     let facts = world.ports().all().flat_map(|(_, plan)| plan.holders.values().flatten());
     let mut bound = facts.flat_map(|fact| fact.binds.iter().map(move |bind| (fact, bind)));
     bound.find_map(|(fact, bind)| Some((fact, bind.routes.as_deref().filter(|routes| is_its(routes))?)))
