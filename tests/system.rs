@@ -15,6 +15,7 @@ mod edges;
 mod envoy_metering;
 mod explain;
 mod foreign;
+mod gateway_services;
 mod http2;
 mod kubernetes;
 mod l4_by_routes;

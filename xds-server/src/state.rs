@@ -1,5 +1,6 @@
 //! What the server's parts share: the world, its resources, and what is to be told of them.
 
+mod made;
 mod said;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use crate::usage::metrics::Stats;
 use crate::usage::reporters::Ledger;
 use crate::watch::{Batch, Event, Finding};
 
+use made::Touched;
 use said::Said;
 pub use said::Wanted;
 
@@ -41,6 +43,7 @@ pub struct State {
     given: Arc<Ledger>,
     news: News,
     said: Said,
+    touched: Touched,
 }
 
 impl State {
@@ -61,6 +64,7 @@ impl State {
             given: Arc::default(),
             news: News::default(),
             said: Said::default(),
+            touched: Touched::default(),
         })
     }
 
@@ -129,6 +133,7 @@ impl State {
             let delta = world.apply(&batch.events, &self.store.read());
             self.count(&batch.events, &world);
             self.news.changed(world.changed());
+            self.touched.note(&batch.events, world.changed(), world.world());
             let moved = if delta.is_some() { world.take_moved() } else { Vec::new() };
             (delta, moved)
         };

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::edge_service::EdgeService;
 use crate::FieldError;
 
 /// How callers of the xDS port prove who they are.
@@ -69,6 +70,9 @@ pub struct ProxyClass {
     /// Whether `addresses` are the proxies' own, to be bound. Default: false, proxies bind all addresses.
     #[serde(default)]
     pub bind_addresses: bool,
+    /// The Services in front of it, in a cluster. Default: none that the server knows of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<EdgeService>,
 }
 
 /// `namespace/name` of a service account.

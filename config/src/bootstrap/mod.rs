@@ -5,6 +5,7 @@
 //! an error that suggests the nearest name.
 
 mod edge_address;
+mod edge_service;
 mod envoy;
 mod identity;
 mod load;
@@ -15,6 +16,7 @@ mod usage;
 mod value;
 
 pub use edge_address::EdgeAddress;
+pub use edge_service::{EdgeService, ServiceName, ServiceType, TrafficScope};
 pub use envoy::{EnvoyFiles, EnvoySettings, EnvoyTls, envoy_bootstrap};
 pub use identity::{Authentication, ClientTls, Issuer, ProxyClass, ServerTls, ServiceAccount};
 pub use load::Load;

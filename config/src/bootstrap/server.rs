@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::edge_address::EdgeAddress;
+use super::edge_service::EdgeService;
 use super::identity::{Authentication, ProxyClass, ServerTls, ServiceAccount};
 use super::load::Load;
 use super::read;
@@ -120,6 +121,9 @@ pub struct Edge {
     pub addresses: Vec<String>,
     /// Whether `addresses` are the proxies' own, as `bindAddresses` of a proxy class.
     pub bind_addresses: bool,
+    /// The Services in front of it, as `service` of a proxy class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<EdgeService>,
 }
 
 /// What becomes of namespaces that belong to no tenant.
@@ -176,8 +180,8 @@ impl ServerBootstrap {
             return self.proxy_classes.clone();
         }
         let service_account = ServiceAccount { namespace: "weir-system".into(), name: "weir-edge".into() };
-        let Edge { name, addresses, bind_addresses, .. } = self.edge.clone();
-        vec![ProxyClass { name, service_account, gateways: vec!["*".into()], addresses, bind_addresses }]
+        let Edge { name, addresses, bind_addresses, service, .. } = self.edge.clone();
+        vec![ProxyClass { name, service_account, gateways: vec!["*".into()], addresses, bind_addresses, service }]
     }
 
     /// Whether callers are checked by tokens of this server's own issuer.
@@ -222,6 +226,10 @@ impl ServerBootstrap {
         let mut accounts: BTreeSet<&ServiceAccount> = self.operators.iter().collect();
         let mut patterns = BTreeSet::new();
         check_addresses(&self.edge.addresses, "edge", errors);
+        let writes = self.source.kubernetes.as_ref().is_some_and(|kubernetes| kubernetes.status);
+        if let Some(service) = &self.edge.service {
+            service.check("edge", writes, !self.edge.addresses.is_empty(), errors);
+        }
         for (n, class) in self.proxy_classes.iter().enumerate() {
             let at = |field: &str| format!("proxyClasses[{n}].{field}");
             if class.name.is_empty() || class.name.contains('/') {
@@ -235,6 +243,9 @@ impl ServerBootstrap {
                 errors.push(FieldError::new(at("serviceAccount"), problem));
             }
             check_addresses(&class.addresses, &format!("proxyClasses[{n}]"), errors);
+            if let Some(service) = &class.service {
+                service.check(&format!("proxyClasses[{n}]"), writes, !class.addresses.is_empty(), errors);
+            }
             for (m, gateway) in class.gateways.iter().enumerate() {
                 let parts = gateway.split_once('/');
                 if gateway != "*" && !parts.is_some_and(|(a, b)| !a.is_empty() && !b.is_empty() && a != "*") {
@@ -295,7 +306,7 @@ impl Default for XdsPort {
 
 impl Default for Edge {
     fn default() -> Self {
-        Self { name: "edge".into(), access_log: true, addresses: Vec::new(), bind_addresses: false }
+        Self { name: "edge".into(), access_log: true, addresses: Vec::new(), bind_addresses: false, service: None }
     }
 }
 

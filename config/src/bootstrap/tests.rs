@@ -51,7 +51,7 @@ fn unknown_fields_are_all_named_with_the_nearest_name() {
         ]
     );
     let errors = ServerBootstrap::parse("source: {directory: d}\nedge: {zzz: 1}").unwrap_err();
-    let known = "known here: `name`, `accessLog`, `addresses`, `bindAddresses`";
+    let known = "known here: `name`, `accessLog`, `addresses`, `bindAddresses`, `service`";
     assert_eq!(errors[0].to_string(), format!("edge.zzz: there is no such field ({known})"));
 }
 
@@ -140,4 +140,27 @@ fn access_that_cannot_be_told_apart_is_refused() {
             "proxyClasses[1].gateways[1]"
         ]
     );
+}
+
+#[test]
+fn services_of_an_edge_are_checked() {
+    let text = |source: &str, service: &str| {
+        let text = format!("source: {source}\nedge: {{service: {service}}}");
+        match ServerBootstrap::parse(&text) {
+            Ok(settings) => settings.classes()[0].service.as_ref().map(|s| s.per_gateway.to_string()).unwrap(),
+            Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        }
+    };
+    let cluster = "{kubernetes: {}}";
+    assert_eq!(text(cluster, "{perGateway: true, pods: weir-system/weir-edge-pods, type: ClusterIP}"), "true");
+    assert_eq!(text(cluster, "{name: weir-system/weir-edge}"), "false");
+    for (source, service, field) in [
+        (cluster, "{perGateway: true}", "edge.service.pods"),
+        (cluster, "{perGateway: true, pods: a/b, name: a/b}", "edge.service.name"),
+        (cluster, "{name: weir-edge}", "edge.service.name"),
+        ("{directory: d}", "{perGateway: true, pods: a/b}", "edge.service.perGateway"),
+        ("{kubernetes: {status: false}}", "{perGateway: true, pods: a/b}", "edge.service.perGateway"),
+    ] {
+        assert!(text(source, service).starts_with(field), "{service}: {}", text(source, service));
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::edge_service::ServiceName;
 use super::identity::{ClientTls, ServiceAccount};
 
 /// Settings that are written as text: serde reads and shows them by `FromStr` and `Display`.
@@ -30,7 +31,7 @@ macro_rules! text_values {
     )*};
 }
 
-text_values!(Address, Target, Period, ServiceAccount);
+text_values!(Address, Target, Period, ServiceAccount, ServiceName);
 
 /// Where to listen or connect: `127.0.0.1:18000`, `[::1]:18000`, or `unix:/run/weir/xds.sock`.
 /// Where one listens, port 0 lets the system choose; the port chosen is reported.

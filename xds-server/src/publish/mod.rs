@@ -1,12 +1,15 @@
 //! Statuses, written to the cluster by the leader alone, and only where they differ.
 //!
 //! [`queue`] says what to look at and when (pure), [`writer`] writes one object, [`replicas`] brings what proxies of
-//! other replicas say, [`events`] tells people, [`usage`] reads what tenants used.
+//! other replicas say, [`events`] tells people, [`gateway_services`] makes what
+//! Gateways are to have, [`usage`] reads what tenants used.
 //!
 //! Rights that it needs: `get` and `patch` of `<kind>/status` of GatewayClasses, Gateways, routes, Plans and
-//! Tenants; `create` and `patch` of `events.events.k8s.io`; those of [`replicas`] and of [`crate::leader`].
+//! Tenants; `create` and `patch` of `events.events.k8s.io`; those of [`replicas`], of
+//! [`gateway_services`] and of [`crate::leader`].
 
 mod events;
+mod gateway_services;
 mod queue;
 mod replicas;
 mod usage;
@@ -97,10 +100,11 @@ impl Publisher {
             }
             self.state.lead(true);
             self.state.news().hear(true);
-            let (store, state) = (self.store.clone(), Arc::clone(&self.state));
+            let (store, state, api) = (self.store.clone(), Arc::clone(&self.state), self.writer.api.clone());
             tokio::select! {
                 () = self.write() => {}
                 () = usage::keep(&store, &state) => {}
+                () = gateway_services::keep(api, Arc::clone(&state)) => {}
                 () = over(leads.clone()) => {}
             }
             self.state.news().hear(false);

@@ -3,7 +3,7 @@
 //!
 //! Where the bootstrap says nothing of an edge's addresses, what a Gateway asks for is bound, and that is where it is
 //! reached. Where it lists them, they are those of a Service or load balancer in front, unless `bindAddresses` says
-//! that they are the proxies' own.
+//! that they are the proxies' own. Where it names a Service, or has one made for each Gateway, they are the Service's.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -47,6 +47,23 @@ pub(crate) fn of_gateway(edge: &EdgeAddresses, gateway: &Gateway) -> Addresses {
             kind => found.unsupported.push(format!("addresses of type {kind} are not supported")),
         }
     }
+    found
+}
+
+/// Works the addresses of a Gateway out that is reached through a Service: `given` are the Service's, or why it has none.
+/// Proxies bind all addresses, whatever the Service has, so that no address that comes or goes moves a listener.
+pub(crate) fn behind_service(given: Result<Vec<EdgeAddress>, String>, gateway: &Gateway) -> Addresses {
+    let mut found = match given {
+        Ok(listed) => of_gateway(&EdgeAddresses { listed, bind: false }, gateway),
+        Err(why) => {
+            let known = |kind: &&str| ["IPAddress", "Hostname"].contains(kind);
+            let kinds = gateway.spec.addresses.iter().map(|address| address.type_.as_deref().unwrap_or("IPAddress"));
+            let unsupported = kinds.filter(|kind| !known(kind));
+            let unsupported = unsupported.map(|kind| format!("addresses of type {kind} are not supported")).collect();
+            Addresses { unsupported, not_assigned: vec![why], ..Addresses::default() }
+        }
+    };
+    found.bound = BTreeSet::from([any()]);
     found
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use weir_config::bootstrap::{EdgeAddress, ProxyClass};
+use weir_config::bootstrap::{EdgeAddress, EdgeService, ProxyClass};
 
 /// An edge, by its place among the classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,7 @@ pub(crate) struct EdgeAddresses {
 pub struct Classes {
     edges: Vec<String>,
     addresses: Vec<EdgeAddresses>,
+    services: Vec<Option<EdgeService>>,
     by_pattern: BTreeMap<String, EdgeId>,
 }
 
@@ -61,6 +62,17 @@ impl Classes {
         self.addresses.get(usize::from(edge.0)).cloned().unwrap_or_default()
     }
 
+    /// The Services in front of an edge, where the bootstrap says something of them.
+    pub(crate) fn service(&self, edge: EdgeId) -> Option<&EdgeService> {
+        self.services.get(usize::from(edge.0))?.as_ref()
+    }
+
+    /// All settings of Services in front of edges, each with its edge.
+    pub(crate) fn services(&self) -> impl Iterator<Item = (EdgeId, &EdgeService)> {
+        let all = (0..=u16::MAX).zip(&self.services);
+        all.filter_map(|(place, service)| Some((EdgeId(place), service.as_ref()?)))
+    }
+
     /// The edge of this name.
     pub fn find(&self, name: &str) -> Option<EdgeId> {
         let place = self.edges.iter().position(|edge| edge == name)?;
@@ -82,6 +94,7 @@ impl From<&[ProxyClass]> for Classes {
             bind: class.bind_addresses,
         });
         made.addresses = addresses.collect();
+        made.services = classes.iter().map(|class| class.service.clone()).collect();
         made
     }
 }

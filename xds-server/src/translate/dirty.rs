@@ -9,6 +9,7 @@ use super::backend_tls;
 use super::backends::ServicePort;
 use super::classes::EdgeId;
 use super::client_certificates;
+use super::edge_services;
 use super::facts::{Facts, Moved};
 use super::limits::Limits;
 use super::listener_sets;
@@ -155,6 +156,7 @@ impl Dirty {
             Kind::Service => {
                 self.groups.extend(links.group_services.owners(&id).cloned());
                 self.tls_policies.extend(facts.tls_policies.owners(&id).cloned());
+                self.gateways.extend(edge_services::reached_by(facts, key, [change.old, change.new]));
                 self.endpoints.insert(id);
             }
             Kind::EndpointSlice => {

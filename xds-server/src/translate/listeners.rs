@@ -12,6 +12,7 @@ use weir_config::model::{
 
 use super::addresses::{self, Addresses};
 use super::classes::EdgeId;
+use super::edge_services;
 use super::facts::Facts;
 use super::listener_checks::{Checked, Place, check};
 use super::listener_sets;
@@ -82,7 +83,14 @@ pub(crate) fn plan<'a>(facts: &Facts, port: PortId, gateways: impl Iterator<Item
 
 /// The addresses of a Gateway at an edge.
 pub(crate) fn addresses(facts: &Facts, edge: EdgeId, gateway: &Gateway) -> Addresses {
-    addresses::of_gateway(&facts.settings.classes.addresses(edge), gateway)
+    let listed = facts.settings.classes.addresses(edge);
+    match facts.settings.classes.service(edge) {
+        Some(service) if listed.listed.is_empty() && (service.per_gateway || service.name.is_some()) => {
+            let given = edge_services::given(facts, service, gateway);
+            addresses::behind_service(given, gateway)
+        }
+        _ => addresses::of_gateway(&listed, gateway),
+    }
 }
 
 /// Gives a listener its place on the port, or says who is there already.

@@ -7,6 +7,7 @@
 //! | unit | becomes | files |
 //! | --- | --- | --- |
 //! | a port of an edge | RouteConfigurations | `classes`, `listeners`, `listener_checks`, `listener_sets`, `client_certificates`, `addresses`, `protocol`, `sni` |
+//! | a Gateway | its status, the Service that it is to have | `gateway_status`, `edge_services`, `gateway_services` |
 //! | a port with what tenants' routes claim there | Listeners | `sockets` |
 //! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `requests`, `routes`, `grpc`, `l4`, `matches`, `precedence`, `filters`, `shares`, `paths`, `redirects`, `retries`, `cors`, `sessions`, `backends` |
 //! | a TrafficPolicy | fields of routes and Clusters, its status | `policies` |
@@ -29,9 +30,11 @@ mod client_certificates;
 mod cors;
 mod dirty;
 mod duration;
+mod edge_services;
 mod endpoints;
 pub(crate) mod facts;
 mod filters;
+pub mod gateway_services;
 mod gateway_status;
 pub(crate) mod grpc;
 pub(crate) mod hostnames;

@@ -2,14 +2,14 @@
 //! that differs, nothing has changed.
 //!
 //! Kept of metadata: name and namespace; of Namespaces the labels; of EndpointSlices the label that names the
-//! Service; of the kinds whose age decides, or that get a status, creationTimestamp, generation and uid.
+//! Service; of Services that the server made whose they are; of the kinds whose age decides, or that get a status, creationTimestamp, generation and uid.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceSpec, ServiceStatus};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use weir_config::kinds::Object;
+use weir_config::kinds::{GATEWAY_NAME_LABEL, MADE_BY, Object};
 
 /// Label by which an EndpointSlice belongs to a Service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -21,10 +21,17 @@ const AUTHORITIES: &str = "ca.crt";
 /// Takes out of an object what is never read of it.
 pub(super) fn trim(object: &mut Object) {
     let metadata = std::mem::take(object.metadata_mut());
-    let ObjectMeta { name, namespace, labels, creation_timestamp, generation, uid, .. } = metadata;
+    let ObjectMeta { name, namespace, labels, creation_timestamp, generation, uid, owner_references, .. } = metadata;
     let kept = ObjectMeta { name, namespace, ..ObjectMeta::default() };
     *object.metadata_mut() = match object {
-        Object::Service(_) | Object::Secret(_) | Object::ConfigMap(_) => kept,
+        Object::Service(_) => match labels.filter(|labels| labels.get(MADE_BY.0).is_some_and(|by| by == MADE_BY.1)) {
+            Some(mut labels) => {
+                labels.retain(|key, _| [MADE_BY.0, GATEWAY_NAME_LABEL].contains(&key.as_str()));
+                ObjectMeta { labels: Some(labels), owner_references, ..kept }
+            }
+            None => kept,
+        },
+        Object::Secret(_) | Object::ConfigMap(_) => kept,
         Object::Namespace(_) => ObjectMeta { labels, ..kept },
         Object::EndpointSlice(_) => {
             let service = labels.and_then(|mut labels| labels.remove(SERVICE_LABEL));
@@ -56,14 +63,23 @@ pub(super) fn trim(object: &mut Object) {
 }
 
 fn service(service: &mut Service) {
-    service.status = None;
+    let balanced = service.spec.as_ref().is_some_and(|spec| spec.type_.as_deref() == Some("LoadBalancer"));
+    let status = service.status.take().and_then(|status| status.load_balancer).filter(|_| balanced);
+    service.status = status.map(|load_balancer| ServiceStatus { load_balancer: Some(load_balancer), conditions: None });
     let Some(spec) = service.spec.take() else { return };
     let mut ports = spec.ports.unwrap_or_default();
     for port in &mut ports {
         (port.target_port, port.node_port) = (None, None);
     }
     ports.shrink_to_fit();
-    let kept = k8s_openapi::api::core::v1::ServiceSpec { ports: Some(ports), type_: spec.type_, ..Default::default() };
+    let kept = ServiceSpec {
+        ports: Some(ports),
+        type_: spec.type_,
+        // Most have one, and then the list says nothing more.
+        cluster_ips: spec.cluster_ips.filter(|all| all.len() > 1),
+        cluster_ip: spec.cluster_ip,
+        ..ServiceSpec::default()
+    };
     service.spec = Some(kept);
 }
 
