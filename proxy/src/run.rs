@@ -12,6 +12,7 @@ mod metering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -31,6 +32,7 @@ use crate::admin::{self, Admin, SetFilter, Socket};
 use crate::live::{Compiles, Live};
 use crate::log::AccessLog;
 use crate::serve::{Engine, Options, PoolLimits, Statuses};
+use crate::tls::Keys;
 use crate::xds::client::Client;
 use crate::xds::persist::Store;
 use crate::xds::pipeline::Pipeline;
@@ -85,7 +87,9 @@ impl Proxy {
         let metering = Metering::start(bootstrap, workers)?;
         let meter = &metering.meter;
         let log = Arc::new(AccessLog::stdout(workers).context("cannot start the access log")?);
-        let live = Live::new(Arc::clone(meter)).context("cannot prepare TLS")?;
+        let keys = NonZeroUsize::new(bootstrap.certificates.parsed_keys).unwrap_or(NonZeroUsize::MIN);
+        let keys = Arc::new(Keys::new(keys));
+        let live = Live::with_keys(Arc::clone(meter), Arc::clone(&keys)).context("cannot prepare TLS")?;
         let listeners = live.listeners();
         let pipeline = pipeline(bootstrap, live)?;
         let options = Options { bind: bootstrap.bind, ..options(workers, bootstrap.drain_timeout.0) };
@@ -106,6 +110,7 @@ impl Proxy {
             listeners,
             statuses: engine.statuses(),
             engine: engine.stats(),
+            keys,
             drain: life.draining(),
             stop: life.stopping(),
             set_filter: hooks.set_filter,

@@ -4,6 +4,7 @@
 //! Every field is optional but the few without a sensible default. A field that is not known is
 //! an error that suggests the nearest name.
 
+mod certificates;
 mod edge_address;
 mod edge_service;
 mod envoy;
@@ -15,6 +16,7 @@ mod server;
 mod usage;
 mod value;
 
+pub use certificates::ProxyCertificates;
 pub use edge_address::EdgeAddress;
 pub use edge_service::{EdgeService, ServiceName, ServiceType, TrafficScope};
 pub use envoy::{EnvoyFiles, EnvoySettings, EnvoyTls, envoy_bootstrap};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::certificates::ProxyCertificates;
 use super::read;
 use super::usage::ProxyUsage;
 use super::value::{Admin, Endpoint, Period, local};
@@ -41,6 +42,8 @@ pub struct ProxyBootstrap {
     /// How long exchanges under way may take to end after SIGTERM. Keep it below the pod's
     /// `terminationGracePeriodSeconds`. Default: `10s`.
     pub drain_timeout: Period,
+    /// Bounds of certificates and their keys.
+    pub certificates: ProxyCertificates,
     /// Metering.
     pub usage: ProxyUsage,
 }
@@ -79,6 +82,7 @@ impl ProxyBootstrap {
                 tls.check(&format!("{field}.tls"), &mut errors);
             }
         }
+        settings.certificates.check(&mut errors);
         settings.usage.check(&mut errors);
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
@@ -96,6 +100,7 @@ impl Default for ProxyBootstrap {
             workers: None,
             max_staleness: Period::seconds(24 * 3600),
             drain_timeout: Period::seconds(10),
+            certificates: ProxyCertificates::default(),
             usage: ProxyUsage::default(),
         }
     }

@@ -41,6 +41,7 @@ use weir_config::usage::Busiest;
 use crate::live::Listeners;
 use crate::meter::Meter;
 use crate::serve::{Stats, Statuses};
+use crate::tls::Keys;
 use crate::usage::stream::Reporter;
 use crate::xds::stream::{Shared, lock};
 
@@ -67,6 +68,8 @@ pub struct Admin {
     pub statuses: watch::Receiver<Statuses>,
     /// The engine's counters of itself.
     pub engine: Arc<Stats>,
+    /// Parsed keys of certificates.
+    pub keys: Arc<Keys>,
     /// Turns true when listeners are to be drained.
     pub drain: watch::Sender<bool>,
     /// Turns true when the process is asked to end.

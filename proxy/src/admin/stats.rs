@@ -10,6 +10,7 @@ use weir_config::usage::{Busiest, OTHERS, Series};
 use super::Admin;
 use crate::meter::{LogState, Metric, Units};
 use crate::serve::Totals;
+use crate::tls::KeyCounts;
 use crate::usage::state::Overview;
 use crate::usage::stream::lock as lock_flight;
 use crate::xds::stream::lock;
@@ -25,6 +26,7 @@ pub(super) fn render(admin: &Admin, busiest: &Mutex<Busiest>) -> String {
         usage(&admin.reporter.outbox.state(), lock_flight(&admin.reporter.flight).overview());
         listeners(admin);
         engine(admin.engine.totals());
+        keys(admin.keys.counts());
         configuration(admin);
     });
     handle.render()
@@ -103,6 +105,13 @@ fn engine(totals: Totals) {
     for (class, flag, count) in totals.responses {
         counter!("weir_responses_total", "class" => class, "flag" => flag).absolute(count);
     }
+}
+
+fn keys(counts: KeyCounts) {
+    gauge!("weir_tls_parsed_keys").set(counts.held as f64);
+    counter!("weir_tls_keys_parsed_total").absolute(counts.parsed);
+    counter!("weir_tls_parsed_keys_evicted_total").absolute(counts.evicted);
+    counter!("weir_tls_unusable_keys_total").absolute(counts.unusable);
 }
 
 fn configuration(admin: &Admin) {

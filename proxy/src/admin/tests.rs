@@ -80,6 +80,7 @@ impl Rig {
             listeners,
             statuses: statuses_seen,
             engine: Arc::new(crate::serve::Stats::new(1)),
+            keys: Arc::default(),
             drain: drain_sender,
             stop: stop_seen,
             set_filter: Arc::new(move |text| {

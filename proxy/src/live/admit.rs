@@ -20,7 +20,7 @@ impl Admit for Compiles {
             Resource::VirtualHost(host) => virtual_host(host),
             Resource::Listener(listener) => chains(listener).into_iter().chain(clients(listener)).collect(),
             Resource::Cluster(cluster) => endpoints_tls(cluster),
-            Resource::Secret(secret) => tls::parse(&secret.certificate).err().into_iter().collect(),
+            Resource::Secret(secret) => tls::check(&secret.certificate).err().into_iter().collect(),
             Resource::LoadAssignment(_) | Resource::FilterConfig(_) => Vec::new(),
         };
         if errors.is_empty() { Ok(()) } else { Err(errors) }

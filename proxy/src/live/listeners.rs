@@ -137,8 +137,8 @@ impl ListenerSet {
                 let secrets = tls.secrets.iter().map(|name| parts.secrets.named(name, SecretSlot::default)).collect();
                 // Offered is only what the engine speaks: a client that chose another would get no answer.
                 let alpn: Vec<_> = tls.alpn.iter().filter(|name| ALPN.contains(&name.as_str())).cloned().collect();
-                match self.terminator.config(secrets, &alpn, tls.clients.as_deref()) {
-                    Ok(config) => Some(config),
+                match self.terminator.chain(secrets, &alpn, tls.clients.as_deref()) {
+                    Ok(tls) => Some(tls),
                     Err(error) => {
                         // Never serve in plain text what should be encrypted.
                         tracing::error!(chain = model.name, %error, "a chain's TLS cannot be set up: it is left out");

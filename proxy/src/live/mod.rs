@@ -27,7 +27,7 @@ use weir_config::model::{Delta, Resource, ResourceType};
 use crate::clock;
 use crate::meter::Meter;
 use crate::request::table::ListenerTable;
-use crate::tls::{self, SecretSlot, Terminator};
+use crate::tls::{Keys, SecretSlot, Terminator};
 use clusters::Clusters;
 use compile::Compiler;
 use limits::Limits;
@@ -44,6 +44,7 @@ pub struct Live {
     meter: Arc<Meter>,
     clusters: Clusters,
     secrets: Slots<SecretSlot>,
+    keys: Arc<Keys>,
     limits: Limits,
     routes: Routes,
     listeners: ListenerSet,
@@ -51,15 +52,24 @@ pub struct Live {
 }
 
 impl Live {
-    /// An empty configuration; tenants' counters are taken from `meter`.
+    /// An empty configuration; tenants' counters are taken from `meter`. Parsed keys are not bounded.
     ///
     /// # Errors
     /// The system gives no random numbers for the keys of TLS session tickets.
     pub fn new(meter: Arc<Meter>) -> Result<Self, rustls::Error> {
+        Self::with_keys(meter, Arc::default())
+    }
+
+    /// The same, with parsed keys among `keys`.
+    ///
+    /// # Errors
+    /// As [`Live::new`].
+    pub fn with_keys(meter: Arc<Meter>, keys: Arc<Keys>) -> Result<Self, rustls::Error> {
         Ok(Self {
             meter,
             clusters: Clusters::default(),
             secrets: Slots::default(),
+            keys,
             limits: Limits::default(),
             routes: Routes::default(),
             listeners: ListenerSet::new(Terminator::new()?),
@@ -74,12 +84,9 @@ impl Live {
             match resource {
                 Resource::Cluster(cluster) => self.clusters.set(cluster, &mut self.secrets),
                 Resource::LoadAssignment(assignment) => self.clusters.assign(assignment),
-                Resource::Secret(secret) => match tls::parse(&secret.certificate) {
-                    Ok(certificate) => self.secrets.sent(&secret.name, SecretSlot::default).set(certificate),
-                    Err(error) => {
-                        tracing::error!(secret = secret.name, %error, "a certificate keeps its last good form")
-                    }
-                },
+                Resource::Secret(secret) => {
+                    self.secrets.sent(&secret.name, SecretSlot::default).set(secret, &self.keys);
+                }
                 Resource::FilterConfig(filter) => self.limits.set(filter),
                 _ => {}
             }

@@ -27,6 +27,7 @@ use super::session::SessionTable;
 use super::sni::SniIndex;
 use super::wheel::Wheel;
 use crate::meter::Lease;
+use crate::tls::ChainTls;
 
 /// A listener.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ pub struct ChainTable {
     /// SNI names that it takes; empty: what no other chain of the listener takes.
     pub server_names: Vec<weir_config::model::ServerName>,
     /// TLS settings; absent: plain text.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<ChainTls>,
     /// Whether TLS goes through unread. There are no TLS settings then.
     pub passthrough: bool,
     /// Whether it asks for clients' certificates.

@@ -88,12 +88,12 @@ async fn open(mut io: TcpStream, listener: &Arc<ListenerTable>, peer: &mut Peer)
     peer.tls = true;
     peer.sni = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
     let chain = listener.chain(peer.sni.as_deref()).ok_or_else(no_chain)?;
-    let Some(config) = chain.tls.clone() else {
+    let Some(tls) = &chain.tls else {
         return Ok(Opened { io: ClientStream::Plain(io), chain: chain.clone(), read });
     };
     drop(read);
     peer.bound_to = listener.tells_hosts_apart(chain).then(|| listener.clone());
-    let stream = StartHandshake::from_parts(accepted, io).into_stream(config).await?;
+    let stream = StartHandshake::from_parts(accepted, io).into_stream(tls.config(peer.sni.as_deref())).await?;
     let alpn = stream.get_ref().1.alpn_protocol();
     peer.speaks_http1 = alpn.is_some_and(|alpn| alpn != b"h2");
     Ok(Opened { io: ClientStream::Tls(Box::new(stream)), chain: chain.clone(), read: Vec::new() })

@@ -1,19 +1,24 @@
 //! Certificates: of listeners, of their clients, of endpoints.
 //!
 //! A certificate lives in a [`SecretSlot`], which TLS settings point to: renewing it swaps the
-//! slot's content and touches neither the listener nor its connections.
+//! slot's content and touches neither the listener nor its connections. Its key is parsed when a handshake first needs
+//! it ([`Certificate`]), and as many parsed ones are held as [`Keys`] may hold.
 
 mod certificate;
 mod clients;
+mod keys;
 mod origin;
 mod roots;
+mod slot;
 mod terminator;
 
-pub use certificate::{Certificate, SecretSlot, parse};
+pub use certificate::{Certificate, check};
 pub use clients::verifier;
+pub use keys::{KeyCounts, Keys};
 pub use origin::Origin;
 pub use roots::roots;
-pub use terminator::Terminator;
+pub use slot::SecretSlot;
+pub use terminator::{ChainTls, Terminator};
 
 /// Protocols that the engine speaks, by their ALPN names; no other is offered.
 pub const ALPN: &[&str] = &["h2", "http/1.1", "http/1.0"];

@@ -16,8 +16,8 @@ use weir_config::model::{SubjectName, UpstreamProtocol, UpstreamTls};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::certificate::SecretSlot;
 use super::roots::roots;
+use super::slot::SecretSlot;
 
 /// Sessions that a cluster may resume.
 const SESSIONS: usize = 32;
@@ -92,7 +92,7 @@ struct Shown(Arc<SecretSlot>);
 
 impl ResolvesClientCert for Shown {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.get().map(|certificate| certificate.certified_key())
+        self.0.get()?.certified_key()
     }
 
     fn has_certs(&self) -> bool {

@@ -1,18 +1,20 @@
 //! TLS settings of a filter chain.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
 
 use weir_config::model::ClientCertificates;
 
-use super::certificate::SecretSlot;
 use super::clients;
+use super::slot::SecretSlot;
 
 /// Makes the TLS settings of filter chains. One for the process: the keys of session tickets are
 /// its, so that a session can be resumed after a listener changed. (A ticket holds the SNI it was
@@ -20,6 +22,8 @@ use super::clients;
 pub struct Terminator {
     provider: Arc<CryptoProvider>,
     tickets: Arc<dyn ProducesTickets>,
+    /// Settings of chains that ask for no certificates of clients, by what they offer: of thousands of chains, a few.
+    shared: Mutex<BTreeMap<Vec<String>, Arc<ServerConfig>>>,
 }
 
 impl Terminator {
@@ -28,7 +32,8 @@ impl Terminator {
     /// # Errors
     /// The system gives no random numbers.
     pub fn new() -> Result<Self, rustls::Error> {
-        Ok(Self { provider: Arc::new(aws_lc_rs::default_provider()), tickets: aws_lc_rs::Ticketer::new()? })
+        let (provider, tickets) = (Arc::new(aws_lc_rs::default_provider()), aws_lc_rs::Ticketer::new()?);
+        Ok(Self { provider, tickets, shared: Mutex::default() })
     }
 
     /// Settings that serve the first of `secrets` whose certificate covers the SNI; without SNI, or
@@ -36,26 +41,50 @@ impl Terminator {
     ///
     /// # Errors
     /// The provider lacks what TLS 1.2 and 1.3 need, or the clients' authorities cannot be used.
-    pub fn config(
+    pub fn chain(
         &self,
-        secrets: Vec<Arc<SecretSlot>>,
+        secrets: Box<[Arc<SecretSlot>]>,
         alpn: &[String],
         clients: Option<&ClientCertificates>,
-    ) -> Result<Arc<ServerConfig>, rustls::Error> {
-        let verifier = match clients {
+    ) -> Result<ChainTls, rustls::Error> {
+        let settings = match clients {
             Some(clients) => {
-                clients::verifier(clients, &self.provider).map_err(|error| rustls::Error::General(error.to_string()))?
+                let verifier = clients::verifier(clients, &self.provider);
+                let verifier = verifier.map_err(|error| rustls::Error::General(error.to_string()))?;
+                // A ticket stands for the certificate that was shown when it was given: it must not resume a session
+                // where none, or another authority's, was asked for.
+                self.settings(alpn, verifier, aws_lc_rs::Ticketer::new()?)?
             }
-            None => WebPkiClientVerifier::no_client_auth(),
+            None => self.shared(alpn)?,
         };
+        Ok(ChainTls { secrets, settings })
+    }
+
+    fn shared(&self, alpn: &[String]) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(settings) = shared.get(alpn) {
+            return Ok(settings.clone());
+        }
+        let settings = self.settings(alpn, WebPkiClientVerifier::no_client_auth(), self.tickets.clone())?;
+        // Those that no chain has any more.
+        shared.retain(|_, settings| Arc::strong_count(settings) > 1);
+        shared.insert(alpn.to_vec(), settings.clone());
+        Ok(settings)
+    }
+
+    /// Settings without a certificate.
+    fn settings(
+        &self,
+        alpn: &[String],
+        verifier: Arc<dyn ClientCertVerifier>,
+        tickets: Arc<dyn ProducesTickets>,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
             .with_client_cert_verifier(verifier)
-            .with_cert_resolver(Arc::new(BySni(secrets)));
+            .with_cert_resolver(Arc::new(Chosen(None)));
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        // A ticket stands for the certificate that was shown when it was given: it must not resume a session where
-        // none, or another authority's, was asked for.
-        config.ticketer = if clients.is_some() { aws_lc_rs::Ticketer::new()? } else { Arc::clone(&self.tickets) };
+        config.ticketer = tickets;
         // Tickets resume sessions; a cache beside them would only hold memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Arc::new(config))
@@ -68,18 +97,39 @@ impl fmt::Debug for Terminator {
     }
 }
 
-/// Chooses a certificate at each handshake, from what the slots hold then.
+/// TLS of a filter chain: its certificates, and the settings that it may share with other chains.
 #[derive(Debug)]
-struct BySni(Vec<Arc<SecretSlot>>);
+pub struct ChainTls {
+    secrets: Box<[Arc<SecretSlot>]>,
+    settings: Arc<ServerConfig>,
+}
 
-impl ResolvesServerCert for BySni {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+impl ChainTls {
+    /// Settings of one handshake, for a client that asks for this name, with what the slots hold now. Where they hold
+    /// nothing of use the handshake fails (alert `access_denied`).
+    pub fn config(&self, sni: Option<&str>) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.settings);
+        config.cert_resolver = Arc::new(Chosen(self.key(sni)));
+        Arc::new(config)
+    }
+
+    fn key(&self, sni: Option<&str>) -> Option<Arc<CertifiedKey>> {
         // One certificate is served whatever was asked for: the client judges it.
-        if let [only] = self.0.as_slice() {
-            return only.get().map(|certificate| certificate.certified_key());
+        if let [only] = &*self.secrets {
+            return only.get()?.certified_key();
         }
-        let certificates = || self.0.iter().filter_map(|slot| slot.get());
-        let covering = hello.server_name().and_then(|name| certificates().find(|c| c.covers(name)));
-        covering.or_else(|| certificates().next()).map(|certificate| certificate.certified_key())
+        let certificates = || self.secrets.iter().filter_map(|slot| slot.get());
+        let covering = sni.and_then(|name| certificates().filter(|c| c.covers(name)).find_map(|c| c.certified_key()));
+        covering.or_else(|| certificates().find_map(|certificate| certificate.certified_key()))
+    }
+}
+
+/// What was chosen for a handshake, when its hello had been read.
+#[derive(Debug)]
+struct Chosen(Option<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Chosen {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.clone()
     }
 }

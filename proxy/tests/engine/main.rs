@@ -18,6 +18,7 @@ mod h2_grpc;
 mod h2_routes;
 mod h2_upstream;
 mod listeners;
+mod many_certificates;
 mod metering;
 mod mirrors;
 mod retries;
