@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context;
 use http::HeaderMap;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::ServerBootstrap;
 
 use super::certificate::Authorities;
+use super::clock::Clock;
 use super::files::{LOOK, Watched};
 use super::identity::{Caller, Identity, Principal};
 use super::issuer::OwnIssuer;
@@ -33,14 +34,6 @@ const QUESTIONS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often what is held is looked at: an identity that ends is noticed within this.
 const TICK: Duration = Duration::from_secs(1);
-
-/// Both clocks, read.
-pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
-
-/// The clocks of this machine.
-pub fn clock() -> Clock {
-    Arc::new(|| Now { wall: SystemTime::now(), mono: Instant::now() })
-}
 
 /// Who is let in, and how that is found out.
 pub struct Door {

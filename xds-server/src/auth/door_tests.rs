@@ -1,6 +1,7 @@
 //! The door with an API server that says what a test wants, and clocks that a test sets.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;

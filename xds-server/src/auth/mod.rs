@@ -8,6 +8,7 @@
 //! here. Without a cluster the server is an [`issuer`] itself.
 
 pub mod certificate;
+pub mod clock;
 pub mod door;
 pub mod files;
 pub mod gate;

@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use super::listen::Socket;
+use super::listen::{Accepted, Socket};
 use crate::auth::peer::Peer;
 
 /// Handshakes that may be under way at one time; more wait in the system's queue.
@@ -105,14 +105,6 @@ async fn handshake(tls: &TlsAcceptor, transport: Box<dyn Transport>) -> io::Resu
     let stream = tls.accept(transport).await?;
     let certificates = stream.get_ref().1.peer_certificates().map(Arc::from);
     Ok((Box::new(stream), certificates))
-}
-
-/// A connection as the system gives it.
-pub(super) enum Accepted {
-    /// TCP, with the address of the other end.
-    Tcp(tokio::net::TcpStream, std::net::SocketAddr),
-    /// A Unix socket.
-    Unix(tokio::net::UnixStream),
 }
 
 impl Connection {

@@ -8,7 +8,13 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::Address;
 
-use super::accept::Accepted;
+/// A connection as the system gives it.
+pub(super) enum Accepted {
+    /// TCP, with the address of the other end.
+    Tcp(tokio::net::TcpStream, std::net::SocketAddr),
+    /// A Unix socket.
+    Unix(tokio::net::UnixStream),
+}
 
 /// An open port.
 pub(super) struct Bound {

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::{Address, ServerBootstrap, Unassigned};
 
 use crate::apiserver::ApiServer;
-use crate::auth::door::{Door, clock};
+use crate::auth::clock::clock;
+use crate::auth::door::Door;
 use crate::auth::gate::Gate;
 use crate::auth::issuer::OwnIssuer;
 use crate::auth::review::{Reviewer, TokenReviews};

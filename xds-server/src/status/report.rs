@@ -6,9 +6,20 @@ use serde::{Deserialize, Serialize};
 use weir_config::kinds::ObjectKey;
 
 use super::ObjectStatus;
-use super::select::Count;
 use crate::ads::ProxyReport;
 use crate::watch::Finding;
+
+/// How many objects of a kind there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Count {
+    /// All that were asked for.
+    pub total: usize,
+    /// Those of which something is wrong.
+    pub wrong: usize,
+    /// Those that the report shows.
+    pub shown: usize,
+}
 
 /// Everything that the server has to say of its objects, its source and its proxies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use weir_config::kinds::ObjectKey;
 
-use super::report::ObjectReport;
+use super::report::{Count, ObjectReport};
 use super::{ObjectStatus, unmet};
 
 /// Objects, and proxies, that a report shows where nothing else is said.
@@ -24,18 +24,6 @@ pub struct Selection {
     /// So many objects of each kind, and so many proxies; default: [`USUAL`].
     #[serde(default)]
     pub limit: Option<usize>,
-}
-
-/// How many objects of a kind there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Count {
-    /// All that were asked for.
-    pub total: usize,
-    /// Those of which something is wrong.
-    pub wrong: usize,
-    /// Those that the report shows.
-    pub shown: usize,
 }
 
 impl Selection {

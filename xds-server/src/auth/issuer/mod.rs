@@ -119,7 +119,7 @@ impl OwnIssuer {
     }
 
     /// Renews tokens and certificate in time, until `stop`.
-    pub async fn keep(mut self, clock: super::door::Clock, stop: CancellationToken) {
+    pub async fn keep(mut self, clock: super::clock::Clock, stop: CancellationToken) {
         let mut wait = LOOK;
         loop {
             tokio::select! { () = tokio::time::sleep(wait) => {} () = stop.cancelled() => return }
