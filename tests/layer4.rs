@@ -66,6 +66,7 @@ fn http(cluster: &str) -> Network {
         stream_idle_timeout: None,
         max_request_headers_kb: None,
         use_remote_address: false,
+        http2: None,
         access_log: false,
     })
 }

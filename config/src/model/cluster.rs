@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::http2::Http2Options;
+
 /// `Cluster`: how a backend is reached.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
@@ -14,6 +16,8 @@ pub struct Cluster {
     pub connect_timeout: Option<Duration>,
     /// What its endpoints speak (`HttpProtocolOptions.explicit_http_config`).
     pub protocol: UpstreamProtocol,
+    /// Of endpoints that speak HTTP/2 (`explicit_http_config.http2_protocol_options`); absent: as docs/http2.md says.
+    pub http2: Option<Box<Http2Options>>,
     /// TLS toward the endpoints; absent: plain text.
     pub tls: Option<Box<UpstreamTls>>,
 }
@@ -21,7 +25,14 @@ pub struct Cluster {
 impl Cluster {
     /// Endpoints that speak HTTP/1.1 in plain text.
     pub fn new(name: impl Into<String>, endpoints: EndpointSource) -> Self {
-        Self { name: name.into(), endpoints, connect_timeout: None, protocol: UpstreamProtocol::default(), tls: None }
+        Self {
+            name: name.into(),
+            endpoints,
+            connect_timeout: None,
+            protocol: UpstreamProtocol::default(),
+            http2: None,
+            tls: None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::cluster::Roots;
+use super::http2::Http2Options;
 use super::limit::LocalRateLimit;
 use super::route::{Owner, RouteConfiguration};
 use super::split::Split;
@@ -130,6 +131,8 @@ pub struct HttpOptions {
     pub max_request_headers_kb: Option<u32>,
     /// `use_remote_address`: the peer's address is the client's, appended to `x-forwarded-for`.
     pub use_remote_address: bool,
+    /// `http2_protocol_options`; absent: as docs/http2.md says.
+    pub http2: Option<Box<Http2Options>>,
     /// Whether each exchange is written to the access log (stdout, JSON).
     pub access_log: bool,
 }

@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod headers;
+pub mod http2;
 pub mod limit;
 pub mod listener;
 pub mod name;
@@ -21,6 +22,7 @@ pub use cluster::{
     UpstreamProtocol, UpstreamTls,
 };
 pub use headers::{HeaderMutation, HeaderOp};
+pub use http2::{Http2Options, Keepalive};
 pub use limit::{FilterConfig, LocalRateLimit, TokenBucket};
 pub use listener::{
     ClientCertificates, DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, Network, Proxied, RouteSource,

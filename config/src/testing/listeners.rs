@@ -9,7 +9,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::routes::owner;
-use super::{duration, host, local_rate_limit, name, roots, route_configuration};
+use super::{duration, host, http2, local_rate_limit, name, roots, route_configuration};
 use crate::model::{
     ClientCertificates, DownstreamTls, FilterChain, HttpFilter, HttpOptions, Listener, Network, Proxied, RouteSource,
     ServerName, Split, WeightedCluster,
@@ -94,7 +94,7 @@ pub fn proxied() -> impl Strategy<Value = Proxied> {
     )
 }
 
-fn http() -> impl Strategy<Value = HttpOptions> {
+fn http() -> BoxedStrategy<HttpOptions> {
     let routes = prop_oneof![
         name().prop_map(RouteSource::Rds),
         route_configuration().prop_map(|routes| RouteSource::Inline(Box::new(routes))),
@@ -103,9 +103,9 @@ fn http() -> impl Strategy<Value = HttpOptions> {
     (
         (name(), routes, vec(filter(), 0..3)),
         (timeout(), timeout(), timeout()),
-        (option::of(1u32..=8192), any::<bool>(), any::<bool>()),
+        (option::of(1u32..=8192), any::<bool>(), any::<bool>(), option::of(http2())),
     )
-        .prop_map(|((stat_prefix, routes, filters), timeouts, (max_request_headers_kb, remote, access_log))| {
+        .prop_map(|((stat_prefix, routes, filters), timeouts, (max_request_headers_kb, remote, access_log, http2))| {
             HttpOptions {
                 stat_prefix,
                 routes,
@@ -115,9 +115,11 @@ fn http() -> impl Strategy<Value = HttpOptions> {
                 stream_idle_timeout: timeouts.2,
                 max_request_headers_kb,
                 use_remote_address: remote,
+                http2,
                 access_log,
             }
         })
+        .boxed()
 }
 
 fn filter() -> impl Strategy<Value = HttpFilter> {

@@ -16,9 +16,9 @@ pub use listeners::{listener, proxied};
 pub use routes::{route_configuration, virtual_host};
 
 use crate::model::{
-    Cluster, Endpoint, EndpointSource, FilterConfig, HealthStatus, LoadAssignment, LocalRateLimit, Locality,
-    LocalityEndpoints, PrivateKey, Resource, Roots, Secret, SubjectName, TlsCertificate, TokenBucket, UpstreamProtocol,
-    UpstreamTls,
+    Cluster, Endpoint, EndpointSource, FilterConfig, HealthStatus, Http2Options, Keepalive, LoadAssignment,
+    LocalRateLimit, Locality, LocalityEndpoints, PrivateKey, Resource, Roots, Secret, SubjectName, TlsCertificate,
+    TokenBucket, UpstreamProtocol, UpstreamTls,
 };
 
 /// A resource of any type.
@@ -58,16 +58,41 @@ pub(crate) fn duration() -> impl Strategy<Value = Duration> {
 pub fn cluster() -> impl Strategy<Value = Cluster> {
     let endpoints =
         prop_oneof![name().prop_map(EndpointSource::Eds), load_assignment().prop_map(EndpointSource::Static),];
-    let protocol = prop_oneof![Just(UpstreamProtocol::Http1), Just(UpstreamProtocol::Http2)];
+    let protocol = prop_oneof![
+        Just((UpstreamProtocol::Http1, None)),
+        option::of(http2()).prop_map(|options| (UpstreamProtocol::Http2, options)),
+    ];
     let tls = option::of(upstream_tls().prop_map(Box::new));
     (name(), endpoints, option::of(duration()), protocol, tls).prop_map(
-        |(name, endpoints, connect_timeout, protocol, tls)| Cluster {
+        |(name, endpoints, connect_timeout, (protocol, http2), tls)| Cluster {
             connect_timeout,
             protocol,
+            http2,
             tls,
             ..Cluster::new(name, endpoints)
         },
     )
+}
+
+/// Settings of HTTP/2 that say something. Weir's own bound of streams is as good as none at a listener.
+pub(crate) fn http2() -> BoxedStrategy<Box<Http2Options>> {
+    let window = || option::of(65_535..=i32::MAX as u32);
+    let keepalive = (option::of(at_least_a_millisecond()), at_least_a_millisecond(), option::of(0u16..=10_000))
+        .prop_map(|(interval, timeout, jitter)| Keepalive { interval, timeout, jitter });
+    let streams = option::of(prop_oneof![1u32..100, 101..=i32::MAX as u32]);
+    let options = (streams, window(), window(), option::of(keepalive)).prop_map(
+        |(max_concurrent_streams, stream_window, connection_window, keepalive)| Http2Options {
+            max_concurrent_streams,
+            stream_window,
+            connection_window,
+            keepalive,
+        },
+    );
+    options.prop_filter("says something", |options| *options != Http2Options::default()).prop_map(Box::new).boxed()
+}
+
+fn at_least_a_millisecond() -> impl Strategy<Value = Duration> {
+    duration().prop_map(|duration| duration.max(Duration::from_millis(1)))
 }
 
 fn upstream_tls() -> impl Strategy<Value = UpstreamTls> {

@@ -32,7 +32,7 @@ pub(super) fn write(value: &Cluster, style: Style) -> ProtoCluster {
         load_assignment,
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(kind as i32)),
         transport_socket: value.tls.as_deref().map(|tls| tls::write_upstream(tls, style)),
-        typed_extension_protocol_options: upstream_protocol::write(value.protocol),
+        typed_extension_protocol_options: upstream_protocol::write(value.protocol, value.http2.as_deref()),
         // Envoy would send to endpoints that are not ready once half of them are not.
         common_lb_config: Some(CommonLbConfig {
             healthy_panic_threshold: Some(Percent { value: 0.0 }),
@@ -67,9 +67,9 @@ pub(super) fn read(message: ProtoCluster, at: &At<'_>, problems: &mut Problems) 
     if connect_timeout.is_some_and(|timeout| timeout.is_zero()) {
         problems.add(&at.field("connect_timeout"), "must be greater than zero");
     }
-    let protocol = upstream_protocol::read(typed_extension_protocol_options, at, problems);
+    let (protocol, http2) = upstream_protocol::read(typed_extension_protocol_options, at, problems);
     let endpoints = read_source(&name, cluster_discovery_type, eds_cluster_config, load_assignment, at, problems)?;
-    Some(Cluster { connect_timeout, protocol, tls, ..Cluster::new(name, endpoints) })
+    Some(Cluster { connect_timeout, protocol, http2, tls, ..Cluster::new(name, endpoints) })
 }
 
 fn read_balancing(policy: i32, configured: bool, common: Option<CommonLbConfig>, at: &At<'_>, problems: &mut Problems) {

@@ -5,7 +5,7 @@
 //! as they are, because the Gateway API matches what the client sent and backends tell them apart.
 
 use prost13::Name;
-use xds_api::pb::envoy::config::core::v3::{Http2ProtocolOptions, HttpProtocolOptions};
+use xds_api::pb::envoy::config::core::v3::HttpProtocolOptions;
 use xds_api::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     CodecType, PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
 };
@@ -14,8 +14,8 @@ use xds_api::pb::google::protobuf::Any;
 
 use super::read::{At, Problems, fields};
 use super::style::Style;
-use super::{access_log, http_filter, route, scalar, usage_log, wire};
-use crate::model::{HttpOptions, RouteSource};
+use super::{access_log, http_filter, http2, route, scalar, usage_log, wire};
+use crate::model::{Http2Options, HttpOptions, RouteSource};
 
 /// The one upgrade that is let through.
 const WEBSOCKET: &str = "websocket";
@@ -43,12 +43,7 @@ pub(super) fn write(value: &HttpOptions, style: Style) -> Any {
         use_remote_address: value.use_remote_address.then(|| scalar::boolean(true)),
         access_log: access_log::write(value.access_log, style.reporting),
         access_log_options: style.reporting.then(usage_log::options),
-        http2_protocol_options: Some(Http2ProtocolOptions {
-            max_concurrent_streams: Some(scalar::uint32(MAX_STREAMS)),
-            // WebSocket over HTTP/2 (RFC 8441).
-            allow_connect: true,
-            ..Default::default()
-        }),
+        http2_protocol_options: Some(scalar::to13(&http2::write(Some(&bounded(value.http2.as_deref()))))),
         normalize_path: Some(scalar::boolean(true)),
         path_with_escaped_slashes_action: PathWithEscapedSlashesAction::KeepUnchanged as i32,
         // What a backend says of itself, and nothing of the proxy's, reaches the client.
@@ -58,6 +53,19 @@ pub(super) fn write(value: &HttpOptions, style: Style) -> Any {
         ..Default::default()
     };
     scalar::any(&message, &wire::HTTP_CONNECTION_MANAGER)
+}
+
+/// With Weir's own bound where there is none.
+fn bounded(options: Option<&Http2Options>) -> Http2Options {
+    let mut options = options.cloned().unwrap_or_default();
+    options.max_concurrent_streams.get_or_insert(MAX_STREAMS);
+    options
+}
+
+/// Without that bound: none where nothing else is said.
+fn unbounded(mut options: Box<Http2Options>) -> Option<Box<Http2Options>> {
+    options.max_concurrent_streams.take_if(|streams| *streams == MAX_STREAMS);
+    (*options != Http2Options::default()).then_some(options)
 }
 
 /// Reads the filter in an `Any`; `at` is the `Any`'s.
@@ -78,13 +86,13 @@ fn read_message(message: HttpConnectionManager, at: &At<'_>, problems: &mut Prob
     fields!(message => HttpConnectionManager, at, problems;
         read codec_type stat_prefix http_filters route_specifier common_http_protocol_options max_request_headers_kb
             stream_idle_timeout request_timeout request_headers_timeout access_log use_remote_address add_user_agent
-            upgrade_configs path_with_escaped_slashes_action;
+            upgrade_configs path_with_escaped_slashes_action http2_protocol_options;
         refuse http3_protocol_options scheme_header_transformation xff_num_trusted_hops
             original_ip_detection_extensions early_header_mutation_extensions skip_xff_append via
             forward_client_cert_details merge_slashes local_reply_config strip_matching_host_port
             path_normalization_options strip_trailing_host_dot proxy_status_config typed_header_validation_config
             append_x_forwarded_port strip_port_mode;
-        pass tracing http_protocol_options http2_protocol_options server_name server_header_transformation
+        pass tracing http_protocol_options server_name server_header_transformation
             drain_timeout delayed_close_timeout access_log_flush_interval flush_access_log_on_new_request
             access_log_options internal_address_config generate_request_id preserve_external_request_id
             always_set_request_id_in_response set_current_client_cert_details proxy_100_continue
@@ -114,6 +122,10 @@ fn read_message(message: HttpConnectionManager, at: &At<'_>, problems: &mut Prob
     let request_headers_timeout =
         scalar::read_duration(request_headers_timeout, &at.field("request_headers_timeout"), problems);
     let stream_idle_timeout = scalar::read_duration(stream_idle_timeout, &at.field("stream_idle_timeout"), problems);
+    let http2_at = at.field("http2_protocol_options");
+    let http2 = http2_protocol_options
+        .and_then(|options| http2::read(scalar::to14(&options), &http2_at, problems))
+        .and_then(unbounded);
     let filters = http_filter::read(http_filters, at, problems);
     let access_log = access_log::read(access_log, at, problems);
     Some(HttpOptions {
@@ -125,6 +137,7 @@ fn read_message(message: HttpConnectionManager, at: &At<'_>, problems: &mut Prob
         stream_idle_timeout,
         max_request_headers_kb,
         use_remote_address: scalar::is_true(use_remote_address),
+        http2,
         access_log,
     })
 }

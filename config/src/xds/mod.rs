@@ -12,6 +12,7 @@ mod dropped;
 mod endpoint;
 mod headers;
 mod http;
+mod http2;
 mod http_filter;
 pub mod json;
 mod listener;

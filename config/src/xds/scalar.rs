@@ -190,6 +190,11 @@ pub(super) fn to14<M: prost::Message + Default>(message: &impl Message) -> M {
     M::decode(message.encode_to_vec().as_slice()).unwrap_or_default()
 }
 
+/// The same message as xds-api has it.
+pub(super) fn to13<M: Message + Default>(message: &impl prost::Message) -> M {
+    M::decode(message.encode_to_vec().as_slice()).unwrap_or_default()
+}
+
 /// The same message in the other crate: both crates are made from the same definitions.
 pub(super) fn transcode<M: Message + Name + Default>(
     message: &impl prost::Message,

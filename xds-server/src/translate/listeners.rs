@@ -260,6 +260,7 @@ fn chain(
             stream_idle_timeout: None,
             max_request_headers_kb: None,
             use_remote_address: true,
+            http2: None,
             access_log: facts.settings.access_log,
         }),
     }

@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod foreign;
+mod http2;
 mod json;
 mod layer4;
 
