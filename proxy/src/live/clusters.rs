@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_config::model::{Cluster, EndpointSource, HealthStatus, LoadAssignment, UpstreamProtocol, UpstreamTls};
+use weir_config::model::{
+    Cluster, EndpointSource, HealthStatus, Http2Options, LoadAssignment, UpstreamProtocol, UpstreamTls,
+};
 
 use super::slots::Slots;
 use crate::request::cluster::{ClusterSlot, ClusterTable, EndpointTable, TlsSettings};
@@ -28,6 +30,7 @@ pub(super) struct Clusters {
 struct Settings {
     connect_timeout: Duration,
     protocol: UpstreamProtocol,
+    http2: Option<Arc<Http2Options>>,
     tls: Tls,
     source: Source,
 }
@@ -82,7 +85,9 @@ impl Clusters {
             }
             users.push(slot.name.clone());
         }
-        self.settings.insert(slot.name.clone(), Settings { connect_timeout, protocol: cluster.protocol, tls, source });
+        let http2 = cluster.http2.as_deref().cloned().map(Arc::new);
+        let settings = Settings { connect_timeout, protocol: cluster.protocol, http2, tls, source };
+        self.settings.insert(slot.name.clone(), settings);
         self.publish(&slot);
     }
 
@@ -170,7 +175,7 @@ impl Clusters {
         let table = match self.settings.get(&slot.name) {
             None => ClusterTable::default(),
             Some(Settings { tls: Tls::Broken, .. }) => ClusterTable::default(),
-            Some(Settings { connect_timeout, protocol, tls, source }) => {
+            Some(Settings { connect_timeout, protocol, http2, tls, source }) => {
                 let endpoints = match source {
                     Source::Static(endpoints) => Some(endpoints),
                     Source::Eds(service) => self.assignments.get(service).and_then(|a| a.endpoints.as_ref()),
@@ -180,7 +185,7 @@ impl Clusters {
                     Tls::Settings(_, settings) => Some(settings.clone()),
                     Tls::Plain | Tls::Broken => None,
                 };
-                ClusterTable { protocol: *protocol, tls, ..table }
+                ClusterTable { protocol: *protocol, http2: http2.clone(), tls, ..table }
             }
         };
         if **slot.state.load() != table {

@@ -236,6 +236,7 @@ fn http(model: &HttpOptions, routes: RoutesSlot, limits: Box<[Arc<LimitSlot>]>) 
         stream_idle_timeout: limit(model.stream_idle_timeout, STREAM_IDLE_TIMEOUT),
         max_head_bytes: model.max_request_headers_kb.unwrap_or(MAX_HEAD_KIB) as usize * 1024,
         use_remote_address: model.use_remote_address,
+        http2: model.http2.clone(),
         access_log: model.access_log,
     }
 }
@@ -250,6 +251,7 @@ fn no_http() -> HttpTable {
         stream_idle_timeout: STREAM_IDLE_TIMEOUT,
         max_head_bytes: 0,
         use_remote_address: false,
+        http2: None,
         access_log: false,
     }
 }

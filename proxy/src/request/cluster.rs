@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use weir_config::model::UpstreamProtocol;
+use weir_config::model::{Http2Options, UpstreamProtocol};
 
 use super::retry::RetryBudget;
 use super::wheel::Wheel;
@@ -46,6 +46,8 @@ pub struct ClusterTable {
     pub connect_timeout: Duration,
     /// What the endpoints speak.
     pub protocol: UpstreamProtocol,
+    /// Settings of HTTP/2 connections, where any is given.
+    pub http2: Option<Arc<Http2Options>>,
     /// TLS toward them; absent: plain text.
     pub tls: Option<TlsSettings>,
     /// Endpoints to choose from, those of the best priority that can take requests; see [`crate::balance`].
@@ -59,7 +61,7 @@ impl ClusterTable {
     pub fn new(connect_timeout: Duration, endpoints: Arc<[EndpointTable]>) -> Self {
         let weights: Vec<u32> = endpoints.iter().map(|e| e.weight.max(1)).collect();
         let wheel = Wheel::new(&weights);
-        Self { known: true, connect_timeout, protocol: UpstreamProtocol::default(), tls: None, endpoints, wheel }
+        Self { known: true, connect_timeout, endpoints, wheel, ..Self::default() }
     }
 }
 

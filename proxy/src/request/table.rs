@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use weir_config::model::HeaderMutation;
+use weir_config::model::{HeaderMutation, Http2Options};
 
 use super::changes::ChangesTable;
 use super::cluster::ClusterSlot;
@@ -156,6 +156,8 @@ pub struct HttpTable {
     pub max_head_bytes: usize,
     /// Whether the peer's address is the client's.
     pub use_remote_address: bool,
+    /// Settings of HTTP/2 connections, where any is given.
+    pub http2: Option<Box<Http2Options>>,
     /// Whether exchanges are logged.
     pub access_log: bool,
 }

@@ -87,6 +87,7 @@ fn edge() -> Vec<Resource> {
         stream_idle_timeout: None,
         max_request_headers_kb: None,
         use_remote_address: true,
+        http2: None,
         access_log: true,
     };
     let chain = FilterChain {

@@ -116,7 +116,7 @@ fn messages_stream_both_ways_while_the_call_is_open() {
 }
 
 /// Asks for a WebSocket, once the proxy has said that it knows how.
-async fn web_socket(client: &mut SendRequest<Bytes>) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+pub(crate) async fn web_socket(client: &mut SendRequest<Bytes>) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
     until("SETTINGS_ENABLE_CONNECT_PROTOCOL", || client.is_extended_connect_protocol_enabled().then_some(())).await;
     let request = Request::builder()
         .method(Method::CONNECT)

@@ -51,6 +51,7 @@ pub(crate) fn http() -> HttpOptions {
         stream_idle_timeout: None,
         max_request_headers_kb: None,
         use_remote_address: false,
+        http2: None,
         access_log: true,
     }
 }

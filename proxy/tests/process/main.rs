@@ -73,6 +73,7 @@ fn listener() -> Resource {
         stream_idle_timeout: None,
         max_request_headers_kb: None,
         use_remote_address: true,
+        http2: None,
         access_log: false,
     };
     let chains = vec![FilterChain {

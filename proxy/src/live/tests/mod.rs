@@ -144,6 +144,7 @@ fn chain(name: &str, filters: Vec<HttpFilter>) -> FilterChain {
             stream_idle_timeout: None,
             max_request_headers_kb: None,
             use_remote_address: true,
+            http2: None,
             access_log: false,
         }),
     }

@@ -212,8 +212,8 @@ async fn forward<D: Downstream>(
             // The connect took its time.
             around.now = Instant::now();
         }
-        let framing = down.request_framing();
-        up.begin(down.request_head(), framing);
+        let (framing, upgrade) = (down.request_framing(), down.wants_upgrade());
+        up.begin(down.request_head(), framing, upgrade);
         let mut relay = Relay::new(down, &mut up, plan, around);
         let end = std::future::poll_fn(|cx| relay.poll(cx)).await;
         let (status, whole, untouched) = (relay.status(), relay.is_request_whole(), relay.is_untouched());

@@ -13,9 +13,11 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::pulse::Pulse;
 use super::stream::Stream;
 use super::{
     MAX_STREAMS, REMEMBER_RESETS, REMEMBERED_RESETS, RESETS_BEFORE_ACCEPT, RESETS_BY_ERROR, SEND_BUFFER, WINDOW,
+    connection_window,
 };
 use crate::clock;
 use crate::request::table::ChainTable;
@@ -77,6 +79,8 @@ where
         tracing::debug!(peer = %peer.address, "no HTTP/2 connection came about");
         return;
     };
+    let keepalive = chain.http.http2.as_ref().and_then(|given| given.keepalive);
+    let mut pulse = Pulse::new(connection.ping_pong(), keepalive, &worker.timers);
     let shared = Rc::<Shared>::default();
     let serve = |request: http::Request<RecvStream>, respond: SendResponse<Bytes>| {
         let open = Open::new(&shared);
@@ -89,16 +93,19 @@ where
             drop((registered, open));
         });
     };
-    run(&mut connection, &worker, &chain, &shared, serve).await;
+    run(&mut connection, &mut pulse, &worker, &chain, &shared, serve).await;
 }
 
 /// Limits of `h2`, each said, so that none changes unseen with the crate.
 fn settings(chain: &ChainTable) -> Builder {
+    let given = chain.http.http2.as_deref();
+    let streams = given.and_then(|given| given.max_concurrent_streams).unwrap_or(MAX_STREAMS);
+    let window = given.and_then(|given| given.stream_window).unwrap_or(WINDOW);
     let mut builder = Builder::new();
     builder
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW * MAX_STREAMS)
+        .max_concurrent_streams(streams)
+        .initial_window_size(window)
+        .initial_connection_window_size(connection_window(given, window, streams))
         .max_header_list_size(u32::try_from(chain.http.max_head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_reset_streams(REMEMBERED_RESETS)
@@ -109,10 +116,11 @@ fn settings(chain: &ChainTable) -> Builder {
     builder
 }
 
-/// Moves frames and begins exchanges, until the connection ends: by the client; by idleness; or because its chain or
+/// Moves frames and begins exchanges, until the connection ends: by the client, or its silence; by idleness; or because its chain or
 /// the proxy ends, which it is told (GOAWAY), so that streams under way finish and no new ones come.
 async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S, Bytes>,
+    pulse: &mut Pulse,
     worker: &Worker,
     chain: &ChainTable,
     shared: &Shared,
@@ -128,6 +136,10 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
+        }
+        if pulse.poll(cx, false).is_ready() {
+            // Its streams find that it is over.
+            return Poll::Ready(());
         }
         if shared.open.get() > 0 {
             used = now;

@@ -111,13 +111,24 @@ pub(crate) fn trailer_lines(trailers: &HeaderMap, out: &mut Vec<u8>) {
     }
 }
 
-/// Fields from lines, up to an empty one or the end; without those that HTTP/2 forbids (RFC 9113 section 8.2.2).
-pub(crate) fn fields(mut lines: &[u8], into: &mut HeaderMap) {
-    while let Some((line, rest)) = split_line(lines) {
+/// The fields of a head in HTTP/1.1's form.
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    fields_of(split_line(text).map_or(&[], |(_, rest)| rest))
+}
+
+/// Names and values of lines, up to an empty one or the end.
+fn fields_of(mut lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        let (line, rest) = split_line(lines)?;
         lines = rest;
-        let Some(colon) = memchr::memchr(b':', line) else { return };
-        let (name, value) = line.split_at(colon);
-        let value = trim(value.get(1..).unwrap_or_default());
+        let (name, value) = line.split_at(memchr::memchr(b':', line)?);
+        Some((name, trim(value.get(1..).unwrap_or_default())))
+    })
+}
+
+/// Fields from lines, up to an empty one or the end; without those that HTTP/2 forbids (RFC 9113 section 8.2.2).
+pub(crate) fn fields(lines: &[u8], into: &mut HeaderMap) {
+    for (name, value) in fields_of(lines) {
         let text = std::str::from_utf8(name).unwrap_or_default();
         match classify(text) {
             Kind::Connection | Kind::TransferEncoding | Kind::Hop | Kind::Upgrade => continue,
@@ -136,11 +147,11 @@ fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((text.get(..end)?, text.get(end + 2..)?))
 }
 
-fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+pub(super) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     put(out, &[name, b": ", value, b"\r\n"]);
 }
 
-fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+pub(super) fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
     parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 

@@ -13,18 +13,23 @@ mod connection;
 mod grpc;
 pub(crate) mod head;
 mod preface;
+pub(crate) mod pulse;
 mod size;
 mod stream;
-mod tunnel;
+pub(crate) mod tunnel;
+pub(crate) mod websocket;
 
 pub(crate) use connection::serve;
 pub(crate) use preface::{Rest, is_preface};
 
 use std::time::Duration;
 
-/// Streams that a client may have open at one time (`max_concurrent_streams`).
+use weir_config::model::Http2Options;
+
+/// Streams that a client may have open at one time, where the listener says nothing (`max_concurrent_streams`).
 const MAX_STREAMS: u32 = 100;
-/// Bytes of a request's body that may be on the way to its reader: RFC 9113's initial window.
+/// Bytes of a request's body that may be on the way to its reader, where the listener says nothing: RFC 9113's
+/// initial window.
 const WINDOW: u32 = 65_535;
 /// Bytes of a response that wait for the client's connection, at most.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -36,3 +41,10 @@ const REMEMBER_RESETS: Duration = Duration::from_secs(5);
 const RESETS_BEFORE_ACCEPT: usize = 20;
 /// Streams that the other side's errors may make us reset on one connection (CVE-2025-8671).
 const RESETS_BY_ERROR: usize = 1024;
+
+/// The window of a connection: as given, or the sum of what so many streams may hold. One that nobody reads then holds
+/// up no other.
+pub(crate) fn connection_window(given: Option<&Http2Options>, stream: u32, streams: u32) -> u32 {
+    let sum = stream.saturating_mul(streams).min(i32::MAX as u32);
+    given.and_then(|given| given.connection_window).unwrap_or(sum)
+}

@@ -125,7 +125,7 @@ impl Stream {
 
     /// The stream, once its response opened a tunnel; none where it has none.
     pub(super) fn into_tunnel(self) -> Option<Tunnel> {
-        Some(Tunnel::new(self.incoming, self.send?))
+        Some(Tunnel::new(self.incoming, self.send?, ()))
     }
 
     /// Ends the stream before its response is whole.

@@ -11,20 +11,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::body::{self, Incoming};
 use crate::serve::h1::reader::Ready;
 
-/// Both ways of a stream.
+/// Both ways of a stream, and what it keeps while it lasts.
 #[derive(Debug)]
-pub(crate) struct Tunnel {
+pub(crate) struct Tunnel<K = ()> {
     incoming: Incoming,
     send: SendStream<Bytes>,
+    _keeps: K,
 }
 
-impl Tunnel {
-    pub(crate) fn new(incoming: Incoming, send: SendStream<Bytes>) -> Self {
-        Self { incoming, send }
+impl<K> Tunnel<K> {
+    pub(crate) fn new(incoming: Incoming, send: SendStream<Bytes>, keeps: K) -> Self {
+        Self { incoming, send, _keeps: keeps }
     }
 }
 
-impl AsyncRead for Tunnel {
+impl<K: Unpin> AsyncRead for Tunnel<K> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match ready!(self.incoming.poll(cx, |_| {})) {
             Ok(Ready::Data) => {
@@ -39,7 +40,7 @@ impl AsyncRead for Tunnel {
     }
 }
 
-impl AsyncWrite for Tunnel {
+impl<K: Unpin> AsyncWrite for Tunnel<K> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         body::poll_send(&mut self.send, cx, buf, |_| {}).map_err(io::Error::other)
     }

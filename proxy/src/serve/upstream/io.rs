@@ -1,4 +1,4 @@
-//! A connection to an endpoint as bytes: plain, or TLS.
+//! A connection to an endpoint as bytes: plain, TLS, or a stream of HTTP/2 that has become a tunnel.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -10,6 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::shared::Seat;
+use crate::serve::h2::tunnel::Tunnel;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) enum Io {
@@ -17,6 +20,8 @@ pub(crate) enum Io {
     Plain(TcpStream),
     /// TLS.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A tunnel, which serves nothing afterwards.
+    Stream(Box<Tunnel<Seat>>),
 }
 
 impl Io {
@@ -32,6 +37,7 @@ impl Io {
                 let mut buf = ReadBuf::new(&mut byte);
                 Pin::new(io).poll_read(&mut Context::from_waker(Waker::noop()), &mut buf).is_pending()
             }
+            Io::Stream(_) => false,
         }
     }
 
@@ -40,6 +46,7 @@ impl Io {
         let socket = match self {
             Io::Plain(io) => io,
             Io::Tls(io) => io.get_ref().0,
+            Io::Stream(_) => return false,
         };
         let mut byte = [MaybeUninit::uninit()];
         match SockRef::from(socket).peek(&mut byte) {
@@ -52,7 +59,7 @@ impl Io {
     /// Whether encrypted bytes wait for the socket.
     pub(crate) fn is_flushed(&self) -> bool {
         match self {
-            Io::Plain(_) => true,
+            Io::Plain(_) | Io::Stream(_) => true,
             Io::Tls(io) => !io.get_ref().1.wants_write(),
         }
     }
@@ -63,6 +70,7 @@ macro_rules! either {
         match $self.get_mut() {
             Io::Plain($io) => $call,
             Io::Tls($io) => $call,
+            Io::Stream($io) => $call,
         }
     };
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod io;
 mod pool;
+mod settled;
 mod shared;
 mod side;
 mod stream;
@@ -72,7 +73,7 @@ pub(crate) struct Upstreams {
 impl Upstreams {
     /// Nothing is connected.
     pub(crate) fn new(limits: PoolLimits, timers: Rc<Timers>) -> Self {
-        Self { pool: RefCell::new(Pool::new(limits)), shared: SharedPool::default(), limits, timers }
+        Self { pool: RefCell::new(Pool::new(limits)), shared: SharedPool::new(timers.clone()), limits, timers }
     }
 
     /// A connection to an endpoint of `slot`, as [`balance::pick`] chooses it. Where a connect fails another
@@ -88,15 +89,19 @@ impl Upstreams {
         stats: &Cells,
     ) -> Result<Upstream, Flag> {
         loop {
-            let (address, timeout, protocol, origin) = {
+            let (address, timeout, protocol, http2, origin) = {
                 let table = slot.state.load();
                 if !table.known {
                     return Err(Flag::NoCluster);
                 }
                 match balance::pick(slot, &table, tries) {
-                    Some(endpoint) if tries.go_on() => {
-                        (endpoint.address, table.connect_timeout, table.protocol, table.tls.clone())
-                    }
+                    Some(endpoint) if tries.go_on() => (
+                        endpoint.address,
+                        table.connect_timeout,
+                        table.protocol,
+                        table.http2.clone(),
+                        table.tls.clone(),
+                    ),
                     _ if tries.is_first() => return Err(Flag::NoHealthyUpstream),
                     _ => return Err(Flag::UpstreamConnectionFailure),
                 }
@@ -114,7 +119,7 @@ impl Upstreams {
             let key = Key { cluster: slot.id, address, settings: tls.map_or(0, |tls| tls.origin.id) };
             if protocol == UpstreamProtocol::Http2 && reuse != Reuse::Bytes {
                 let io = async || connect().await.map(|connection| connection.io);
-                match self.shared.seat(key, slot, fresh, io).await {
+                match self.shared.seat(key, slot, http2, fresh, io).await {
                     Ok(seat) => return Ok(Upstream::Http2(Box::new(Stream::new(seat, address, tls.is_some())))),
                     Err(error) if no_file(&error) && self.shed() => {}
                     Err(error) => failed(slot, address, &error, tries),

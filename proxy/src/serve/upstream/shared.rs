@@ -4,25 +4,33 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::hash::BuildHasherDefault;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
+use weir_config::model::Http2Options;
 
 use super::pool::{Key, KeyHasher};
+use super::settled::Settled;
 use crate::request::cluster::ClusterSlot;
+use crate::serve::h2::connection_window;
+use crate::serve::h2::pulse::{Pulse, Silent};
+use crate::serve::timers::Timers;
 
-/// Streams of one connection, at most, whatever more the endpoint allows.
-const STREAMS: usize = 100;
+/// Streams of one connection, at most, whatever more the endpoint allows, where the cluster says nothing.
+const STREAMS: u32 = 100;
 /// Connections to one endpoint of one cluster. When all are full, streams wait on the one with the fewest.
 const CONNECTIONS: usize = 16;
-/// Bytes of a response that may wait for the client that reads it.
+/// Bytes of a response that may wait for the client that reads it, where the cluster says nothing.
 const WINDOW: u32 = 128 * 1024;
 /// Bytes of a request that wait for the endpoint's connection, at most.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -32,13 +40,18 @@ const MAX_HEAD: u32 = 60 * 1024;
 const REMEMBERED_RESETS: (usize, Duration) = (256, Duration::from_secs(5));
 
 /// A connection.
-pub(super) struct Shared {
+pub(crate) struct Shared {
     pub(super) requests: RefCell<SendRequest<Bytes>>,
     open: Cell<usize>,
     pub(super) has_served: Cell<bool>,
     /// No further stream is begun: it ended, the endpoint is leaving it, or does not answer on it.
     over: Rc<Cell<bool>>,
     idle_since: Cell<Instant>,
+    settled: Rc<Settled>,
+    /// What it was made with.
+    options: Option<Arc<Http2Options>>,
+    /// Most streams at one time.
+    streams: usize,
 }
 
 impl fmt::Debug for Shared {
@@ -53,8 +66,15 @@ impl Shared {
         self.over.set(true);
     }
 
+    /// Whether the endpoint takes extended CONNECT (RFC 8441 section 3), once that is known.
+    pub(super) fn poll_takes_tunnels(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let takes = || self.requests.borrow().is_extended_connect_protocol_enabled();
+        // A connection that has ended takes nothing at all, which shows when it is tried.
+        Poll::Ready(takes() || !ready!(self.settled.poll(cx)) || takes())
+    }
+
     fn has_room(&self) -> bool {
-        self.open.get() < self.requests.borrow().current_max_send_streams().min(STREAMS)
+        self.open.get() < self.requests.borrow().current_max_send_streams().min(self.streams)
     }
 
     fn is_idle_at(&self, now: Instant, limit: Duration) -> bool {
@@ -64,7 +84,7 @@ impl Shared {
 
 /// A stream's place on a connection; free again when dropped.
 #[derive(Debug)]
-pub(super) struct Seat(pub(super) Rc<Shared>);
+pub(crate) struct Seat(pub(super) Rc<Shared>);
 
 impl Seat {
     fn take(shared: &Rc<Shared>) -> Self {
@@ -94,11 +114,18 @@ struct Place {
 }
 
 /// The connections of a worker.
-#[derive(Debug, Default)]
-pub(super) struct SharedPool(RefCell<HashMap<Key, Place, BuildHasherDefault<KeyHasher>>>);
+#[derive(Debug)]
+pub(super) struct SharedPool {
+    places: RefCell<HashMap<Key, Place, BuildHasherDefault<KeyHasher>>>,
+    timers: Rc<Timers>,
+}
 
 impl SharedPool {
-    /// A place on a connection, or on a `new` one, which `connect` makes.
+    pub(super) fn new(timers: Rc<Timers>) -> Self {
+        Self { places: RefCell::default(), timers }
+    }
+
+    /// A place on a connection with these `options`, or on a `new` one, which `connect` makes.
     ///
     /// # Errors
     /// What `connect` says; or the same in a word, where a connect failed while this one waited for it.
@@ -106,6 +133,7 @@ impl SharedPool {
         &self,
         key: Key,
         slot: &Arc<ClusterSlot>,
+        options: Option<Arc<Http2Options>>,
         new: bool,
         connect: impl FnOnce() -> F,
     ) -> io::Result<Seat>
@@ -114,22 +142,22 @@ impl SharedPool {
         F: Future<Output = io::Result<S>>,
     {
         let began = Instant::now();
-        if !new && let Some(seat) = self.free(key) {
+        if !new && let Some(seat) = self.free(key, options.as_ref()) {
             return Ok(seat);
         }
         let gate = self.gate(key, slot);
         let _turn = gate.lock().await;
-        if !new && let Some(seat) = self.free(key) {
+        if !new && let Some(seat) = self.free(key, options.as_ref()) {
             return Ok(seat);
         }
-        if self.0.borrow().get(&key).and_then(|place| place.failed).is_some_and(|failed| failed > began) {
+        if self.places.borrow().get(&key).and_then(|place| place.failed).is_some_and(|failed| failed > began) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let opened = match connect().await {
-            Ok(io) => open(io).await,
+            Ok(io) => open(io, options, &self.timers).await,
             Err(error) => Err(error),
         };
-        let mut places = self.0.borrow_mut();
+        let mut places = self.places.borrow_mut();
         let place = places.entry(key).or_insert_with(|| Place::new(slot));
         match opened {
             Ok(shared) => {
@@ -145,21 +173,22 @@ impl SharedPool {
     }
 
     /// A place on the connection that has the fewest streams, if it has room or there may be no further one.
-    fn free(&self, key: Key) -> Option<Seat> {
-        let mut places = self.0.borrow_mut();
+    fn free(&self, key: Key, options: Option<&Arc<Http2Options>>) -> Option<Seat> {
+        let mut places = self.places.borrow_mut();
         let connections = &mut places.get_mut(&key)?.connections;
-        connections.retain(|shared| !shared.over.get());
+        // Those of other settings end with their last stream.
+        connections.retain(|shared| !shared.over.get() && shared.options.as_ref() == options);
         let fewest = connections.iter().min_by_key(|shared| (!shared.has_room(), shared.open.get()))?;
         (fewest.has_room() || connections.len() >= CONNECTIONS).then(|| Seat::take(fewest))
     }
 
     fn gate(&self, key: Key, slot: &Arc<ClusterSlot>) -> Rc<Mutex<()>> {
-        self.0.borrow_mut().entry(key).or_insert_with(|| Place::new(slot)).gate.clone()
+        self.places.borrow_mut().entry(key).or_insert_with(|| Place::new(slot)).gate.clone()
     }
 
     /// Lets go of what is over, or idle for `limit`, or belongs to an endpoint that is gone: it ends with its last stream.
     pub(super) fn sweep(&self, now: Instant, limit: Duration) {
-        self.0.borrow_mut().retain(|key, place| {
+        self.places.borrow_mut().retain(|key, place| {
             let serves = |slot: Arc<ClusterSlot>| slot.state.load().endpoints.iter().any(|e| e.address == key.address);
             if !place.slot.upgrade().is_some_and(serves) {
                 return false;
@@ -172,7 +201,7 @@ impl SharedPool {
     /// Closes what is idle; false if nothing is.
     pub(super) fn shed(&self) -> bool {
         let mut shed = false;
-        for place in self.0.borrow_mut().values_mut() {
+        for place in self.places.borrow_mut().values_mut() {
             let before = place.connections.len();
             place.connections.retain(|shared| shared.open.get() > 0);
             shed |= place.connections.len() < before;
@@ -189,14 +218,21 @@ impl Place {
 
 /// Begins HTTP/2 on a connection. A task of its own moves its frames, until it ends: by the endpoint, or when
 /// nobody holds it any more and its last stream is over.
-async fn open<S: AsyncRead + AsyncWrite + Unpin + 'static>(io: S) -> io::Result<Rc<Shared>> {
+async fn open<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    io: S,
+    options: Option<Arc<Http2Options>>,
+    timers: &Rc<Timers>,
+) -> io::Result<Rc<Shared>> {
+    let given = options.as_deref();
+    let streams = given.and_then(|given| given.max_concurrent_streams).unwrap_or(STREAMS);
+    let window = given.and_then(|given| given.stream_window).unwrap_or(WINDOW);
+    let keepalive = given.and_then(|given| given.keepalive);
     let (remembered, remember) = REMEMBERED_RESETS;
-    let (requests, connection) = Builder::new()
+    let (requests, mut connection) = Builder::new()
         .enable_push(false)
-        .initial_max_send_streams(STREAMS)
-        .initial_window_size(WINDOW)
-        // The sum of what its streams may hold: one that nobody reads holds up no other.
-        .initial_connection_window_size(WINDOW * STREAMS as u32)
+        .initial_max_send_streams(streams as usize)
+        .initial_window_size(window)
+        .initial_connection_window_size(connection_window(given, window, streams))
         .max_header_list_size(MAX_HEAD)
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_reset_streams(remembered)
@@ -205,12 +241,21 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin + 'static>(io: S) -> io::Result<
         .await
         .map_err(io::Error::other)?;
     let over = Rc::<Cell<bool>>::default();
-    let ended = over.clone();
+    let settled = Rc::<Settled>::default();
+    let (ended, news) = (over.clone(), settled.clone());
+    let mut pulse = Pulse::new(connection.ping_pong(), keepalive, timers);
     tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "an HTTP/2 connection to an endpoint ended");
+        let end = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(end) => Poll::Ready(Some(end)),
+            Poll::Pending => news.drive(&mut pulse, cx).map(|Silent| None),
+        });
+        match end.await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(%error, "an HTTP/2 connection to an endpoint ended"),
+            None => tracing::debug!("an HTTP/2 connection to an endpoint ended: no PING was answered"),
         }
         ended.set(true);
+        news.settle(false);
     });
     Ok(Rc::new(Shared {
         requests: RefCell::new(requests),
@@ -218,5 +263,8 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin + 'static>(io: S) -> io::Result<
         has_served: Cell::new(false),
         over,
         idle_since: Cell::new(Instant::now()),
+        settled,
+        options,
+        streams: streams as usize,
     }))
 }

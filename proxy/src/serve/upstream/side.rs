@@ -39,15 +39,15 @@ impl Upstream {
         }
     }
 
-    /// Begins a request whose body is framed so. `head` is used up.
-    pub(crate) fn begin(&mut self, head: &mut Vec<u8>, framing: Framing) {
+    /// Begins a request whose body is framed so. `head` is used up. `upgrade`: it asks for another protocol.
+    pub(crate) fn begin(&mut self, head: &mut Vec<u8>, framing: Framing, upgrade: bool) {
         match self {
             Upstream::Http1(connection) => {
                 connection.writer.reset();
                 std::mem::swap(connection.writer.out(), head);
                 connection.writer.begin_body(framing);
             }
-            Upstream::Http2(stream) => stream.begin(head, framing),
+            Upstream::Http2(stream) => stream.begin(head, framing, upgrade),
         }
     }
 
@@ -149,11 +149,11 @@ impl Upstream {
         }
     }
 
-    /// The connection, for what comes after HTTP on it; none where it carries other exchanges too.
+    /// The connection, for what comes after HTTP on it; of HTTP/2, the stream that became a tunnel.
     pub(crate) fn into_connection(self) -> Option<Box<Connection>> {
         match self {
             Upstream::Http1(connection) => Some(connection),
-            Upstream::Http2(_) => None,
+            Upstream::Http2(stream) => stream.into_connection(),
         }
     }
 }
