@@ -1,6 +1,7 @@
 //! Any object that Weir reads, and its identity.
 
 use std::fmt;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -42,9 +43,9 @@ macro_rules! objects {
             }
         }
 
-        /// One object, whole, as it was written. It is shared and never changed in place.
+        /// One object, whole, as it was written. It is shared and never changed in place. Kinds of which there are many
+        /// are as large as it is, larger ones are boxed, so that none takes the room of another.
         #[derive(Clone, PartialEq)]
-        #[allow(clippy::large_enum_variant, reason = "objects are always held behind an Arc")]
         pub enum Object { $(#[doc = concat!("`", stringify!($kind), "`")] $kind($type),)* }
 
         impl Object {
@@ -79,24 +80,32 @@ macro_rules! objects {
 
 objects! {
     Namespace(Namespace): "", ["v1"], false;
-    Service(Service): "", ["v1"], true;
-    Secret(Secret): "", ["v1"], true;
-    ConfigMap(ConfigMap): "", ["v1"], true;
+    Service(Box<Service>): "", ["v1"], true;
+    Secret(Box<Secret>): "", ["v1"], true;
+    ConfigMap(Box<ConfigMap>): "", ["v1"], true;
     EndpointSlice(EndpointSlice): "discovery.k8s.io", ["v1"], true;
     GatewayClass(GatewayClass): "gateway.networking.k8s.io", ["v1"], false;
-    Gateway(Gateway): "gateway.networking.k8s.io", ["v1"], true;
-    ListenerSet(ListenerSet): "gateway.networking.k8s.io", ["v1"], true;
+    Gateway(Box<Gateway>): "gateway.networking.k8s.io", ["v1"], true;
+    ListenerSet(Box<ListenerSet>): "gateway.networking.k8s.io", ["v1"], true;
     HTTPRoute(HTTPRoute): "gateway.networking.k8s.io", ["v1"], true;
     GRPCRoute(GRPCRoute): "gateway.networking.k8s.io", ["v1"], true;
     TLSRoute(TLSRoute): "gateway.networking.k8s.io", ["v1", "v1alpha3", "v1alpha2"], true;
     TCPRoute(TCPRoute): "gateway.networking.k8s.io", ["v1", "v1alpha2"], true;
     UDPRoute(UDPRoute): "gateway.networking.k8s.io", ["v1", "v1alpha2"], true;
     ReferenceGrant(ReferenceGrant): "gateway.networking.k8s.io", ["v1", "v1beta1"], true;
-    BackendTLSPolicy(BackendTLSPolicy): "gateway.networking.k8s.io", ["v1"], true;
-    Plan(Plan): "weir.dev", ["v1alpha1"], false;
-    Tenant(Tenant): "weir.dev", ["v1alpha1"], false;
-    TrafficPolicy(TrafficPolicy): "weir.dev", ["v1alpha1"], true;
+    BackendTLSPolicy(Box<BackendTLSPolicy>): "gateway.networking.k8s.io", ["v1"], true;
+    Plan(Box<Plan>): "weir.dev", ["v1alpha1"], false;
+    Tenant(Box<Tenant>): "weir.dev", ["v1alpha1"], false;
+    TrafficPolicy(Box<TrafficPolicy>): "weir.dev", ["v1alpha1"], true;
 }
+
+macro_rules! boxed {
+    ($($type:ident)*) => {
+        $(impl From<$type> for Object { fn from(object: $type) -> Self { Object::$type(Box::new(object)) } })*
+    };
+}
+
+boxed! { Service Secret ConfigMap Gateway ListenerSet BackendTLSPolicy Plan Tenant TrafficPolicy }
 
 impl Kind {
     /// The kinds of routes, which have a status for each parent.
@@ -125,6 +134,12 @@ pub fn plural(kind: &str) -> String {
 }
 
 impl Object {
+    /// The object, to be shared, without the spare room that its lists have: they grew as they were read.
+    pub fn shared(&self) -> Arc<Self> {
+        // A copy has room for what is there.
+        Arc::new(self.clone())
+    }
+
     /// The object's identity.
     pub fn key(&self) -> ObjectKey {
         let meta = self.metadata();
@@ -167,7 +182,13 @@ impl fmt::Display for ObjectKey {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, plural};
+    use super::{Kind, Object, plural};
+
+    /// There are tens of thousands: what makes it larger is to be boxed.
+    #[test]
+    fn an_object_is_no_larger_than_the_kinds_of_which_there_are_many() {
+        assert!(size_of::<Object>() <= 480, "{}", size_of::<Object>());
+    }
 
     #[test]
     fn plurals_are_those_of_the_api() {

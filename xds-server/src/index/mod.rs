@@ -4,9 +4,10 @@
 //! - [`tenancy`]: which tenant a namespace belongs to;
 //! - [`ownership`]: which tenant a hostname belongs to;
 //! - [`references`]: who may refer to an object of another namespace;
-//! - [`pattern`], [`selector`], [`age`], [`reverse`]: what these are made of.
+//! - [`pattern`], [`selector`], [`age`], [`reverse`], [`few`]: what these are made of.
 
 pub mod age;
+pub mod few;
 pub mod objects;
 pub mod ownership;
 pub mod pattern;
@@ -16,6 +17,7 @@ pub mod selector;
 pub mod tenancy;
 
 pub use age::Age;
+pub use few::Few;
 pub use objects::Objects;
 pub use ownership::Names;
 pub use pattern::Pattern;

@@ -1,6 +1,6 @@
 //! Every object, by identity.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
@@ -12,7 +12,7 @@ use weir_config::kinds::tenant::Tenant;
 use weir_config::kinds::traffic_policy::TrafficPolicy;
 use weir_config::kinds::{Kind, Object, ObjectKey};
 
-use super::NsName;
+use super::{Few, NsName};
 
 /// Label by which an EndpointSlice belongs to a Service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -21,7 +21,7 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 #[derive(Debug, Default)]
 pub struct Objects {
     all: BTreeMap<ObjectKey, Arc<Object>>,
-    slices: BTreeMap<NsName, BTreeSet<String>>,
+    slices: BTreeMap<NsName, Few<String>>,
 }
 
 macro_rules! get {
@@ -41,7 +41,11 @@ macro_rules! list {
         $(#[$doc])*
         pub fn $name<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a $type> {
             self.within(Kind::$kind, namespace).filter_map(|object| match &**object {
-                Object::$kind(object) => Some(object),
+                Object::$kind(object) => {
+                    // Some kinds are boxed.
+                    let object: &$type = object;
+                    Some(object)
+                }
                 _ => None,
             })
         }

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Age, Pattern};
+use super::{Age, Few, Pattern};
 
 /// Entries of all Tenants.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// Tenants that name an entry, the oldest first.
-    claims: BTreeMap<Pattern, BTreeSet<Age>>,
-    tenants: BTreeMap<String, (Age, BTreeSet<Pattern>)>,
+    claims: BTreeMap<Pattern, Few<Age>>,
+    tenants: BTreeMap<String, (Age, Few<Pattern>)>,
 }
 
 impl Names {
@@ -20,15 +20,15 @@ impl Names {
     /// another now.
     pub fn set(&mut self, tenant: &str, entries: Option<(Age, BTreeSet<Pattern>)>) -> Vec<Pattern> {
         let old = self.tenants.remove(tenant);
-        let touched: BTreeSet<Pattern> =
-            old.iter().chain(entries.iter()).flat_map(|(_, patterns)| patterns.iter().cloned()).collect();
+        let mut touched: BTreeSet<Pattern> = old.iter().flat_map(|(_, patterns)| patterns.iter().cloned()).collect();
+        touched.extend(entries.iter().flat_map(|(_, patterns)| patterns.iter().cloned()));
         let before: Vec<Option<String>> = touched.iter().map(|p| self.owner(p).map(str::to_owned)).collect();
         if let Some((age, patterns)) = old {
-            for pattern in patterns {
-                if let Some(claims) = self.claims.get_mut(&pattern) {
+            for pattern in &patterns {
+                if let Some(claims) = self.claims.get_mut(pattern) {
                     claims.remove(&age);
                     if claims.is_empty() {
-                        self.claims.remove(&pattern);
+                        self.claims.remove(pattern);
                     }
                 }
             }
@@ -37,7 +37,7 @@ impl Names {
             for pattern in &patterns {
                 self.claims.entry(pattern.clone()).or_default().insert(age.clone());
             }
-            self.tenants.insert(tenant.to_owned(), (age, patterns));
+            self.tenants.insert(tenant.to_owned(), (age, patterns.into()));
         }
         touched
             .into_iter()
@@ -59,7 +59,7 @@ impl Names {
 
     /// Owner of this very entry.
     pub fn owner(&self, entry: &Pattern) -> Option<&str> {
-        self.claims.get(entry).and_then(BTreeSet::first).map(|age| age.name.as_str())
+        self.claims.get(entry).and_then(Few::first).map(|age| age.name.as_str())
     }
 
     /// The entry that decides whose `pattern` is, with its owner.
@@ -109,7 +109,7 @@ impl Names {
             served.push(wanted.clone());
         }
         let Some((_, entries)) = tenant.and_then(|name| self.tenants.get(name)) else { return served };
-        let below = entries.range(wanted..).take_while(|entry| wanted.covers(entry)).filter(|entry| *entry != wanted);
+        let below = entries.since(wanted).take_while(|entry| wanted.covers(entry)).filter(|entry| *entry != wanted);
         served.extend(below.filter(|e| self.owner(e) == tenant && self.owner_above(e) != tenant).cloned());
         served
     }

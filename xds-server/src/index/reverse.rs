@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeBounds;
 
+use super::Few;
+
 /// Which keys each owner depends on, and which owners depend on a key.
 #[derive(Clone, Debug)]
 pub struct Reverse<K, O> {
-    keys: BTreeMap<O, BTreeSet<K>>,
-    owners: BTreeMap<K, BTreeSet<O>>,
+    keys: BTreeMap<O, Few<K>>,
+    owners: BTreeMap<K, Few<O>>,
 }
 
 impl<K, O> Default for Reverse<K, O> {
@@ -20,7 +22,10 @@ impl<K: Ord + Clone, O: Ord + Clone> Reverse<K, O> {
     /// Replaces the keys of `owner`; answers with those that it gained or lost.
     pub fn set(&mut self, owner: &O, keys: BTreeSet<K>) -> Vec<K> {
         let old = self.keys.remove(owner).unwrap_or_default();
-        let changed: Vec<K> = old.symmetric_difference(&keys).cloned().collect();
+        let lost = old.iter().filter(|key| !keys.contains(key));
+        let gained = keys.iter().filter(|key| !old.contains(*key));
+        let mut changed: Vec<K> = lost.chain(gained).cloned().collect();
+        changed.sort();
         for key in &changed {
             let owners = self.owners.entry(key.clone()).or_default();
             if !owners.remove(owner) {
@@ -31,28 +36,28 @@ impl<K: Ord + Clone, O: Ord + Clone> Reverse<K, O> {
             }
         }
         if !keys.is_empty() {
-            self.keys.insert(owner.clone(), keys);
+            self.keys.insert(owner.clone(), keys.into());
         }
         changed
     }
 
     /// Owners that depend on `key`.
-    pub fn owners(&self, key: &K) -> impl Iterator<Item = &O> {
+    pub fn owners<'a>(&'a self, key: &K) -> impl Iterator<Item = &'a O> + use<'a, K, O> {
         self.owners.get(key).into_iter().flatten()
     }
 
     /// Number of owners that depend on `key`.
     pub fn count(&self, key: &K) -> usize {
-        self.owners.get(key).map_or(0, BTreeSet::len)
+        self.owners.get(key).map_or(0, Few::len)
     }
 
     /// Keys that `owner` depends on.
-    pub fn keys(&self, owner: &O) -> impl Iterator<Item = &K> {
+    pub fn keys<'a>(&'a self, owner: &O) -> impl Iterator<Item = &'a K> + use<'a, K, O> {
         self.keys.get(owner).into_iter().flatten()
     }
 
     /// Keys in `range` that anyone depends on, with their owners.
-    pub fn range(&self, range: impl RangeBounds<K>) -> impl Iterator<Item = (&K, &BTreeSet<O>)> {
+    pub fn range(&self, range: impl RangeBounds<K>) -> impl Iterator<Item = (&K, &Few<O>)> {
         self.owners.range(range)
     }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use weir_config::kinds::TENANT_LABEL;
 
-use super::Reverse;
 use super::selector::{Labels, matches};
+use super::{Few, Reverse};
 
 /// The label that an API server gives each namespace, so that selectors can name it.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -32,14 +32,13 @@ pub struct Tenancy {
     system: BTreeSet<String>,
     unassigned_is_system: bool,
     labels: BTreeMap<String, Labels>,
-    by_label: BTreeMap<(String, String), BTreeSet<String>>,
+    by_label: BTreeMap<(String, String), Few<String>>,
     selectors: BTreeMap<String, LabelSelector>,
     /// Tenants by the first label that they ask for, `None` for those that ask for none, so that a
     /// changed namespace is compared with few selectors.
-    by_first_label: BTreeMap<Option<(String, String)>, BTreeSet<String>>,
-    /// Namespaces to the tenants that select them.
+    by_first_label: BTreeMap<Option<(String, String)>, Few<String>>,
+    /// Namespaces to the tenants that select them, whether they have them alone or not.
     selected: Reverse<String, String>,
-    namespaces: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Tenancy {
@@ -68,8 +67,8 @@ impl Tenancy {
     }
 
     /// Namespaces that `tenant` selects, whether it has them alone or not.
-    pub fn selected_by(&self, tenant: &str) -> impl Iterator<Item = &String> {
-        self.namespaces.get(tenant).into_iter().flatten()
+    pub fn selected_by(&self, tenant: &str) -> impl Iterator<Item = &String> + use<'_> {
+        self.selected.keys(&tenant.to_owned())
     }
 
     /// Namespaces that the bootstrap lists.
@@ -108,13 +107,13 @@ impl Tenancy {
                 (Some(labels), Some(selector)) => matches(selector, labels),
                 _ => false,
             };
-            let mut namespaces = self.namespaces.get(&tenant).cloned().unwrap_or_default();
+            let mut namespaces = self.selected_by(&tenant).cloned().collect::<BTreeSet<_>>();
             if selects {
                 namespaces.insert(namespace.into());
             } else {
                 namespaces.remove(namespace);
             }
-            self.replace(&tenant, namespaces);
+            self.selected.set(&tenant, namespaces);
         }
     }
 
@@ -144,15 +143,6 @@ impl Tenancy {
             };
             self.by_first_label.entry(first).or_default().insert(tenant.into());
             self.selectors.insert(tenant.into(), selector);
-        }
-        self.replace(tenant, namespaces)
-    }
-
-    fn replace(&mut self, tenant: &str, namespaces: BTreeSet<String>) -> Vec<String> {
-        if namespaces.is_empty() {
-            self.namespaces.remove(tenant);
-        } else {
-            self.namespaces.insert(tenant.into(), namespaces.clone());
         }
         self.selected.set(&tenant.to_owned(), namespaces)
     }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weir_config::kinds::gateway::Gateway;
+use weir_config::kinds::gateway::{BackendTLSPolicy, Gateway};
 use weir_config::kinds::tenant::TenantState;
+use weir_config::kinds::traffic_policy::TrafficPolicy;
 use weir_config::kinds::{CONTROLLER_NAME, Kind, Object, ObjectKey, SYSTEM_TENANT};
 use weir_config::model::Secret;
 
@@ -106,7 +107,7 @@ impl Facts {
                 self.listener_sets.set(&(key.namespace.clone(), key.name.clone()), gateway.into_iter().collect());
             }
             (Kind::TrafficPolicy, object) => {
-                let policy = match object {
+                let policy: Option<&TrafficPolicy> = match object {
                     Some(Object::TrafficPolicy(policy)) => Some(policy),
                     _ => None,
                 };
@@ -114,7 +115,7 @@ impl Facts {
                 self.traffic_policies.set(&(key.namespace.clone(), key.name.clone()), about.collect());
             }
             (Kind::BackendTLSPolicy, object) => {
-                let policy = match object {
+                let policy: Option<&BackendTLSPolicy> = match object {
                     Some(Object::BackendTLSPolicy(policy)) => Some(policy),
                     _ => None,
                 };

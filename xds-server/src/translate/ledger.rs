@@ -1,10 +1,11 @@
 //! Which resources there are, who made them, and what a round of work changes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use weir_config::model::{Delta, Resource, ResourceType, Snapshot};
 
 use super::unit::Maker;
+use crate::index::Few;
 
 type Key = (ResourceType, String);
 
@@ -13,7 +14,7 @@ type Key = (ResourceType, String);
 pub(crate) struct Ledger {
     snapshot: Snapshot,
     makers: HashMap<Key, Maker>,
-    made: BTreeMap<Maker, BTreeSet<Key>>,
+    made: HashMap<Maker, Few<Key>>,
     pending: BTreeMap<Key, Option<Resource>>,
 }
 
@@ -25,9 +26,9 @@ impl Ledger {
 
     /// Replaces everything that `maker` made.
     pub(crate) fn replace(&mut self, maker: &Maker, resources: Vec<Resource>) {
-        let keys: BTreeSet<Key> = resources.iter().map(|r| (r.kind(), r.name().to_owned())).collect();
+        let keys: Few<Key> = resources.iter().map(|r| (r.kind(), r.name().to_owned())).collect();
         let old = self.made.remove(maker).unwrap_or_default();
-        for gone in old.difference(&keys) {
+        for gone in old.iter().filter(|key| !keys.contains(*key)) {
             self.retract(maker, gone);
         }
         for resource in resources {

@@ -53,6 +53,36 @@ pub(crate) struct GroupPlan {
     pub(crate) claims: Claims,
 }
 
+/// What is kept of a group's plan, to tell what another one changes: there are as many as tenants, so it takes the
+/// room that it needs and no more, as a map does not.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    domains: Box<[((String, Pattern), ListenerId)]>,
+    attached: Box<[(ListenerId, u32)]>,
+    claims: Claims,
+}
+
+impl Kept {
+    /// Of this plan; none where nothing of it is kept.
+    pub(crate) fn of(plan: GroupPlan) -> Option<Self> {
+        let GroupPlan { domains, attached, claims, .. } = plan;
+        let any = !domains.is_empty() || !attached.is_empty() || !claims.is_empty();
+        let kept = || Self { domains: domains.into_iter().collect(), attached: attached.into_iter().collect(), claims };
+        any.then(kept)
+    }
+
+    /// The plan, as far as it was kept.
+    pub(crate) fn plan(self) -> GroupPlan {
+        let Self { domains, attached, claims } = self;
+        GroupPlan {
+            domains: domains.into_iter().collect(),
+            attached: attached.into_iter().collect(),
+            claims,
+            ..GroupPlan::default()
+        }
+    }
+}
+
 /// Routes of one domain, in order: the more specific hostname first, then precedence.
 type Ordered = BTreeMap<(std::cmp::Reverse<usize>, Precedence), Route>;
 
@@ -83,7 +113,7 @@ pub(crate) fn compute(facts: &Facts, ports: &Ports, group: &Group) -> GroupPlan 
     for ((table, domain), ordered) in hosts {
         let routes = match refusal {
             Some((name, _)) => vec![unavailable(name, owner.clone())],
-            None => ordered.into_values().collect(),
+            None => ordered.into_values().collect::<Box<[Route]>>().into_vec(),
         };
         let name = name::virtual_host(&table, &domain.to_string());
         virtual_hosts.push(VirtualHost { name, domains: vec![domain.domain()], owner: owner.clone(), routes });

@@ -1,6 +1,6 @@
 //! The loop: events in, what they touch worked out anew, differences out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use weir_config::kinds::{Kind, Object, ObjectKey, SYSTEM_TENANT};
@@ -16,7 +16,7 @@ use super::limits::Limits;
 use super::listeners;
 use super::port_plan::{Holder, ListenerId, PortPlan, Ports};
 use super::sockets::{self, Claimed};
-use super::tenant::{self, GroupPlan};
+use super::tenant::{self, GroupPlan, Kept};
 use super::unit::{Group, Maker, PortId};
 use super::{Settings, backend_tls, endpoints, gateway_status, listener_sets, policies, tenant_status};
 use crate::index::{Belongs, NsName, Pattern, Reverse};
@@ -30,7 +30,7 @@ pub struct World {
     facts: Facts,
     links: Links,
     ports: Ports,
-    groups: BTreeMap<Group, GroupPlan>,
+    groups: HashMap<Group, Kept>,
     attached: BTreeMap<ListenerId, u32>,
     carve: Carve,
     limits: Limits,
@@ -187,7 +187,8 @@ impl World {
                 if self.facts.secrets_read != *read {
                     self.facts.secrets_read = read.clone();
                     dirty.ports.extend(self.links.port_secrets.range(..).flat_map(|(_, ports)| ports));
-                    let all = self.links.gateway_certificates.range(..).flat_map(|(_, gateways)| gateways.clone());
+                    let all =
+                        self.links.gateway_certificates.range(..).flat_map(|(_, gateways)| gateways.iter().cloned());
                     for gateway in all.collect::<Vec<_>>() {
                         dirty.at_gateway(&self.facts, &self.links, &gateway);
                     }
@@ -219,7 +220,8 @@ impl World {
         let object = self.facts.objects.get(key.kind, &key.namespace, &key.name);
         status.observed_generation = object.and_then(|object| object.metadata().generation);
         if self.statuses.get(&key) != Some(&status) {
-            self.statuses.insert(key.clone(), status);
+            // A copy has no spare room, which lists have that grew.
+            self.statuses.insert(key.clone(), status.clone());
             self.changed.insert(key);
         }
     }
@@ -260,7 +262,7 @@ impl World {
     }
 
     fn work_group(&mut self, group: &Group, dirty: &mut Dirty) {
-        let old = self.groups.remove(group).unwrap_or_default();
+        let old = self.groups.remove(group).unwrap_or_default().plan();
         let mut new = tenant::compute(&self.facts, &self.ports, group);
         self.ledger.replace(&Maker::Group(group.clone()), std::mem::take(&mut new.resources));
         for (key, status) in std::mem::take(&mut new.statuses) {
@@ -289,8 +291,8 @@ impl World {
         dirty.secrets.extend(links.group_uses.set(group, std::mem::take(&mut new.certificates)));
         let moved = links.group_endpoints.set(group, std::mem::take(&mut new.endpoints));
         dirty.endpoints.extend(moved.into_iter().map(|(namespace, service, ..)| (namespace, service)));
-        if !new.domains.is_empty() || !new.attached.is_empty() || !new.claims.is_empty() {
-            self.groups.insert(group.clone(), new);
+        if let Some(kept) = Kept::of(new) {
+            self.groups.insert(group.clone(), kept);
         }
     }
 

@@ -1,7 +1,5 @@
 //! One document into an object.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::de::DeserializeOwned;
@@ -38,7 +36,7 @@ pub(super) fn document(raw: Raw<'_>) -> Vec<Document> {
     }
     let (key, read) = object(value);
     let content = match read {
-        Ok(Some(object)) => Content::Object(Arc::new(object)),
+        Ok(Some(object)) => Content::Object(object.shared()),
         Ok(None) => Content::Ignored,
         Err(errors) => Content::Bad(placed(raw, "", errors, &Lines::of(raw.text))),
     };
@@ -89,7 +87,7 @@ fn list(raw: Raw<'_>, items: Vec<Value>) -> Vec<Document> {
         let text = item.to_string().into();
         let (key, read) = object(item);
         let content = match read {
-            Ok(Some(object)) => Content::Object(Arc::new(object)),
+            Ok(Some(object)) => Content::Object(object.shared()),
             Ok(None) => Content::Ignored,
             Err(errors) => Content::Bad(placed(raw, &at, errors, &lines)),
         };

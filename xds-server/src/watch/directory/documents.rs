@@ -19,6 +19,7 @@ use weir_config::kinds::manifest::{self, Content, Document};
 use weir_config::kinds::{Object, ObjectKey};
 
 use super::memory::{Memory, Record};
+use crate::index::Few;
 use crate::watch::{Batch, Event, Finding};
 
 /// How long a file that shrank or vanished may be on its way to something else.
@@ -62,9 +63,9 @@ impl fmt::Debug for Good {
 struct File {
     digest: [u8; 32],
     length: usize,
-    documents: Vec<Document>,
-    /// Places in `documents` of each object.
-    places: BTreeMap<ObjectKey, Vec<usize>>,
+    documents: Box<[Document]>,
+    /// Places in `documents` of those whose identity is known, by identity, then by place.
+    known: Box<[usize]>,
     /// Objects that it said before and that an unreadable document may still mean.
     held: BTreeSet<ObjectKey>,
     /// Why it cannot be read.
@@ -72,8 +73,28 @@ struct File {
 }
 
 impl File {
+    fn new(digest: [u8; 32], length: usize, documents: Vec<Document>) -> Self {
+        let documents = documents.into_boxed_slice();
+        let with_key = |(place, document): (usize, &Document)| document.key.is_some().then_some(place);
+        let mut known: Box<[usize]> = documents.iter().enumerate().filter_map(with_key).collect();
+        known.sort_by_key(|place| (documents.get(*place).and_then(|document| document.key.as_ref()), *place));
+        Self { digest, length, documents, known, ..Self::default() }
+    }
+
+    /// Objects that its documents name.
+    fn named(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.known.iter().filter_map(|place| self.documents.get(*place)?.key.as_ref())
+    }
+
+    /// Places in `documents` of an object.
+    fn places(&self, key: &ObjectKey) -> impl Iterator<Item = usize> {
+        let key_at = |place: usize| self.documents.get(place).and_then(|document| document.key.as_ref());
+        let first = self.known.partition_point(|place| key_at(*place) < Some(key));
+        self.known.iter().skip(first).copied().take_while(move |place| key_at(*place) == Some(key))
+    }
+
     fn keys(&self) -> BTreeSet<ObjectKey> {
-        self.places.keys().chain(&self.held).cloned().collect()
+        self.named().chain(&self.held).cloned().collect()
     }
 }
 
@@ -92,7 +113,7 @@ pub(super) struct Documents {
     files: BTreeMap<PathBuf, File>,
     /// Paths to look at again, and when.
     unsettled: BTreeMap<PathBuf, Instant>,
-    claims: BTreeMap<ObjectKey, BTreeSet<PathBuf>>,
+    claims: BTreeMap<ObjectKey, Few<PathBuf>>,
     serving: BTreeMap<ObjectKey, Good>,
     memory: Memory,
     all_seen: bool,
@@ -200,20 +221,14 @@ impl Documents {
 
     fn judge(&mut self, path: &Path, digest: [u8; 32], text: &str) {
         let documents = manifest::documents(text);
-        let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (place, document) in documents.iter().enumerate() {
-            if let Some(key) = &document.key {
-                places.entry(key.clone()).or_default().push(place);
-            }
-        }
         let nameless =
             documents.iter().any(|document| document.key.is_none() && matches!(document.content, Content::Bad(_)));
-        let held = if nameless {
-            self.said_before(path).into_iter().filter(|key| !places.contains_key(key)).collect()
-        } else {
-            BTreeSet::new()
-        };
-        self.replace(path, Some(File { digest, length: text.len(), documents, places, held, trouble: None }));
+        let mut file = File::new(digest, text.len(), documents);
+        if nameless {
+            let before = self.said_before(path);
+            file.held = before.into_iter().filter(|key| file.places(key).next().is_none()).collect();
+        }
+        self.replace(path, Some(file));
     }
 
     /// Objects that the file at `path` said until now, or before a restart.
@@ -257,7 +272,7 @@ impl Documents {
         for path in self.claims.get(key).into_iter().flatten() {
             let Some(file) = self.files.get(path) else { continue };
             let unsettled = self.unsettled.contains_key(path);
-            for &place in file.places.get(key).into_iter().flatten() {
+            for place in file.places(key) {
                 claims.push(Claim { held: false, unsettled, file: path, place });
             }
             if file.held.contains(key) {

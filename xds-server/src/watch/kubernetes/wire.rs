@@ -130,7 +130,7 @@ fn item(kind: Kind, raw: &RawValue) -> Result<Item, Failure> {
     let read = served(kind, raw.get());
     let object = read.object.map(|mut object| {
         trim(&mut object);
-        Arc::new(object)
+        object.shared()
     });
     let status = match has_status(kind) {
         true => Some(digest_of(kind, &parse::<Status>(raw.get().as_bytes())?.status)),
