@@ -46,8 +46,8 @@ impl Case<'_> {
     /// One exchange, on a connection of its own.
     pub fn exchange(&self, place: &Place, expected: &Expected) -> Result<(Request, Response), String> {
         let request = expected.message(&place.authority());
-        let response = if expected.is_h2c() {
-            h2::send(&self.world.backends.handle(), place.address, &request)?
+        let response = if expected.is_h2() {
+            h2::send(&self.world.backends.handle(), place.address, &place.tls, &request)?
         } else {
             let target = Target { address: place.address, tls: place.tls.clone() };
             http::once(&target, &request).map_err(|error| error.to_string())?

@@ -22,6 +22,8 @@ pub struct Expected {
     pub backend: String,
     pub namespace: String,
     pub mirrored_to: Vec<Mirror>,
+    /// Of a test of the harness's own: the listener to ask, where not the first.
+    pub at: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -37,7 +39,7 @@ pub struct Sent {
     pub sni: String,
     /// The certificate (PEM) that the backend must have seen.
     pub client_cert: String,
-    /// `HTTP`, or an expression of the suite's for HTTP/2 by prior knowledge.
+    /// `HTTP`, or an expression of the suite's for HTTP/2.
     pub protocol: Value,
 }
 
@@ -124,9 +126,9 @@ impl Expected {
         }
     }
 
-    /// Whether HTTP/2 by prior knowledge is asked for.
-    pub fn is_h2c(&self) -> bool {
-        self.request.protocol.to_string().contains("H2C")
+    /// Whether HTTP/2 is asked for: by prior knowledge, or agreed on where TLS is spoken.
+    pub fn is_h2(&self) -> bool {
+        self.request.protocol.to_string().contains("H2")
     }
 
     fn codes(&self) -> Vec<u16> {

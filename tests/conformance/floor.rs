@@ -18,7 +18,14 @@ impl Part {
         let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| test.short.starts_with(prefix));
         let part = if begins(&["HTTPRoute", "OwnHTTPRoute"]) {
             Self::Http
-        } else if begins(&["Gateway", "OwnGateway", "ListenerSet", "BackendTLSPolicy"]) {
+        } else if begins(&[
+            "Gateway",
+            "OwnGateway",
+            "ListenerSet",
+            "OwnListenerSet",
+            "BackendTLSPolicy",
+            "OwnBackendTLSPolicy",
+        ]) {
             Self::Gateways
         } else {
             Self::Others
@@ -37,28 +44,49 @@ pub fn of(edge: Edge, tenancy: Tenancy) -> impl Iterator<Item = &'static str> {
 }
 
 /// What a stock Envoy does otherwise, and why.
-const NOT_AT_ENVOY: &[(&str, &str)] = &[];
+const NOT_AT_ENVOY: &[(&str, &str)] = &[(
+    "OwnHTTPRouteMisdirectedRequests",
+    "Envoy has no 421: it answers 404 for a name that another listener of the port serves",
+)];
 
 /// What tenancy forbids, and why.
 const NOT_OF_TENANTS: &[(&str, &str)] = &[
     (
         "HTTPRouteCrossNamespace",
-        "two Tenants would need the hostname `*` (the route names none, and is asked by address): the older one owns it",
+        "two Tenants would need the hostname `*`: the Gateway's, for its listener without a hostname, and the other \
+         namespace's, whose route names none and is asked by address. A hostname is owned by one Tenant",
     ),
     (
         "ListenerSetAllowedRoutesNamespaces",
-        "two Tenants would need one hostname: a route of the one attaches to a ListenerSet of the other",
+        "routes of three Tenants would answer under the one hostname `listener-set-listener-allowed-routes-all.com`. \
+         A hostname is owned by one Tenant, whatever a listener allows",
     ),
 ];
 
 /// Broken routers, and tests of the floor that must fail with each.
 pub const NOTICED: &[(Sabotage, &[&str])] = &[
     (Sabotage::SwappedBackends, &["HTTPRouteSimpleSameNamespace", "HTTPRouteMatching"]),
-    (Sabotage::IgnoredWeights, &["OwnHTTPRouteWeight"]),
-    (Sabotage::UncheckedGrants, &["HTTPRouteInvalidCrossNamespaceBackendRef", "HTTPRouteReferenceGrant"]),
+    (
+        Sabotage::IgnoredWeights,
+        &["OwnHTTPRouteWeight", "GRPCRouteWeight", "TCPRouteWeightedRouting", "UDPRouteWeightedRouting"],
+    ),
+    (
+        Sabotage::UncheckedGrants,
+        &["HTTPRouteInvalidCrossNamespaceBackendRef", "HTTPRouteReferenceGrant", "TLSRouteInvalidReferenceGrant"],
+    ),
     (Sabotage::EverythingAccepted, &["HTTPRouteInvalidNonExistentBackendRef", "GatewayInvalidRouteKind"]),
     (Sabotage::StaleStatus, &["GatewayObservedGenerationBump"]),
-    (Sabotage::DroppedFilters, &["HTTPRouteRequestHeaderModifier", "HTTPRouteResponseHeaderModifier"]),
+    (
+        Sabotage::DroppedFilters,
+        &["HTTPRouteRequestHeaderModifier", "HTTPRouteResponseHeaderModifier", "OwnGRPCRouteHeaderModifiers"],
+    ),
+    (Sabotage::IgnoredNames, &["OwnTLSRouteHostnameIntersection", "TLSRouteInvalidNoMatchingListenerHostname"]),
+    (Sabotage::IgnoredMethods, &["GRPCExactMethodMatching", "OwnGRPCRouteHeaderMatching"]),
+    (
+        Sabotage::UncheckedAuthority,
+        &["BackendTLSPolicy", "OwnBackendTLSPolicyGRPCRoute", "OwnBackendTLSPolicyTLSRouteTerminate"],
+    ),
+    (Sabotage::OpenGateways, &["ListenerSetAllowedNamespaceNone", "ListenerSetAllowedNamespaceSelector"]),
 ];
 
 /// Tests of the suite that pass, with Weir's edge and the suite's namespaces as `system`.
@@ -142,21 +170,37 @@ pub const FLOOR: &[&str] = &[
     "ListenerSetProtocolConflict",
     "ListenerSetReferenceGrant",
     "ListenerSetRouteStatusScopedToParentRef",
+    "OwnBackendTLSPolicyGRPCRoute",
+    "OwnBackendTLSPolicySubjectAltNames",
+    "OwnBackendTLSPolicyTLSRouteTerminate",
     "OwnGRPCRouteHeaderMatching",
+    "OwnGRPCRouteHeaderModifiers",
+    "OwnGatewayModifyListeners",
     "OwnGatewayNameOfMaximumLength",
+    "OwnGatewaySecretReferenceGrantSpecific",
     "OwnHTTPRouteBackendFilters",
+    "OwnHTTPRouteBackendRequestRedirect",
+    "OwnHTTPRouteBackendURLRewrite",
     "OwnHTTPRouteCORS",
     "OwnHTTPRouteHostnameIntersection",
+    "OwnHTTPRouteListenerPortMatching",
     "OwnHTTPRouteMatchingAcrossRoutes",
     "OwnHTTPRouteMethodMatching",
+    "OwnHTTPRouteMisdirectedRequests",
+    "OwnHTTPRouteParentSectionNotThere",
     "OwnHTTPRoutePartiallyInvalid",
     "OwnHTTPRoutePathMatchOrder",
     "OwnHTTPRouteQueryParamMatching",
+    "OwnHTTPRouteRedirectPortAndScheme",
     "OwnHTTPRouteRequestMultipleMirrors",
+    "OwnHTTPRouteRetryConnectionError",
+    "OwnHTTPRouteRetryWithTimeouts",
     "OwnHTTPRouteRewriteHost",
     "OwnHTTPRouteRewritePath",
     "OwnHTTPRouteTimeoutBackendRequest",
     "OwnHTTPRouteWeight",
+    "OwnListenerSetHostnameConflict",
+    "OwnTLSRouteHostnameIntersection",
     "TCPRouteInvalidBackendRefNonexistent",
     "TCPRouteInvalidCrossNamespaceBackendRef",
     "TCPRouteInvalidNonTCPListener",

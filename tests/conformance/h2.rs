@@ -1,6 +1,7 @@
-//! Clients over HTTP/2 by prior knowledge: plain requests, and gRPC.
+//! Clients over HTTP/2, by prior knowledge or over TLS: plain requests, and gRPC.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,39 +9,62 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request as HttpRequest;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio_rustls::TlsConnector;
 
+use crate::sockets::Tls;
 use crate::support::http::{Request, Response};
 
 /// How long one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A response with its trailers behind its headers.
-pub fn send(runtime: &Handle, address: SocketAddr, request: &Request) -> Result<Response, String> {
+pub fn send(runtime: &Handle, address: SocketAddr, tls: &Tls, request: &Request) -> Result<Response, String> {
     let exchange = async {
         let stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
-        let (mut sender, connection) =
-            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        let driver = tokio::spawn(connection);
-        let mut message = HttpRequest::builder()
-            .method(request.method.as_str())
-            .uri(format!("http://{}{}", request.host, request.target));
-        for (name, value) in &request.headers {
-            message = message.header(name.to_ascii_lowercase(), value);
+        let Some((name, config)) = tls else { return exchange(stream, "http", request).await };
+        let mut config = ClientConfig::clone(config);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let name = ServerName::try_from(name.clone()).map_err(|error| error.to_string())?;
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .map_err(|error| format!("TLS: {error}"))?;
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Err("HTTP/2 was not agreed on".to_owned());
         }
-        let message = message.body(Full::new(Bytes::from(request.body.clone()))).map_err(|error| error.to_string())?;
-        let answer = sender.send_request(message).await.map_err(|error| format!("HTTP/2: {error:?}"));
-        let response = match answer {
-            Ok(answer) => whole(answer).await,
-            Err(error) => Err(error),
-        };
-        driver.abort();
-        response
+        exchange(stream, "https", request).await
     };
     runtime.block_on(async {
         tokio::time::timeout(TIMEOUT, exchange).await.unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}")))
     })
+}
+
+async fn exchange<S>(stream: S, scheme: &str, request: &Request) -> Result<Response, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let driver = tokio::spawn(connection);
+    let mut message = HttpRequest::builder()
+        .method(request.method.as_str())
+        .uri(format!("{scheme}://{}{}", request.host, request.target));
+    for (name, value) in &request.headers {
+        message = message.header(name.to_ascii_lowercase(), value);
+    }
+    let message = message.body(Full::new(Bytes::from(request.body.clone()))).map_err(|error| error.to_string())?;
+    let answer = sender.send_request(message).await.map_err(|error| format!("HTTP/2: {error:?}"));
+    let response = match answer {
+        Ok(answer) => whole(answer).await,
+        Err(error) => Err(error),
+    };
+    driver.abort();
+    response
 }
 
 async fn whole(answer: hyper::Response<hyper::body::Incoming>) -> Result<Response, String> {
@@ -82,6 +106,15 @@ pub mod grpc {
         pub authority: String,
         #[prost(message, optional, tag = "4")]
         pub context: Option<Context>,
+        #[prost(message, optional, tag = "5")]
+        pub tls: Option<Tls>,
+    }
+
+    /// What the backend says of the TLS by which it was called.
+    #[derive(Clone, PartialEq, Message)]
+    pub struct Tls {
+        #[prost(string, tag = "3")]
+        pub server_name: String,
     }
 
     #[derive(Clone, PartialEq, Message)]
@@ -113,14 +146,24 @@ pub mod grpc {
         framed.freeze()
     }
 
-    /// Calls a method with an empty message: the code of the call's end, and what answered.
+    /// What came of a call.
+    pub struct Called {
+        /// The code of its end.
+        pub code: u32,
+        /// What the backend says that it saw.
+        pub seen: Assertions,
+        /// Headers and trailers.
+        pub given: Vec<(String, String)>,
+    }
+
+    /// Calls a method with an empty message.
     pub fn call(
         runtime: &Handle,
         address: SocketAddr,
         authority: &str,
         method: &str,
         metadata: &[(String, String)],
-    ) -> Result<(u32, Assertions), String> {
+    ) -> Result<Called, String> {
         let mut headers = vec![("content-type".into(), "application/grpc".into()), ("te".into(), "trailers".into())];
         headers.extend_from_slice(metadata);
         let request = Request {
@@ -130,12 +173,14 @@ pub mod grpc {
             headers,
             body: frame(b"").to_vec(),
         };
-        let response = super::send(runtime, address, &request)?;
-        let Some(code) = response.header("grpc-status").and_then(|code| code.parse().ok()) else {
-            return Ok((unframed(response.status), Assertions::default()));
-        };
-        let message = EchoResponse::decode(response.body.get(5..).unwrap_or_default());
-        Ok((code, message.ok().and_then(|message| message.assertions).unwrap_or_default()))
+        let response = super::send(runtime, address, &None, &request)?;
+        let code = response.header("grpc-status").and_then(|code| code.parse().ok());
+        let message = EchoResponse::decode(response.body.get(5..).unwrap_or_default()).ok().filter(|_| code.is_some());
+        Ok(Called {
+            code: code.unwrap_or_else(|| unframed(response.status)),
+            seen: message.and_then(|message| message.assertions).unwrap_or_default(),
+            given: response.headers,
+        })
     }
 
     /// What a client makes of a response without a status of gRPC (its document "HTTP to gRPC status code mapping").

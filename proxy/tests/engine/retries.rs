@@ -122,6 +122,29 @@ fn an_endpoint_that_closes_without_an_answer_is_left_for_another() {
     assert_eq!(status(&client.head()), 200);
 }
 
+/// An idle connection that ends just when it is used again is replaced without asking the route. Where the route
+/// retries such ends it is one of its tries, so that a request arrives no more often than the route says.
+#[test]
+fn an_idle_connection_that_ends_counts_as_a_try() {
+    let backend = Backend::new();
+    let proxy = proxy(Retry { attempts: Some(1), ..retry() }, &[&backend]);
+    let mut client = proxy.connect();
+    client.send(get("/"));
+    let mut upstream = backend.accept();
+    upstream.head();
+    upstream.send(ok("well"));
+    client.head();
+    client.exactly(4);
+    client.send(get("/"));
+    upstream.head();
+    drop(upstream);
+    let mut upstream = backend.accept();
+    upstream.head();
+    drop(upstream);
+    assert_eq!(status(&client.head()), 502);
+    assert_eq!(proxy.stats.totals().retries, 1);
+}
+
 #[test]
 fn what_is_too_large_to_keep_is_sent_once() {
     let backend = Backend::new();

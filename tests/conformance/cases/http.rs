@@ -122,18 +122,22 @@ fn retry(case: &Case<'_>) -> Check {
     for code in [500, 502, 503, 504] {
         rows.extend([(two, code, 1, 200), (two, code, 3, code)]);
     }
-    for (path, code, after, wanted) in rows {
-        case.in_a_row(&format!("{path}: {after} times {code}, then 200"), || {
-            let path = format!("{path}?responseCode={code}&succeedAfter={after}&uuid={}", unique());
-            let row = Expected {
-                response: Answer { status_codes: vec![wanted], ..Answer::default() },
-                ..Expected::reaches("", &path, if wanted == 200 { "infra-backend-v3" } else { "" }, INFRA)
-            };
-            let (sent, response) = case.exchange(&place, &row)?;
-            row.check(&sent, &response)
-        })?;
-    }
-    Ok(())
+    rows.into_iter().try_for_each(|(path, code, after, wanted)| {
+        retried(case, &place, &format!("{path}?responseCode={code}&succeedAfter={after}"), &[wanted])
+    })
+}
+
+/// A request of `/retry/`, by which the backend fails so many times as it says, is answered by one of `wanted`.
+pub(super) fn retried(case: &Case<'_>, place: &Place, path: &str, wanted: &[u16]) -> Check {
+    case.in_a_row(path, || {
+        let path = format!("{path}&uuid={}", unique());
+        let row = Expected {
+            response: Answer { status_codes: wanted.to_vec(), ..Answer::default() },
+            ..Expected::reaches("", &path, if wanted == [200] { "infra-backend-v3" } else { "" }, INFRA)
+        };
+        let (sent, response) = case.exchange(place, &row)?;
+        row.check(&sent, &response)
+    })
 }
 
 /// EndpointSlices that somebody writes by hand, and headless Services.

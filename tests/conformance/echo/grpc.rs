@@ -1,4 +1,5 @@
-//! The gRPC backend: `GrpcEcho` with Echo, EchoTwo, and EchoThree that is not implemented.
+//! The gRPC backend: `GrpcEcho` with Echo, EchoTwo, and EchoThree that is not implemented. Over TLS it speaks to nobody
+//! who did not agree on HTTP/2, as servers of gRPC do.
 
 use std::sync::Arc;
 
@@ -11,27 +12,47 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::Identity;
 use super::http::Never;
-use crate::h2::grpc::{Assertions, Context, EchoResponse, Header, SERVICE, frame};
+use crate::h2::grpc::{Assertions, Context, EchoResponse, Header, SERVICE, Tls, frame};
 
 type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Never>>>>;
 
-pub(super) async fn serve(listener: TcpListener, identity: Arc<Identity>) {
+pub(super) async fn serve(listener: TcpListener, identity: Arc<Identity>, tls: Option<TlsAcceptor>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let identity = identity.clone();
+        let (identity, tls) = (identity.clone(), tls.clone());
         let _ = stream.set_nodelay(true);
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(identity.clone(), request));
-            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            let Some(acceptor) = tls else { return connection(stream, identity, None).await };
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let session = &stream.get_ref().1;
+            if session.alpn_protocol() == Some(b"h2") {
+                let seen = Tls { server_name: session.server_name().unwrap_or_default().to_owned() };
+                connection(stream, identity, Some(seen)).await;
+            }
         });
     }
 }
 
-async fn answer(identity: Arc<Identity>, request: Request<Incoming>) -> Result<Response<Body>, Never> {
+async fn connection<S>(stream: S, identity: Arc<Identity>, tls: Option<Tls>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| answer(identity.clone(), tls.clone(), request));
+    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    // How a connection ends is its client's affair.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn answer(
+    identity: Arc<Identity>,
+    tls: Option<Tls>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Never> {
     let (parts, body) = request.into_parts();
     let _ = body.collect().await;
     let method = parts.uri.path().strip_prefix(&format!("/{SERVICE}/")).unwrap_or_default();
@@ -53,6 +74,7 @@ async fn answer(identity: Arc<Identity>, request: Request<Incoming>) -> Result<R
                 service_name: identity.service.clone(),
                 pod: identity.pod.clone(),
             }),
+            tls,
         }),
     };
     let mut trailers = HeaderMap::new();

@@ -26,7 +26,7 @@ pub struct Identity {
 pub enum Image {
     /// HTTP on 3000, h2c on 3001, HTTPS on 8443.
     Http,
-    /// gRPC on 3000.
+    /// gRPC on 3000, over TLS on 8443.
     Grpc,
     /// Lines over TCP on 3000, over TLS on 8443.
     Tcp,
@@ -79,7 +79,7 @@ impl Backends {
     }
 
     /// Starts a pod at an address of its own. It listens when this returns.
-    pub fn start(&self, image: Image, identity: Identity, ip: Ipv4Addr, tls: Option<Arc<ServerConfig>>) -> Running {
+    pub fn start(&self, image: Image, identity: Identity, ip: Ipv4Addr, config: Option<Arc<ServerConfig>>) -> Running {
         let identity = Arc::new(identity);
         let listen = |port: u16| {
             self.runtime.block_on(TcpListener::bind((ip, port))).unwrap_or_else(|e| panic!("{ip}:{port}: {e}"))
@@ -87,7 +87,7 @@ impl Backends {
         let datagrams = |port: u16| {
             self.runtime.block_on(UdpSocket::bind((ip, port))).unwrap_or_else(|e| panic!("{ip}:{port}: {e}"))
         };
-        let tls = tls.map(TlsAcceptor::from);
+        let tls = config.clone().map(TlsAcceptor::from);
         let tasks = match image {
             Image::Http => {
                 let echo = Arc::new(http::Echo::new(identity, self.log.clone()));
@@ -100,7 +100,16 @@ impl Backends {
                 }
                 tasks
             }
-            Image::Grpc => vec![self.runtime.spawn(grpc::serve(listen(3000), identity))],
+            Image::Grpc => {
+                let mut tasks = vec![self.runtime.spawn(grpc::serve(listen(3000), identity.clone(), None))];
+                if let Some(config) = config {
+                    let mut config = (*config).clone();
+                    config.alpn_protocols = vec![b"h2".to_vec()];
+                    let tls = TlsAcceptor::from(Arc::new(config));
+                    tasks.push(self.runtime.spawn(grpc::serve(listen(8443), identity, Some(tls))));
+                }
+                tasks
+            }
             Image::Tcp => {
                 let mut tasks = vec![self.runtime.spawn(plain::tcp(listen(3000), identity.clone(), None))];
                 if tls.is_some() {

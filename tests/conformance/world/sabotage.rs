@@ -20,6 +20,14 @@ pub enum Sabotage {
     StaleStatus,
     /// Filters are dropped.
     DroppedFilters,
+    /// A TLSRoute serves every name of its listener.
+    IgnoredNames,
+    /// A GRPCRoute serves every method.
+    IgnoredMethods,
+    /// A backend's certificate may be of any authority.
+    UncheckedAuthority,
+    /// Everybody may attach a ListenerSet.
+    OpenGateways,
 }
 
 impl Sabotage {
@@ -29,6 +37,22 @@ impl Sabotage {
         match self {
             Self::IgnoredWeights if is_route => strip(object, "weight"),
             Self::DroppedFilters if is_route => strip(object, "filters"),
+            Self::IgnoredNames if object["kind"] == "TLSRoute" => {
+                object["spec"]["hostnames"] = json!(["*.com", "*.org"]);
+            }
+            Self::IgnoredMethods if object["kind"] == "GRPCRoute" => strip(object, "matches"),
+            // One authority is put in the place of another: whose certificate it is makes no difference then.
+            Self::UncheckedAuthority if object["kind"] == "BackendTLSPolicy" => {
+                for authority in object["spec"]["validation"]["caCertificateRefs"].as_array_mut().into_iter().flatten()
+                {
+                    if authority["name"] == "mismatch-ca-certificate" {
+                        authority["name"] = json!("tls-checks-ca-certificate");
+                    }
+                }
+            }
+            Self::OpenGateways if object["kind"] == "Gateway" => {
+                object["spec"]["allowedListeners"] = json!({"namespaces": {"from": "All"}});
+            }
             Self::SwappedBackends if object["kind"] == "Service" => {
                 let app = object["spec"]["selector"]["app"].as_str().unwrap_or_default();
                 let swapped = match app {

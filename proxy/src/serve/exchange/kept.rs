@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::mirror::Copies;
 use super::{Answer, Downstream, Plan};
-use crate::request::retry::{Counted, RetryBudget, RetryTable};
+use crate::request::retry::{Counted, Failure, RetryBudget, RetryTable};
 use crate::serve::h1::Framing;
 use crate::serve::h1::reader::{ReadError, Ready};
 use crate::serve::h1::response_head::ResponseHead;
@@ -131,6 +131,21 @@ impl<'d, 'p, D: Downstream> Kept<'d, 'p, D> {
         attempts.made += 1;
         self.stats.retry();
         true
+    }
+
+    /// Counts a request that goes out anew within a try, since its connection was closed. Where that would be retried
+    /// it is a retry: an endpoint gets no request more often than the route says. Within the budget it is not: an
+    /// idle connection may end at any time, and no request should fail by that.
+    fn count_again(&mut self) -> bool {
+        let Some(attempts) = self.attempts.as_mut().filter(|attempts| attempts.table.wants(Failure::Reset)) else {
+            return true;
+        };
+        let left = attempts.made < attempts.table.attempts;
+        if left {
+            attempts.made += 1;
+            self.stats.retry();
+        }
+        left
     }
 
     /// Begins another try.
@@ -268,11 +283,11 @@ impl<D: Downstream> Downstream for Kept<'_, '_, D> {
 
     fn rewind(&mut self, _: &Plan) -> bool {
         // What the client's side holds is not asked for: copies would get it twice.
-        let kept = self.body.is_some();
-        if kept {
+        let again = self.body.is_some() && self.count_again();
+        if again {
             self.replay();
         }
-        kept
+        again
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
