@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::guests::Guest;
+
 /// One file of `tests/cases`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +18,12 @@ pub struct Case {
     /// Certificates, by the file that holds their Secret.
     #[serde(default)]
     pub certificates: BTreeMap<String, Certificate>,
+    /// Backends that speak something else than HTTP in plain text, by name.
+    #[serde(default)]
+    pub guests: BTreeMap<String, Guest>,
+    /// ConfigMaps (`namespace/name`) with the authority of all certificates, by file.
+    #[serde(default)]
+    pub authorities: BTreeMap<String, String>,
     /// What is done, in order.
     pub steps: Vec<Line>,
 }
@@ -34,7 +42,9 @@ pub struct Certificate {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Line {
-    /// `GET http://host/path -> shop` (at once) or `... ~> shop` (soon): method, URL, what answers.
+    /// `GET http://host/path -> shop` (at once) or `... ~> shop` (soon): method, URL, what answers. A guest is asked by
+    /// `CALL grpc://host/Service/Method`, which other codes than 0 may answer, `ASK tcp://any:9100/`, `ASK tls://name/`
+    /// or `ASK udp://any:9100/`.
     Short(String),
     /// Anything else.
     Long(Box<Step>),
@@ -114,10 +124,27 @@ pub struct Edit {
 pub enum Answer {
     /// A backend of this name, with 200.
     Backend(String),
-    /// A status.
+    /// A status; of a call of gRPC, the code of its end.
     Status(u16),
     /// No connection, or one that ended without an answer.
     Refused,
+}
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 within TLS.
+    Https,
+    /// gRPC over HTTP/2 in plain text.
+    Grpc,
+    /// Bytes.
+    Tcp,
+    /// Bytes within TLS.
+    Tls,
+    /// Datagrams.
+    Udp,
 }
 
 /// A short form, taken apart.
@@ -125,8 +152,8 @@ pub enum Answer {
 pub struct Send {
     /// Method.
     pub method: String,
-    /// `http` or `https`.
-    pub tls: bool,
+    /// What is spoken.
+    pub scheme: Scheme,
     /// Host of the URL.
     pub host: String,
     /// Port; default 8080 or 8443.
@@ -157,7 +184,16 @@ impl Send {
         };
         let (method, url) = request.trim().split_once(' ').ok_or_else(|| fault("METHOD URL is missing"))?;
         let (scheme, rest) = url.split_once("://").ok_or_else(|| fault("no scheme"))?;
-        let tls = scheme == "https";
+        let scheme = match scheme {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            "grpc" => Scheme::Grpc,
+            "tcp" => Scheme::Tcp,
+            "tls" => Scheme::Tls,
+            "udp" => Scheme::Udp,
+            _ => return Err(fault("no such scheme")),
+        };
+        let tls = matches!(scheme, Scheme::Https | Scheme::Tls);
         let (authority, path) = rest.split_once('/').ok_or_else(|| fault("no path"))?;
         let default = if tls { super::site::HTTPS } else { super::site::HTTP };
         let (host, port) = match authority.split_once(':') {
@@ -168,6 +204,6 @@ impl Send {
             "refused" => Answer::Refused,
             text => text.parse().map_or_else(|_| Answer::Backend(text.into()), Answer::Status),
         });
-        Ok(Self { method: method.into(), tls, host: host.into(), port, target: format!("/{path}"), expect, soon })
+        Ok(Self { method: method.into(), scheme, host: host.into(), port, target: format!("/{path}"), expect, soon })
     }
 }

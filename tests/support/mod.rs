@@ -8,6 +8,7 @@ pub mod case;
 pub mod chaos;
 pub mod counting;
 pub mod envoy;
+pub mod guests;
 pub mod helm;
 pub mod http;
 pub mod load;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
-use super::case::{Answer, Send, Step};
+use super::case::{Answer, Scheme, Send, Step};
+use super::guests;
 use super::http::{Client, Request, Response, Target};
 use super::plane::Plane;
 use super::tls::{Authority, Pair};
@@ -130,20 +131,40 @@ impl Requests {
             headers: step.headers.iter().map(|(n, v)| (n.clone(), v.clone())).collect(),
             body: vec![b'x'; step.body],
         };
-        let sni = send.tls.then(|| step.sni.clone().unwrap_or_else(|| send.host.clone()));
+        if !matches!(send.scheme, Scheme::Http | Scheme::Https) {
+            return self.ask_guest(send, &request);
+        }
+        let tls = send.scheme == Scheme::Https;
+        let sni = tls.then(|| step.sni.clone().unwrap_or_else(|| send.host.clone()));
         let target = match &sni {
             Some(sni) => Target::tls(self.ip, send.port, sni, &self.authority),
             None => Target::plain(self.ip, send.port),
         };
         let client = self.clients.entry((send.port, sni)).or_insert_with(|| Client::new(target));
         // A renewed certificate shows only on a new connection.
-        if step.fresh || send.tls {
+        if step.fresh || tls {
             client.close();
         }
         match client.send(&request) {
             Ok(response) => {
                 let answer = response.backend().map_or(Answer::Status(response.status), Answer::Backend);
                 (answer, Some(response), client.certificate())
+            }
+            Err(error) => {
+                eprintln!("{}: {error}", self.at);
+                (Answer::Refused, None, None)
+            }
+        }
+    }
+
+    fn ask_guest(&self, send: &Send, request: &Request) -> (Answer, Option<Response>, Option<Vec<u8>>) {
+        let address = (self.ip, send.port).into();
+        match guests::ask(send.scheme, address, request, &self.authority.client()) {
+            Ok(response) => {
+                let code = response.header("grpc-status").and_then(|code| code.parse().ok());
+                let failed = code.unwrap_or(if response.status == 200 { 0 } else { response.status });
+                let answer = response.backend().filter(|_| failed == 0);
+                (answer.map_or(Answer::Status(failed), Answer::Backend), Some(response), None)
             }
             Err(error) => {
                 eprintln!("{}: {error}", self.at);

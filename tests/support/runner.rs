@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::case::{Case, Certificate, Line, Send, Step};
+use super::guests;
 use super::plane::{Plane, System, wait_for_port};
 use super::process::Process;
 use super::requests::Requests;
@@ -68,6 +69,12 @@ impl Run {
         let mut requests = Requests::new(site.ip(), plane, Authority::new());
         for (file, certificate) in &case.certificates {
             issue(&site, &mut requests, file, certificate);
+        }
+        for (file, map) in &case.authorities {
+            site.write(file, &requests.authority().config_map(map));
+        }
+        for (name, guest) in &case.guests {
+            guests::start(site.ip(), name, guest, requests.authority());
         }
         let backends = BACKENDS.iter().map(|(name, port)| (name.to_string(), site.backend(name, *port))).collect();
         let system = System::start(&site, plane);

@@ -65,6 +65,16 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// The ConfigMap (`namespace/name`) that holds its certificate.
+    pub fn config_map(&self, map: &str) -> String {
+        let (namespace, name) = map.split_once('/').expect("namespace/name");
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+             data:\n  ca.crt: |\n{}",
+            block(&self.pem())
+        )
+    }
+
     /// Settings of a client that trusts this authority alone.
     pub fn client(&self) -> Arc<rustls::ClientConfig> {
         self.client.clone()
@@ -86,7 +96,6 @@ impl Pair {
 
     /// The Kubernetes Secret that holds it.
     pub fn secret(&self, namespace: &str, name: &str) -> String {
-        let block = |pem: &str| pem.lines().map(|line| format!("    {line}\n")).collect::<String>();
         format!(
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
              type: kubernetes.io/tls\nstringData:\n  tls.crt: |\n{}  tls.key: |\n{}",
@@ -94,4 +103,9 @@ impl Pair {
             block(&self.key)
         )
     }
+}
+
+/// PEM as a block of YAML.
+fn block(pem: &str) -> String {
+    pem.lines().map(|line| format!("    {line}\n")).collect()
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{INFRA, WEB};
+use super::{APP, INFRA, WEB};
 
 /// What is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +78,14 @@ impl Sabotage {
             .iter()
             .map(|kind| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": INFRA}))
             .collect();
-        vec![json!({
-            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "ReferenceGrant",
-            "metadata": {"namespace": WEB, "name": "everything"},
-            "spec": {"from": from, "to": [{"group": "", "kind": "Service"}]},
-        })]
+        let grant = |namespace| {
+            json!({
+                "apiVersion": "gateway.networking.k8s.io/v1", "kind": "ReferenceGrant",
+                "metadata": {"namespace": namespace, "name": "everything"},
+                "spec": {"from": from, "to": [{"group": "", "kind": "Service"}]},
+            })
+        };
+        vec![grant(WEB), grant(APP)]
     }
 
     /// What becomes of an object that the router wrote a status to.
