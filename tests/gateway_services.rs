@@ -1,12 +1,15 @@
 //! A Service for each Gateway (GEP-1762), at a real API server: what is made, what leads it to the edge's pods, and what
 //! is left alone.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::{Value, json};
 
 use crate::support::apiserver::{ApiServer, Call};
+use crate::support::helm::render;
 use crate::support::process::Process;
+use crate::support::rights::{Grain, compare, granted};
 use crate::support::site::{Site, weir};
 use crate::support::wait;
 
@@ -182,9 +185,6 @@ fn a_gateway_has_a_service_that_leads_to_the_pods_of_its_edge_and_is_reached_the
         (&json!("live"), &Value::Null)
     );
     // Somebody else's edit is undone.
-    let mut edited = service.clone();
-    edited["metadata"]["managedFields"].take();
-    edited["spec"]["ports"][0]["targetPort"] = json!(9);
     api.cluster().apply_value(&json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "public-weir", "namespace": "shop"},
         "spec": {"ports": [{"name": "tcp-80", "port": 80, "protocol": "TCP", "targetPort": 9}]},
@@ -287,6 +287,7 @@ fn a_new_leader_writes_nothing_and_a_setting_that_is_gone_takes_its_services_alo
     // An edit of another's: by the time it is made, what was there has been looked at.
     api.cluster().apply_value(&gateway(&json!({"team": "shop"}), &[80, 81]));
     until(&api, SERVICE, |service| ports(service) == [80, 81]);
+    until(&api, SLICES, |slices| slices["items"][0]["ports"].as_array().is_some_and(|ports| ports.len() == 2));
     assert_eq!(there[0].as_ref().unwrap()["metadata"]["uid"], api.cluster().get(SERVICE).unwrap()["metadata"]["uid"]);
     assert_eq!(api.relay.count(writes), writes_before + 2, "the Service and its slice, for the new port alone");
     second.terminate();
@@ -294,4 +295,15 @@ fn a_new_leader_writes_nothing_and_a_setting_that_is_gone_takes_its_services_alo
     let _third = server(&site, &api, "third", &json!({"name": "weir-system/weir-edge"}));
     wait::until("the Service to be gone", || api.cluster().get(SERVICE).is_none().then_some(()));
     until(&api, SLICES, |slices| slices["items"].as_array().is_some_and(Vec::is_empty));
+
+    // It took no more rights than the chart grants for it, and all of them but one: to make an object by an apply takes
+    // `create` beside `patch`, which the path does not show.
+    let rendered = render("edge: {service: {perGateway: true}}");
+    let made = |grain: &&Grain| ["services", "endpointslices"].contains(&grain.resource.as_str());
+    let may: BTreeSet<Grain> = granted(rendered.of("ClusterRole")).iter().filter(made).cloned().collect();
+    let calls =
+        api.relay.calls().into_iter().filter(|call| ["services", "endpointslices"].contains(&call.resource.as_str()));
+    let (refused, unused) = compare(calls.collect::<Vec<_>>().iter(), &may);
+    assert!(refused.is_empty(), "an API server with RBAC would refuse: {refused:#?}");
+    assert!(unused.iter().all(|grain| grain.verb == "create"), "these are granted in vain: {unused:#?}");
 }

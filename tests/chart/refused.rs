@@ -31,6 +31,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("edge: {kind: DaemonSet, state: {kind: Claim}}", "Use HostPath or Ephemeral"),
     ("edge: {state: {kind: HostPath}}", "Use Claim or Ephemeral"),
     ("edge: {kind: DaemonSet, hostNetwork: true}", "port 80: with hostNetwork"),
+    ("edge: {service: {perGateways: true}}", "Additional property perGateways is not allowed"),
+    ("edge: {enabled: false, service: {perGateway: true}}", "edge edge: service.perGateway: its Services would lead"),
+    ("edge: {service: {perGateway: true}}\nserver: {writeStatus: false}", "Set server.writeStatus"),
 ];
 
 #[test]

@@ -17,10 +17,16 @@ fn roles(rendered: &Rendered) -> BTreeSet<Grain> {
 
 #[test]
 fn the_roles_grant_what_the_list_says_and_no_more() {
-    assert_eq!(roles(&render("")), listed(NAMESPACE, &[], true));
-    assert_eq!(roles(&render("server: {writeStatus: false}")), listed(NAMESPACE, &[], false));
+    assert_eq!(roles(&render("")), listed(NAMESPACE, &[], true, false));
+    assert_eq!(roles(&render("server: {writeStatus: false}")), listed(NAMESPACE, &[], false, false));
+    // Of any edge's Gateways.
+    for values in
+        ["edge: {service: {perGateway: true}}", "edges: {acme: {gateways: [acme/*], service: {perGateway: true}}}"]
+    {
+        assert_eq!(roles(&render(values)), listed(NAMESPACE, &[], true, true), "{values}");
+    }
     let two = "server: {secretNamespaces: [weir-system, certificates]}";
-    assert_eq!(roles(&render(two)), listed(NAMESPACE, &["weir-system", "certificates"], true));
+    assert_eq!(roles(&render(two)), listed(NAMESPACE, &["weir-system", "certificates"], true, false));
 }
 
 #[test]

@@ -25,6 +25,19 @@ fn both_halves_read_their_settings_and_agree() {
         });
         assert_eq!(accounts.collect::<BTreeSet<_>>(), classes, "{}", case.name);
 
+        // What a class names as the way in, or to its pods, is there; and Gateways have a Service of their own, or share one.
+        for class in server.classes() {
+            let Some(service) = &class.service else { continue };
+            assert_ne!(service.per_gateway, service.name.is_some(), "{}", case.name);
+            for named in service.name.iter().chain(&service.pods) {
+                let found = rendered.of("Service").find(|found| found["metadata"]["name"] == *named.name).unwrap();
+                assert_eq!(found["metadata"]["labels"]["weir.dev/edge"], *class.name, "{}", case.name);
+                assert_eq!(named.namespace, NAMESPACE);
+            }
+            let own = format!("weir-{}", class.name);
+            assert_eq!(rendered.of("Service").any(|found| found["metadata"]["name"] == *own), !service.per_gateway);
+        }
+
         for (object, pod) in rendered.pods().filter(|(object, _)| is_edge(object)) {
             edge(&rendered, &server, object, &pod["spec"]);
         }

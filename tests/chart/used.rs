@@ -203,6 +203,8 @@ impl Place {
         kubernetes.kubeconfig = Some(self.api.kubeconfig().to_owned());
         kubernetes.replica = Some(name.clone());
         settings.state_dir = self.site.path(&format!("{name}-state"));
+        // Here proxies bind addresses of this machine, and no Service stands before them.
+        settings.proxy_classes.iter_mut().for_each(|class| class.service = None);
         settings.xds.address = self.at(XDS + number);
         settings.admin = Admin { address: self.at(ADMIN + number), metrics_address: Some(self.at(METRICS + number)) };
         let tls = settings.xds.tls.as_mut().unwrap();

@@ -105,6 +105,7 @@ pub const FLOOR: &[&str] = &[
     "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayFrontendInvalidDefaultClientCertificateValidation",
     "GatewayHTTPListenerIsolation",
+    "GatewayInfrastructure",
     "GatewayInvalidFrontendClientCertificateValidation",
     "GatewayInvalidParametersRef",
     "GatewayInvalidRouteKind",
@@ -233,10 +234,7 @@ pub const FLOOR: &[&str] = &[
 ];
 
 /// Tests that are skipped by name, and why.
-const SKIPPED: &[(&str, &str)] = &[(
-    "GatewayInfrastructure",
-    "an edge serves many Gateways: nothing is made for one of them that could bear its labels",
-)];
+const SKIPPED: &[(&str, &str)] = &[];
 
 /// Why a test is skipped in a run, if it is.
 pub fn skipped(short: &str, edge: Edge, tenancy: Tenancy) -> Option<&'static str> {

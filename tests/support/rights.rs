@@ -26,6 +26,8 @@ pub struct Right {
     pub place: Where,
     /// Whether it is needed only to write status (`server.writeStatus`).
     pub status: bool,
+    /// Whether it is needed only where Gateways have Services of their own (`edge.service.perGateway`).
+    pub services: bool,
     pub why: &'static str,
 }
 
@@ -33,11 +35,15 @@ const READ: &[&str] = &["list", "watch"];
 const GATEWAY: &str = "gateway.networking.k8s.io";
 
 const fn read(group: &'static str, resource: &'static str, why: &'static str) -> Right {
-    Right { group, resource, verbs: READ, place: Where::Cluster, status: false, why }
+    Right { group, resource, verbs: READ, place: Where::Cluster, status: false, services: false, why }
 }
 
 const fn status(group: &'static str, resource: &'static str, why: &'static str) -> Right {
-    Right { group, resource, verbs: &["get", "patch"], place: Where::Cluster, status: true, why }
+    Right { group, resource, verbs: &["get", "patch"], place: Where::Cluster, status: true, services: false, why }
+}
+
+const fn made(group: &'static str, resource: &'static str, verbs: &'static [&'static str], why: &'static str) -> Right {
+    Right { group, resource, verbs, place: Where::Cluster, status: true, services: true, why }
 }
 
 /// Every right.
@@ -51,6 +57,7 @@ pub const RIGHTS: &[Right] = &[
         verbs: READ,
         place: Where::Secrets,
         status: false,
+        services: false,
         why: "certificates of HTTPS listeners: of type kubernetes.io/tls only",
     },
     read("", "configmaps", "certificates of authorities (`ca.crt`); nothing else of them is kept"),
@@ -73,6 +80,7 @@ pub const RIGHTS: &[Right] = &[
         verbs: &["create"],
         place: Where::Cluster,
         status: false,
+        services: false,
         why: "whose token a proxy shows",
     },
     status(GATEWAY, "gatewayclasses/status", "whether the class is accepted"),
@@ -93,14 +101,23 @@ pub const RIGHTS: &[Right] = &[
         verbs: &["create", "patch"],
         place: Where::Cluster,
         status: true,
+        services: false,
         why: "says on an object that a proxy refused what it became",
     },
+    made("", "services", &["get", "create", "patch", "delete"], "a Service for each Gateway; others are not touched"),
+    made(
+        "discovery.k8s.io",
+        "endpointslices",
+        &["create", "patch", "delete"],
+        "lead those Services to the edge's pods",
+    ),
     Right {
         group: "coordination.k8s.io",
         resource: "leases",
         verbs: &["get", "list", "create", "update", "delete"],
         place: Where::Own,
         status: true,
+        services: false,
         why: "which replica writes status; what proxies of each acknowledged; those of replicas that are gone are removed",
     },
 ];
@@ -115,9 +132,10 @@ pub struct Grain {
 }
 
 /// What the list above permits a server whose own namespace is `own`.
-pub fn listed(own: &str, secret_namespaces: &[&str], writes_status: bool) -> BTreeSet<Grain> {
+pub fn listed(own: &str, secret_namespaces: &[&str], writes_status: bool, makes_services: bool) -> BTreeSet<Grain> {
     let mut grains = BTreeSet::new();
-    for right in RIGHTS.iter().filter(|right| writes_status || !right.status) {
+    let needed = |right: &&Right| (writes_status || !right.status) && (makes_services || !right.services);
+    for right in RIGHTS.iter().filter(needed) {
         let places = match right.place {
             Where::Own => vec![own],
             Where::Secrets if !secret_namespaces.is_empty() => secret_namespaces.to_vec(),
@@ -194,7 +212,11 @@ pub fn table() -> String {
             Where::Own => "Weir's namespace",
             Where::Secrets => "cluster, or `server.secretNamespaces`",
         };
-        let why = if right.status { format!("{} (`server.writeStatus`)", right.why) } else { right.why.to_owned() };
+        let why = match (right.services, right.status) {
+            (true, _) => format!("{} (`edge.service.perGateway`)", right.why),
+            (false, true) => format!("{} (`server.writeStatus`)", right.why),
+            (false, false) => right.why.to_owned(),
+        };
         let group = if right.group.is_empty() { "core" } else { right.group };
         let verbs = right.verbs.join(", ");
         out += &format!("| {group} | `{}` | {verbs} | {place} | {why} |\n", right.resource);

@@ -15,7 +15,7 @@
 {{- end -}}
 {{- $owners := dict -}}
 {{- range $name, $edge := include "weir.edges" . | fromYaml -}}
-{{- include "weir.check.edge" (dict "name" $name "edge" $edge) -}}
+{{- include "weir.check.edge" (dict "name" $name "edge" $edge "writes" $.Values.server.writeStatus) -}}
 {{- range $edge.gateways -}}
 {{- if hasKey $owners . -}}
 {{- fail (printf "edge %s: gateways: %q is listed by edge %s, too. Whose Gateway is it?" $name . (get $owners .)) -}}
@@ -35,6 +35,12 @@
 {{- end -}}
 {{- if and (not $daemon) (eq .edge.state.kind "HostPath") -}}
 {{- fail (printf "edge %s: state.kind: pods of a StatefulSet move between nodes, and two on one would share a directory. Use Claim or Ephemeral." .name) -}}
+{{- end -}}
+{{- if and .edge.service.enabled .edge.service.perGateway (not .edge.enabled) -}}
+{{- fail (printf "edge %s: service.perGateway: its Services would lead to the chart's proxies, and there are none. Set enabled, or make the Services of your own proxies yourself." .name) -}}
+{{- end -}}
+{{- if and .edge.service.enabled .edge.service.perGateway (not .writes) -}}
+{{- fail (printf "edge %s: service.perGateway: Services are made by the replica that writes status. Set server.writeStatus." .name) -}}
 {{- end -}}
 {{- if and .edge.hostNetwork (not .edge.nodesAllowLowPorts) -}}
 {{- range .edge.ports -}}

@@ -59,6 +59,13 @@ weir.dev/edge: {{ .name }}
 {{- toYaml $edges -}}
 {{- end -}}
 
+{{- /* Whether some edge's Gateways have Services of their own: "true", or nothing. */ -}}
+{{- define "weir.perGateway" -}}
+{{- range $name, $edge := include "weir.edges" . | fromYaml -}}
+{{- if and $edge.service.enabled $edge.service.perGateway -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "weir.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}

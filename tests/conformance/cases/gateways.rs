@@ -157,20 +157,22 @@ fn optional_address(case: &Case<'_>) -> Check {
 fn infrastructure(case: &Case<'_>) -> Check {
     let name = "gateway-with-infrastructure-metadata";
     case.has(gateway(name), &[holds("Accepted", "")])?;
-    let made = ["serviceaccounts", "pods", "services"].iter().flat_map(|resource| {
+    let find = |resource: &&str| {
         let path = format!(
             "/api/v1/namespaces/{INFRA}/{resource}?labelSelector=gateway.networking.k8s.io%2Fgateway-name%3D{name}"
         );
         let found = case.world.cluster().get(&path).unwrap_or_default();
         found["items"].as_array().cloned().unwrap_or_default()
-    });
-    let made: Vec<Value> = made.collect();
+    };
+    let made: Vec<Value> = case.until("what is made for the Gateway", || {
+        let made: Vec<Value> = ["serviceaccounts", "pods", "services"].iter().flat_map(find).collect();
+        if made.is_empty() { Err("there is nothing".into()) } else { Ok(made) }
+    })?;
     let bears = |object: &Value| {
         let metadata = &object["metadata"];
         metadata["labels"]["key2"] == "value2" && metadata["annotations"]["key1"] == "value1"
     };
     match made.iter().find(|object| !bears(object)) {
-        _ if made.is_empty() => Err("nothing was made for the Gateway".into()),
         Some(object) => Err(format!("without the labels or annotations: {}", object["metadata"])),
         None => Ok(()),
     }

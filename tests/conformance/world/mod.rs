@@ -89,6 +89,15 @@ impl World {
             "metadata": {"name": CLASS}, "spec": {"controllerName": CONTROLLER},
         });
         api.cluster().apply_value(&class);
+        // The edge's one pod, as the controller of its headless Service writes it.
+        api.cluster().apply_value(&json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {
+                "namespace": "weir-system", "name": "weir-edge-pods-x1",
+                "labels": {"kubernetes.io/service-name": "weir-edge-pods"},
+            },
+            "addressType": "IPv4", "endpoints": endpoints(&[("weir-edge-0".into(), site.ip())], "weir-system"), "ports": [],
+        }));
         let server = server(&site, &api, options.tenancy);
         wait::until("the server's xDS port", || std::net::TcpStream::connect((site.ip(), XDS)).ok());
         let edge = edge(&site, options.edge);
@@ -218,7 +227,11 @@ fn server(site: &Site, api: &ApiServer, tenancy: Tenancy) -> Process {
         "authentication": {"anonymous": true},
         "unassigned": unassigned,
         // Gateways ask for addresses of this network; one that asks for any of the type gets the site's own.
-        "edge": {"addresses": ["127.0.0.0/8", site.ip()], "bindAddresses": true},
+        // Each has a Service of its own beside, which nothing here routes by.
+        "edge": {
+            "addresses": ["127.0.0.0/8", site.ip()], "bindAddresses": true,
+            "service": {"perGateway": true, "pods": "weir-system/weir-edge-pods", "type": "ClusterIP"},
+        },
     });
     let file = site.path("server.yaml");
     fs::write(&file, bootstrap.to_string()).unwrap();

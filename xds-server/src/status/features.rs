@@ -49,6 +49,9 @@ pub const SUPPORTED: &[&str] = &[
     "UDPRoute",
 ];
 
+/// What it serves too where each Gateway has a Service of its own: labels and annotations for what is made.
+pub const INFRASTRUCTURE: &str = "GatewayInfrastructurePropagation";
+
 #[cfg(test)]
 mod tests {
     use super::SUPPORTED;

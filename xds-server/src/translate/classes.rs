@@ -73,6 +73,12 @@ impl Classes {
         all.filter_map(|(place, service)| Some((EdgeId(place), service.as_ref()?)))
     }
 
+    /// Whether each Gateway has a Service of its own, whichever edge serves it.
+    pub(crate) fn per_gateway(&self) -> bool {
+        let of_edge = |service: &Option<EdgeService>| service.as_ref().is_some_and(|service| service.per_gateway);
+        !self.services.is_empty() && self.services.iter().all(of_edge)
+    }
+
     /// The edge of this name.
     pub fn find(&self, name: &str) -> Option<EdgeId> {
         let place = self.edges.iter().position(|edge| edge == name)?;

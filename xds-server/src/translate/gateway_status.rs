@@ -14,11 +14,14 @@ use super::port_plan::{Bind, Holder, ListenerFact, ListenerId, Ports};
 use crate::index::NsName;
 use crate::status::{Condition, ListenerStatus, ObjectStatus, ServedBy, features};
 
-/// Status of a GatewayClass; empty if it is another controller's.
-pub(crate) fn class(class: &GatewayClass) -> ObjectStatus {
+/// Status of a GatewayClass; empty if it is another controller's. `per_gateway`: whether each Gateway has a Service of its
+/// own, whichever edge serves it.
+pub(crate) fn class(class: &GatewayClass, per_gateway: bool) -> ObjectStatus {
     let mut status = ObjectStatus::default();
     if class.spec.controller_name == CONTROLLER_NAME {
-        status.supported_features = features::SUPPORTED.iter().map(ToString::to_string).collect();
+        let infrastructure = per_gateway.then_some(&features::INFRASTRUCTURE);
+        status.supported_features = features::SUPPORTED.iter().chain(infrastructure).map(ToString::to_string).collect();
+        status.supported_features.sort_unstable();
         status.conditions.push(match &class.spec.parameters_ref {
             None => Condition::holds("Accepted", "Accepted", "Weir serves Gateways of this class"),
             Some(_) => Condition::fails("Accepted", "InvalidParameters", "spec.parametersRef is not supported"),

@@ -204,7 +204,7 @@ impl World {
         }
         let new = new.map(|object| &**object);
         if let Some(Object::GatewayClass(class)) = new {
-            self.set_status(key.clone(), gateway_status::class(class));
+            self.set_status(key.clone(), gateway_status::class(class, self.facts.settings.classes.per_gateway()));
         }
         let change = Change { key: &key, old: old.as_deref(), new };
         dirty.learn(&mut self.facts, &mut self.links, &mut self.limits, &change);
