@@ -21,8 +21,8 @@ macro_rules! table {
 }
 
 table! {
-    envoy(Plane::Envoy): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port redirects rewrites cors grpc listener_set backend_tls layer4 policy;
-    weir(Plane::Weir): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port redirects rewrites cors grpc listener_set backend_tls layer4 policy last_good;
+    envoy(Plane::Envoy): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port redirects rewrites cors backend_filters grpc listener_set backend_tls layer4 policy;
+    weir(Plane::Weir): hosts any_host matches weights limits tls ownership refusals grants edits typo restart bodies taken_port redirects rewrites cors backend_filters grpc listener_set backend_tls layer4 policy last_good;
     up(Plane::Up): hosts weights tls edits typo layer4;
     envoy_world(Plane::EnvoyBy(Way::World)): hosts tls edits;
     envoy_streams(Plane::EnvoyBy(Way::Streams)): tls;

@@ -52,8 +52,13 @@ fn chain(name: &str, secret: Option<&str>, network: Network) -> FilterChain {
 }
 
 fn http(cluster: &str) -> Network {
-    let matches =
-        RouteMatch { path: PathMatch::Prefix("/".into()), method: None, headers: Vec::new(), query: Vec::new() };
+    let matches = RouteMatch {
+        path: PathMatch::Prefix("/".into()),
+        method: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+        fraction: None,
+    };
     let route = Route::new("r", matches, RouteAction::Forward(Forward::to(Split::One(cluster.into()))));
     let host = VirtualHost { name: "v".into(), domains: vec![Domain::Any], owner: None, routes: vec![route] };
     let routes = RouteConfiguration { name: "in place".into(), virtual_hosts: vec![host], vhds: false };

@@ -209,7 +209,10 @@ fn not_found(scene: &Scene, host: Option<&HostPart>) -> String {
 /// The route that matched, as it was sent.
 fn model<'t>(tables: &'t Tables, decided: &Decided) -> Option<&'t Route> {
     let (host, route) = (decided.host.as_ref()?, decided.route.as_ref()?);
-    tables.snapshot.virtual_hosts.get(host)?.routes.iter().find(|model| *model.name == *route.name)
+    // Routes of one match that share its requests have one name.
+    let share = route.share.as_ref().map(|share| share.fraction());
+    let mut routes = tables.snapshot.virtual_hosts.get(host)?.routes.iter();
+    routes.find(|model| *model.name == *route.name && model.matches.fraction == share)
 }
 
 fn virtual_host(tables: &Tables, decided: &Decided) -> Option<HostPart> {

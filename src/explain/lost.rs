@@ -175,8 +175,8 @@ pub(super) fn called(candidate: &Candidate, place: &MatchPlace) -> String {
         Some(name) => format!("rule {} ({name})", place.rule),
         None => format!("rule {}", place.rule),
     };
-    let matches = candidate.matches.iter().filter(|other| other.rule == place.rule).count();
-    let index = if matches > 1 { format!(" match {}", place.index) } else { String::new() };
+    let several = candidate.matches.iter().any(|other| other.rule == place.rule && other.index != place.index);
+    let index = if several { format!(" match {}", place.index) } else { String::new() };
     format!("{}/{} {rule}{index}", candidate.namespace, candidate.name)
 }
 
@@ -202,8 +202,13 @@ fn why(step: Option<Step>, won: Tried<'_>, lost: Tried<'_>) -> String {
 
 /// The first part of a match that the request does not satisfy, asked of the proxy's own matcher.
 fn unmatched(matches: &RouteMatch, head: &AskedHead<'_>) -> Option<String> {
-    let nothing =
-        RouteMatch { path: PathMatch::Prefix(String::new()), method: None, headers: Vec::new(), query: Vec::new() };
+    let nothing = RouteMatch {
+        path: PathMatch::Prefix(String::new()),
+        method: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+        fraction: None,
+    };
     let fails = |part: RouteMatch| !Matcher::new(&part).is_ok_and(|matcher| matcher.matches(head));
     if fails(RouteMatch { path: matches.path.clone(), ..nothing.clone() }) {
         return Some(format!("{} does not match path {}", path(&matches.path), head.path));
@@ -225,7 +230,8 @@ pub(super) fn describe(matches: &RouteMatch) -> String {
     let method = matches.method.iter().map(|method| format!("method {method}"));
     let headers = matches.headers.iter().map(describe_header);
     let query = matches.query.iter().map(describe_query);
-    let parts = std::iter::once(path(&matches.path)).chain(method).chain(headers).chain(query);
+    let share = matches.fraction.map(|share| format!("a draw below {} of {}", share.numerator, share.denominator));
+    let parts = std::iter::once(path(&matches.path)).chain(method).chain(headers).chain(query).chain(share);
     parts.collect::<Vec<_>>().join(", ")
 }
 

@@ -56,8 +56,14 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
     let header = (header_name(), any::<bool>(), option::of(string_match()))
         .prop_map(|(name, invert, value)| HeaderMatch { name, invert, value });
     let query = ("[a-zA-Z%]{1,6}", option::of(string_match())).prop_map(|(name, value)| QueryMatch { name, value });
-    (path(), option::of("[A-Z]{1,7}"), vec(header, 0..3), vec(query, 0..3))
-        .prop_map(|(path, method, headers, query)| RouteMatch { path, method, headers, query })
+    let share = option::weighted(0.2, fraction());
+    (path(), option::of("[A-Z]{1,7}"), vec(header, 0..3), vec(query, 0..3), share)
+        .prop_map(|(path, method, headers, query, fraction)| RouteMatch { path, method, headers, query, fraction })
+}
+
+fn fraction() -> impl Strategy<Value = Fraction> {
+    (any::<u32>(), prop_oneof![Just(100), Just(10_000), Just(1_000_000)])
+        .prop_map(|(numerator, denominator)| Fraction { numerator, denominator })
 }
 
 fn path() -> impl Strategy<Value = PathMatch> {
@@ -148,9 +154,7 @@ fn retry() -> impl Strategy<Value = Retry> {
 }
 
 fn mirror() -> impl Strategy<Value = Mirror> {
-    let fraction = (any::<u32>(), prop_oneof![Just(100), Just(10_000), Just(1_000_000)])
-        .prop_map(|(numerator, denominator)| Fraction { numerator, denominator });
-    (name(), option::of(fraction)).prop_map(|(cluster, fraction)| Mirror { cluster, fraction })
+    (name(), option::of(fraction())).prop_map(|(cluster, fraction)| Mirror { cluster, fraction })
 }
 
 fn cors() -> impl Strategy<Value = Cors> {

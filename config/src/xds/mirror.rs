@@ -11,16 +11,17 @@ use crate::model::{Fraction, Mirror};
 pub(super) fn write(value: &Mirror) -> RequestMirrorPolicy {
     RequestMirrorPolicy {
         cluster: value.cluster.clone(),
-        runtime_fraction: value.fraction.map(|fraction| RuntimeFractionalPercent {
-            default_value: Some(FractionalPercent {
-                numerator: fraction.numerator,
-                denominator: write_denominator(fraction.denominator) as i32,
-            }),
-            ..Default::default()
-        }),
+        runtime_fraction: value.fraction.map(write_fraction),
         disable_shadow_host_suffix_append: true,
         ..Default::default()
     }
+}
+
+/// Writes a share of requests, without a runtime key: nothing but this says how many.
+pub(super) fn write_fraction(value: Fraction) -> RuntimeFractionalPercent {
+    let Fraction { numerator, denominator } = value;
+    let denominator = write_denominator(denominator) as i32;
+    RuntimeFractionalPercent { default_value: Some(FractionalPercent { numerator, denominator }), ..Default::default() }
 }
 
 /// A denominator that Envoy has no name for is a million; the model holds none.

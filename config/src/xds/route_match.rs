@@ -1,4 +1,4 @@
-//! `RouteMatch`: path, method, headers, query.
+//! `RouteMatch`: path, method, headers, query, and a share of the requests that these match.
 
 use xds_api::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use xds_api::pb::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
@@ -9,7 +9,7 @@ use xds_api::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 
 use super::headers::is_token;
 use super::read::{At, Problems, fields};
-use super::string_match;
+use super::{mirror, string_match};
 use crate::model::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 
 /// The header by which xDS matches the method.
@@ -33,6 +33,7 @@ pub(super) fn write(value: &RouteMatch) -> ProtoMatch {
         path_specifier: Some(path),
         headers: method.into_iter().chain(value.headers.iter().map(write_header)).collect(),
         query_parameters: value.query.iter().map(write_query).collect(),
+        runtime_fraction: value.fraction.map(mirror::write_fraction),
         ..Default::default()
     }
 }
@@ -61,8 +62,8 @@ fn write_query(value: &QueryMatch) -> QueryParameterMatcher {
 
 pub(super) fn read(message: ProtoMatch, at: &At<'_>, problems: &mut Problems) -> Option<RouteMatch> {
     fields!(message => ProtoMatch, at, problems;
-        read path_specifier headers query_parameters case_sensitive;
-        refuse runtime_fraction grpc tls_context dynamic_metadata;
+        read path_specifier headers query_parameters case_sensitive runtime_fraction;
+        refuse grpc tls_context dynamic_metadata;
         pass;);
     if case_sensitive.is_some_and(|wrapped| !wrapped.value) {
         problems.add(&at.field("case_sensitive"), "must not be false: case counts");
@@ -87,7 +88,11 @@ pub(super) fn read(message: ProtoMatch, at: &At<'_>, problems: &mut Problems) ->
     for (index, parameter) in query_parameters.into_iter().enumerate() {
         query.extend(read_query(parameter, &at.item("query_parameters", index), problems));
     }
-    Some(RouteMatch { path: read_path(path_specifier, at, problems)?, method, headers: kept, query })
+    let fraction = match runtime_fraction {
+        Some(fraction) => Some(mirror::read_fraction(fraction, &at.field("runtime_fraction"), problems)?),
+        None => None,
+    };
+    Some(RouteMatch { path: read_path(path_specifier, at, problems)?, method, headers: kept, query, fraction })
 }
 
 fn read_path(path: Option<PathSpecifier>, at: &At<'_>, problems: &mut Problems) -> Option<PathMatch> {

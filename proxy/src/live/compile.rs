@@ -17,6 +17,7 @@ use crate::request::changes::{self, ChangesTable};
 use crate::request::mirror::MirrorTable;
 use crate::request::retry::RetryTable;
 use crate::request::session::SessionTable;
+use crate::request::share::ShareTable;
 use crate::request::table::{ActionTable, Extras, RouteTable, SplitTable, VirtualHostTable};
 use crate::request::wheel::Wheel;
 
@@ -45,9 +46,10 @@ impl Compiler<'_> {
         old: Option<&VirtualHostTable>,
     ) -> Result<Arc<VirtualHostTable>, Vec<FieldError>> {
         let compiled = expressions::of(model)?;
-        let routes = model.routes.iter().zip(compiled).map(|(route, compiled)| {
-            let old = old.and_then(|old| old.routes.iter().find(|o| *o.name == *route.name));
-            Arc::new(self.route(route, compiled, old.map(|o| &**o)))
+        let routes = model.routes.iter().zip(compiled).enumerate().map(|(at, (route, compiled))| {
+            let old = old.and_then(|old| old.routes.iter().find(|o| *o.name == *route.name)).map(|old| &**old);
+            let share = ShareTable::new(&model.routes, at, old.and_then(|old| old.share.as_deref()));
+            Arc::new(RouteTable { share, ..self.route(route, compiled, old) })
         });
         let routes = routes.collect();
         Ok(Arc::new(VirtualHostTable {
@@ -94,6 +96,7 @@ impl Compiler<'_> {
             owner: plan.map(|plan| self.limits.owner(tenant.name(), plan)),
             tenant,
             matcher,
+            share: None,
             action,
             missing,
             timeout: timeout.filter(|t| !t.is_zero()),

@@ -101,7 +101,7 @@ pub fn decide<'t, H: Headers + ?Sized>(
     now: u64,
 ) -> Decision<'t> {
     let host = hosts.find(head.host);
-    let route = host.and_then(|host| host.routes.iter().find(|route| route.matcher.matches(head)));
+    let route = host.and_then(|host| find(&host.routes, head));
     let (taken, budget) = limit::take(&http.limits, route.and_then(|route| route.owner.as_deref()), now);
     if !taken {
         let charged = route.map(Charged::Route).or(host.map(Charged::Host)).unwrap_or(Charged::Nobody);
@@ -126,6 +126,35 @@ pub fn decide<'t, H: Headers + ?Sized>(
     }
 }
 
+/// The first route that matches and whose share the request is.
+fn find<'t, H: Headers + ?Sized>(routes: &'t [Arc<RouteTable>], head: &Head<'_, H>) -> Option<&'t Arc<RouteTable>> {
+    let mut draw = None;
+    let mut matching = routes.iter().enumerate().filter(|(_, route)| route.matcher.matches(head));
+    matching.find_map(|(at, route)| {
+        let Some(share) = &route.share else { return Some(route) };
+        if let Some(run) = share.run()
+            && let Some(kept) = routes[at..].iter().take(run.routes).find(|route| keeps(route, head))
+        {
+            return Some(kept);
+        }
+        share.has(*draw.get_or_insert_with(|| share.draw())).then_some(route)
+    })
+}
+
+/// Whether a route sends to the endpoint of the request's session.
+fn keeps<H: Headers + ?Sized>(route: &RouteTable, head: &Head<'_, H>) -> bool {
+    let Some(wanted) = asked(route, head).endpoint else { return false };
+    match &route.action {
+        ActionTable::Forward(cluster) => has(cluster, wanted),
+        ActionTable::Split(split) => split.clusters.iter().any(|cluster| has(cluster, wanted)),
+        ActionTable::Redirect(_) | ActionTable::Direct(_) => false,
+    }
+}
+
+fn has(cluster: &ClusterSlot, wanted: SocketAddr) -> bool {
+    cluster.state.load().endpoints.iter().any(|endpoint| endpoint.address == wanted)
+}
+
 /// What a request says of its session.
 fn asked<H: Headers + ?Sized>(route: &RouteTable, head: &Head<'_, H>) -> session::Asked {
     let table = route.extras.as_ref().and_then(|extras| extras.session.as_ref());
@@ -135,7 +164,6 @@ fn asked<H: Headers + ?Sized>(route: &RouteTable, head: &Head<'_, H>) -> session
 /// The cluster that has the endpoint of the request's session, whatever its weight is by now; else the one whose turn
 /// it is.
 fn choose(split: &SplitTable, wanted: Option<SocketAddr>) -> (&Arc<ClusterSlot>, Option<&Arc<ChangesTable>>) {
-    let has = |slot: &Arc<ClusterSlot>, wanted| slot.state.load().endpoints.iter().any(|e| e.address == wanted);
     let kept = wanted.and_then(|wanted| split.clusters.iter().position(|slot| has(slot, wanted)));
     let at = kept.unwrap_or_else(|| split.wheel.at(split.turn.fetch_add(1, Relaxed)));
     (&split.clusters[at], split.changes.get(at).and_then(Option::as_ref))

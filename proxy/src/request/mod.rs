@@ -13,6 +13,7 @@ pub mod redirect;
 pub mod retry;
 pub mod rewrite;
 pub mod session;
+pub mod share;
 pub mod sni;
 pub mod table;
 pub mod wheel;

@@ -24,6 +24,7 @@ use super::redirect::RedirectTable;
 use super::retry::RetryTable;
 use super::rewrite::PathTable;
 use super::session::SessionTable;
+use super::share::ShareTable;
 use super::sni::SniIndex;
 use super::wheel::Wheel;
 use crate::meter::Lease;
@@ -186,6 +187,8 @@ pub struct RouteTable {
     pub owner: Option<Arc<OwnerSlot>>,
     /// Which requests.
     pub matcher: Matcher,
+    /// Of how many of them; most routes have all.
+    pub share: Option<Box<ShareTable>>,
     /// What happens to them.
     pub action: ActionTable,
     /// Status where the cluster chosen is not known.

@@ -45,7 +45,7 @@ fn tenant(n: usize) -> Vec<Resource> {
     let route = |which: &str, path: PathMatch, action| Route {
         name: format!("ns-{n:05}/{which}/0/0"),
         owner: owner(n),
-        matches: RouteMatch { path, method: None, headers: Vec::new(), query: Vec::new() },
+        matches: RouteMatch { path, method: None, headers: Vec::new(), query: Vec::new(), fraction: None },
         action,
         request_headers: Default::default(),
         response_headers: Default::default(),
@@ -120,6 +120,7 @@ fn picky() -> Resource {
             text(StringMatch::Contains("w".into())),
         ],
         query: vec![QueryMatch { name: "q".into(), value: Some(StringMatch::Prefix("1".into())) }],
+        fraction: None,
     };
     host.routes = vec![route];
     host.domains = vec![Domain::Suffix("picky.example".into())];

@@ -66,6 +66,7 @@ pub(crate) fn route(prefix: &str, cluster: &str) -> Route {
             method: None,
             headers: Vec::new(),
             query: Vec::new(),
+            fraction: None,
         },
         action: RouteAction::Forward(Forward::to(Split::One(cluster.into()))),
         request_headers: Default::default(),

@@ -52,7 +52,7 @@ fn host(domain: &str, cluster: &str, path: PathMatch) -> Resource {
     let route = Route {
         name: format!("{domain} to {cluster}"),
         owner: Some(Owner { tenant: "acme".into(), plan: None }),
-        matches: RouteMatch { path, method: None, headers: vec![], query: vec![] },
+        matches: RouteMatch { path, method: None, headers: vec![], query: vec![], fraction: None },
         action: RouteAction::Forward(Forward::to(Split::One(cluster.into()))),
         request_headers: Default::default(),
         response_headers: Default::default(),

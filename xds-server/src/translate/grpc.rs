@@ -94,7 +94,8 @@ pub(super) fn translate(
     for (precedence, translated) in &mut rules.routes {
         let (rule, place) = place(translated);
         let (expression, length) = call(route, rule, place);
-        *precedence = Precedence::grpc(expression, length, &translated.matches, &age, (rule, place));
+        let of_kind = Precedence::grpc(expression, length, &translated.matches, &age, (rule, place));
+        *precedence = of_kind.of_part(precedence);
         translated.name = format!("GRPCRoute/{}", translated.name);
         match &mut translated.action {
             RouteAction::Forward(forward) => {

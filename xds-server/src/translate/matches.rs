@@ -26,7 +26,7 @@ pub(crate) fn translate(matches: &HttpRouteMatch) -> Result<RouteMatch, FieldErr
         }
     }
     let path = path(matches.path.as_ref()).map_err(|e| e.within("path"))?;
-    Ok(RouteMatch { path, method: matches.method.clone(), headers, query })
+    Ok(RouteMatch { path, method: matches.method.clone(), headers, query, fraction: None })
 }
 
 fn path(path: Option<&HttpPathMatch>) -> Result<PathMatch, FieldError> {

@@ -21,6 +21,8 @@ pub(crate) struct Precedence {
     query: Reverse<usize>,
     route: Age,
     place: (usize, usize),
+    /// Of routes that share the requests of one match, as xDS reads them in turn.
+    part: usize,
 }
 
 /// The rule by which one match is tried before another.
@@ -60,7 +62,18 @@ impl Precedence {
             query: Reverse(matches.query.len()),
             route: route.clone(),
             place: (rule, index),
+            part: 0,
         }
+    }
+
+    /// The same match's place for one part of its requests.
+    pub(crate) fn part(self, part: usize) -> Self {
+        Self { part, ..self }
+    }
+
+    /// That of another kind of route with this one's part.
+    pub(crate) fn of_part(self, other: &Self) -> Self {
+        Self { part: other.part, ..self }
     }
 
     /// That of a match of a GRPCRoute (`GRPCRouteRule.matches`): names before expressions before none (which the API
@@ -84,6 +97,7 @@ impl Precedence {
             query: Reverse(0),
             route: route.clone(),
             place,
+            part: 0,
         }
     }
 

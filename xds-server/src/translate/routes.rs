@@ -14,7 +14,7 @@ use super::facts::Facts;
 use super::filters::{self, Dropped, Effects};
 use super::precedence::Precedence;
 use super::retries::{self, Tries};
-use super::shares::{self, Shares};
+use super::shares::{self, Part, Shares};
 use super::{cors, matches, paths, redirects, sessions};
 use crate::index::Age;
 
@@ -41,13 +41,13 @@ pub(crate) struct Rule<'a> {
 }
 
 impl Rule<'_> {
-    /// Where the filter of this type stands that counts: a backend's own before the rule's.
-    fn place(&self, type_: &str) -> String {
+    /// Where the filter of this type stands that counts for a part of the requests: a backend's own before the rule's.
+    fn place(&self, part: &Part<'_>, type_: &str) -> String {
         let within = |filters: &[HttpFilter]| {
             let index = filters.iter().position(|filter| filter.type_ == type_)?;
             Some(format!("filters[{index}]"))
         };
-        let backends = self.backends.iter().enumerate().filter(|(_, backend)| backend.weight != Some(0));
+        let backends = (part.first..).zip(part.backends).filter(|(_, backend)| backend.weight != Some(0));
         let own = |(index, backend): (usize, &HttpBackendRef)| {
             within(&backend.filters).map(|place| format!("backendRefs[{index}].{place}"))
         };
@@ -118,7 +118,6 @@ impl Rules {
 /// Routes of a rule that are whole but for where they lead.
 struct Drafts<'a> {
     routes: Vec<Draft>,
-    rule: Rule<'a>,
     shares: Shares<'a>,
     tries: Tries,
 }
@@ -128,6 +127,8 @@ struct Draft {
     route: Route,
     redirect: Option<Redirect>,
     path: Option<PathRewrite>,
+    /// Which of the rule's parts it is of.
+    part: usize,
 }
 
 impl<'a> Drafts<'a> {
@@ -145,35 +146,17 @@ impl<'a> Drafts<'a> {
             }
             None => None,
         };
-        let Effects { request, response, cors, redirect, path, .. } = &shares.all;
-        let cors = cors.map(|filter| Box::new(cors::translate(filter)));
-        let mut routes = Vec::with_capacity(matched.len());
-        for (place, matches) in matched.into_iter().enumerate() {
-            let redirect = match redirect {
-                Some(filter) => Some(
-                    redirects::translate(filter, &matches.path)
-                        .map_err(|e| e.within("requestRedirect").within(&rule.place("RequestRedirect")))?,
-                ),
-                None => None,
-            };
-            let path = match path {
-                Some(modifier) => paths::rewrite(modifier, &matches.path)
-                    .map_err(|e| e.within("path").within("urlRewrite").within(&rule.place("URLRewrite")))?,
-                None => None,
-            };
-            let name = format!("{}/{}/{}/{place}", age.namespace, age.name, of.index);
-            let precedence = Precedence::new(&matches, age, of.index, place);
-            let route = Route {
-                owner: Some(of.owner.clone()),
-                request_headers: request.clone(),
-                response_headers: response.clone(),
-                cors: cors.clone(),
-                session: session.clone(),
-                ..Route::new(name, matches, RouteAction::Direct { status: 500 })
-            };
-            routes.push(Draft { precedence, route, redirect, path });
+        let mut routes = Vec::with_capacity(matched.len() * shares.parts.len());
+        for (place, matches) in matched.iter().enumerate() {
+            for (number, part) in shares.parts.iter().enumerate() {
+                let mut draft = Draft::new(of, place, matches, &rule, part)?;
+                draft.precedence = draft.precedence.part(number);
+                draft.part = number;
+                draft.route.session.clone_from(&session);
+                routes.push(draft);
+            }
         }
-        Ok(Self { routes, rule, shares, tries })
+        Ok(Self { routes, shares, tries })
     }
 
     /// Says where they lead; what is wrong with a backend is added to `problems`.
@@ -184,32 +167,17 @@ impl<'a> Drafts<'a> {
         backends: &mut Backends,
         problems: &mut Vec<Unresolved>,
     ) -> Vec<(Precedence, Route)> {
-        let Self { routes, rule, shares, tries } = self;
-        let (tenant, namespace) = (&of.owner.tenant, &of.route.namespace);
-        let split = backends.split(facts, tenant, namespace, rule.backends, &shares.own, problems);
-        let mut mirrors = Vec::new();
-        for filter in &shares.all.mirrors {
-            // A copy that cannot be sent is no request's trouble.
-            match backends.cluster(facts, tenant, namespace, &filter.backend_ref) {
-                Ok(cluster) => mirrors.extend(mirror(filter, cluster)),
-                Err(problem) => problems.push(problem),
-            }
+        let Self { routes, shares, tries } = self;
+        let mut to = |part| forward(facts, of, part, &tries, backends, problems);
+        let forwards: Vec<Option<Forward>> = shares.parts.iter().map(&mut to).collect();
+        for idle in shares.idle {
+            let found = backends.cluster(facts, &of.owner.tenant, &of.route.namespace, &idle.target);
+            problems.extend(found.err());
         }
-        // A cluster that is merely not there yet is unavailable, not an error of the route.
-        let forward = split.map(|split| {
-            let missing = if split.clusters().any(|cluster| cluster == NO_CLUSTER) { 500 } else { 503 };
-            Forward {
-                timeout: tries.timeout,
-                missing,
-                host_rewrite: shares.all.host.clone(),
-                retry: tries.retry.clone(),
-                mirrors,
-                ..Forward::to(split)
-            }
-        });
-        let complete = |Draft { precedence, mut route, redirect, path }| {
-            match (redirect, &forward) {
-                (Some(redirect), forward) if forward.is_some() || rule.backends.is_empty() => {
+        let complete = |Draft { precedence, mut route, redirect, path, part }| {
+            let (forward, backends) = (&forwards[part], shares.parts[part].backends);
+            match (redirect, forward) {
+                (Some(redirect), forward) if forward.is_some() || backends.is_empty() => {
                     route.action = RouteAction::Redirect(redirect);
                 }
                 (None, Some(forward)) => {
@@ -221,6 +189,72 @@ impl<'a> Drafts<'a> {
         };
         routes.into_iter().map(complete).collect()
     }
+}
+
+impl Draft {
+    /// The route of one match and one part of the rule's requests.
+    fn new(of: Of<'_>, place: usize, matches: &RouteMatch, rule: &Rule<'_>, part: &Part<'_>) -> Result<Self, Dropped> {
+        let Effects { request, response, cors, redirect, path, .. } = &part.all;
+        let redirect = match redirect {
+            Some(filter) => Some(
+                redirects::translate(filter, &matches.path)
+                    .map_err(|e| e.within("requestRedirect").within(&rule.place(part, "RequestRedirect")))?,
+            ),
+            None => None,
+        };
+        let path = match path {
+            Some(modifier) => paths::rewrite(modifier, &matches.path)
+                .map_err(|e| e.within("path").within("urlRewrite").within(&rule.place(part, "URLRewrite")))?,
+            None => None,
+        };
+        let age = of.route;
+        let precedence = Precedence::new(matches, age, of.index, place);
+        // Routes that share the requests of one match have one name: it says what was matched.
+        let name = format!("{}/{}/{}/{place}", age.namespace, age.name, of.index);
+        let matches = RouteMatch { fraction: part.until, ..matches.clone() };
+        let route = Route {
+            owner: Some(of.owner.clone()),
+            request_headers: request.clone(),
+            response_headers: response.clone(),
+            cors: cors.map(|filter| Box::new(cors::translate(filter))),
+            ..Route::new(name, matches, RouteAction::Direct { status: 500 })
+        };
+        Ok(Self { precedence, route, redirect, path, part: 0 })
+    }
+}
+
+/// Where a part of a rule's requests goes; none where there is nothing to send to.
+fn forward(
+    facts: &Facts,
+    of: Of<'_>,
+    part: &Part<'_>,
+    tries: &Tries,
+    backends: &mut Backends,
+    problems: &mut Vec<Unresolved>,
+) -> Option<Forward> {
+    let (tenant, namespace) = (&of.owner.tenant, &of.route.namespace);
+    let split = backends.split(facts, tenant, namespace, part.backends, &part.own, problems);
+    let mut mirrors = Vec::new();
+    for filter in &part.all.mirrors {
+        // A copy that cannot be sent is no request's trouble.
+        match backends.cluster(facts, tenant, namespace, &filter.backend_ref) {
+            Ok(cluster) => mirrors.extend(mirror(filter, cluster)),
+            // The rule's own mirrors are in each part.
+            Err(problem) if problems.contains(&problem) => {}
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let split = split?;
+    // A cluster that is merely not there yet is unavailable, not an error of the route.
+    let missing = if split.clusters().any(|cluster| cluster == NO_CLUSTER) { 500 } else { 503 };
+    Some(Forward {
+        timeout: tries.timeout,
+        missing,
+        host_rewrite: part.all.host.clone(),
+        retry: tries.retry.clone(),
+        mirrors,
+        ..Forward::to(split)
+    })
 }
 
 /// A copy for a share of requests; none for a share of nothing.

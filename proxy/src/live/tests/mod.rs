@@ -5,6 +5,7 @@ mod clusters;
 mod limits;
 mod listeners;
 mod routes;
+mod shares;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,6 +90,7 @@ fn route(name: &str, path: &str, owner: Option<Owner>, action: RouteAction) -> R
             method: None,
             headers: Vec::new(),
             query: Vec::new(),
+            fraction: None,
         },
         action,
         request_headers: Default::default(),

@@ -7,7 +7,13 @@ use crate::request::head::Head;
 use crate::request::matcher::{Matcher, regex};
 
 fn any_path() -> RouteMatch {
-    RouteMatch { path: PathMatch::Prefix("/".into()), method: None, headers: Vec::new(), query: Vec::new() }
+    RouteMatch {
+        path: PathMatch::Prefix("/".into()),
+        method: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+        fraction: None,
+    }
 }
 
 fn head<'h>(target: &'h str, headers: &'h [httparse::Header<'h>]) -> Head<'h, [httparse::Header<'h>]> {
@@ -86,6 +92,7 @@ fn every_part_must_match() {
         method: Some("GET".into()),
         headers: vec![HeaderMatch { name: "x-a".into(), invert: false, value: exact("b") }],
         query: vec![QueryMatch { name: "q".into(), value: None }],
+        fraction: None,
     };
     assert!(matches(&model, "/p?q", &[("x-a", "b")]));
     assert!(!matches(&model, "/P?q", &[("x-a", "b")]));
@@ -113,6 +120,7 @@ fn an_expression_that_cannot_be_compiled_names_its_field() {
         method: Some("GET".into()),
         headers: vec![HeaderMatch { name: "x".into(), invert: false, value: Some(StringMatch::Regex("a)|(b".into())) }],
         query: vec![QueryMatch { name: "x".into(), value: Some(StringMatch::Regex("a{1000000}".into())) }],
+        fraction: None,
     };
     let errors = Matcher::new(&model).unwrap_err();
     let fields: Vec<_> = errors.iter().map(|e| e.field.as_str()).collect();

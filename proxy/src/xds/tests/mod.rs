@@ -63,7 +63,13 @@ fn host(routes: &str, domain: &str, cluster: &str) -> Resource {
     let route = Route {
         name: "r".into(),
         owner: None,
-        matches: RouteMatch { path: PathMatch::Prefix("/".into()), method: None, headers: vec![], query: vec![] },
+        matches: RouteMatch {
+            path: PathMatch::Prefix("/".into()),
+            method: None,
+            headers: vec![],
+            query: vec![],
+            fraction: None,
+        },
         action: RouteAction::Forward(Forward::to(Split::One(cluster.into()))),
         request_headers: Default::default(),
         response_headers: Default::default(),
