@@ -207,6 +207,28 @@ fn a_try_that_takes_too_long_gives_way_to_another() {
     assert_eq!(client.exactly(4), b"well");
 }
 
+/// As at Envoy: the limit is the endpoint's, and counts from when it has the whole request.
+#[test]
+fn a_client_that_is_slow_to_send_does_not_use_up_a_trys_time() {
+    let limit = Duration::from_secs(1);
+    let backend = Backend::new();
+    let proxy = proxy(Retry { per_try_timeout: Some(limit), attempts: Some(0), ..retry() }, &[&backend]);
+    let mut client = proxy.connect();
+    client.send(POST.trim_end_matches("hello"));
+    let mut upstream = backend.accept();
+    upstream.head();
+    std::thread::sleep(limit + SHORT);
+    client.send("hello");
+    assert_eq!(upstream.exactly(5), b"hello");
+    upstream.send(ok("well"));
+    assert_eq!(status(&client.head()), 200);
+    // From then on it counts.
+    client.exactly(4);
+    client.send(POST);
+    upstream.head();
+    assert_eq!(status(&client.head()), 504);
+}
+
 #[test]
 fn a_try_that_takes_too_long_and_has_no_other_is_a_504() {
     let backend = Backend::new();

@@ -65,6 +65,8 @@ pub(super) struct Kept<'d, 'p, D> {
     /// When the exchange began, when this try did, and when the request was whole.
     began: Instant,
     try_began: Instant,
+    /// When this try had a connection, on which its request is sent.
+    sent_at: Option<Instant>,
     whole_at: Option<Instant>,
     /// The route's limit, from then on.
     timeout: Option<Duration>,
@@ -94,6 +96,7 @@ impl<'d, 'p, D: Downstream> Kept<'d, 'p, D> {
             begun: false,
             began: now,
             try_began: now,
+            sent_at: None,
             whole_at: None,
             timeout,
         }
@@ -152,6 +155,7 @@ impl<'d, 'p, D: Downstream> Kept<'d, 'p, D> {
     pub(super) fn restart(&mut self, now: Instant) {
         self.ended = Ended::Passed;
         self.try_began = now;
+        self.sent_at = None;
         self.replay();
     }
 
@@ -178,8 +182,11 @@ impl<'d, 'p, D: Downstream> Kept<'d, 'p, D> {
         self.route_left().is_some_and(|left| self.client_left().is_none_or(|client| left <= client))
     }
 
+    /// A try's limit, from when it had a connection. As at Envoy it counts from when the request is whole: whoever is
+    /// slow to send it is not answered for.
     fn per_try(&self) -> Option<Duration> {
-        self.attempts.as_ref()?.table.per_try
+        let per_try = self.attempts.as_ref()?.table.per_try?;
+        Some(self.whole_at?.saturating_duration_since(self.sent_at?).saturating_add(per_try))
     }
 
     /// What was left of the client's patience when this try began.
@@ -247,6 +254,7 @@ impl<D: Downstream> Downstream for Kept<'_, '_, D> {
     }
 
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ready, ReadError>> {
+        self.sent_at.get_or_insert_with(Instant::now);
         if !self.again().is_empty() {
             return Poll::Ready(Ok(Ready::Data));
         }
