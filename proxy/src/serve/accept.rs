@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::arrived::{Arrived, Place};
-use super::datagrams::Handed;
+use super::datagrams::{Handed, Room};
 use super::thread::{Command, Handle};
 use crate::live::Listeners;
 use crate::request::table::{ChainTable, ListenerTable};
@@ -74,9 +74,9 @@ impl Hub {
         let _ = worker.commands.send(Command::Connection(Arrived { io, peer, listener, _place: place }));
     }
 
-    /// Hands a UDP listener's socket to the worker with the fewest connections.
-    fn hand_over_datagrams(&self, handed: Handed) {
-        if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) {
+    /// Hands one of a UDP listener's sockets to its worker.
+    fn hand_over_datagrams(&self, worker: usize, handed: Handed) {
+        if let Some(worker) = self.workers.get(worker) {
             let _ = worker.commands.send(Command::Datagrams(handed));
         }
     }
@@ -218,15 +218,36 @@ async fn bound<S>(tables: &mut Tables, hub: &Hub, bind: impl Fn(SocketAddr) -> i
     }
 }
 
-/// Binds a UDP listener and has a worker serve it, until the sender of `tables` is gone.
+/// Binds a UDP listener, a socket for each worker, and has them served until the sender of `tables` is gone.
 async fn listen_datagrams(mut tables: Tables, hub: Arc<Hub>) {
-    let Some(socket) = bound(&mut tables, &hub, bind_datagrams).await else { return };
-    let bound = socket.local_addr().ok();
+    let workers = hub.workers.len();
+    let Some(sockets) = bound(&mut tables, &hub, |address| bind_datagrams(address, workers)).await else { return };
+    let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
     tracing::info!(listener = %tables.borrow().name, address = ?bound, "listening for datagrams");
+    let room = Room::default();
+    let mut served = JoinSet::new();
+    for (worker, socket) in sockets.into_iter().enumerate() {
+        served.spawn(serve_datagrams(socket, worker, tables.clone(), room.clone(), hub.clone()));
+    }
     loop {
+        let table = tables.borrow_and_update().clone();
+        hub.report(&table.name, Some(ListenerStatus { address: table.address, bound, error: None }));
+        if tables.changed().await.is_err() {
+            break;
+        }
+    }
+    while served.join_next().await.is_some() {}
+}
+
+/// Has a worker serve a socket, again where it began anew, until the sender of `tables` is gone.
+async fn serve_datagrams(socket: std::net::UdpSocket, worker: usize, mut tables: Tables, room: Room, hub: Arc<Hub>) {
+    while tables.has_changed().is_ok() {
         let (_served, mut over) = oneshot::channel();
         match socket.try_clone() {
-            Ok(socket) => hub.hand_over_datagrams(Handed { socket, tables: tables.clone(), _served }),
+            Ok(socket) => {
+                let handed = Handed { socket, tables: tables.clone(), room: room.clone(), _served };
+                hub.hand_over_datagrams(worker, handed);
+            }
             Err(error) => {
                 tracing::error!(%error, "a UDP listener's socket cannot be handed over");
                 tokio::time::sleep(RETRY.1).await;
@@ -234,8 +255,6 @@ async fn listen_datagrams(mut tables: Tables, hub: Arc<Hub>) {
             }
         }
         loop {
-            let table = tables.borrow_and_update().clone();
-            hub.report(&table.name, Some(ListenerStatus { address: table.address, bound, error: None }));
             tokio::select! {
                 changed = tables.changed() => if changed.is_err() { return },
                 // The worker began anew.
@@ -308,14 +327,31 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn bind_datagrams(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+/// So many sockets of one address, among which the system shares out clients by their address and port: always the
+/// same one for a client, as long as none comes or goes.
+fn bind_datagrams(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::UdpSocket>> {
+    let first = datagram_socket(address)?;
+    first.bind(&address.into())?;
+    // Only now: an address that somebody else has is an error, even if he would share it.
+    first.set_reuse_port(true)?;
+    let mut sockets = vec![std::net::UdpSocket::from(first)];
+    let address = sockets[0].local_addr()?;
+    while sockets.len() < count {
+        let socket = datagram_socket(address)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        sockets.push(socket.into());
+    }
+    Ok(sockets)
+}
+
+fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// When connections must have ended.

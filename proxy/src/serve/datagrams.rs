@@ -1,6 +1,7 @@
 //! UDP: a session for each client's address, to one endpoint, until nothing moves any more.
 //!
-//! A listener's socket and its sessions are on one worker's thread. No datagram is kept: what a socket does not take
+//! Each worker has a socket of a listener's, and the sessions of the clients that the system leads there: always the
+//! same ones. No datagram is kept: what a socket does not take
 //! at once is lost, as UDP allows, so a session holds no bytes. Datagrams are charged one way when they are read from
 //! the client's side, the other when they are written to it.
 
@@ -11,6 +12,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -28,7 +30,7 @@ use crate::meter::Metric;
 use crate::request::cluster::ClusterSlot;
 use crate::request::table::{ListenerTable, ProxiedTable};
 
-/// Sessions of one listener at one time; each has a socket. Beyond it new clients' datagrams are lost.
+/// Sessions of one listener at one time, over all workers; each has a socket. Beyond it new clients' datagrams are lost.
 const SESSIONS: usize = 8192;
 /// Datagrams that are taken from a socket before others have their turn.
 const BURST: usize = 64;
@@ -41,13 +43,36 @@ pub(super) struct Handed {
     pub(super) socket: std::net::UdpSocket,
     /// Ends when the listener does.
     pub(super) tables: watch::Receiver<Arc<ListenerTable>>,
+    /// Of the listener.
+    pub(super) room: Room,
     /// Tells, by being dropped, that it is not served any more.
     pub(super) _served: oneshot::Sender<()>,
 }
 
-/// Serves a UDP listener until it is gone.
+/// How many sessions a listener has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Room(Arc<AtomicUsize>);
+
+/// A session's share of it; free again when dropped.
+#[derive(Debug)]
+struct Share(Arc<AtomicUsize>);
+
+impl Room {
+    fn take(&self) -> Option<Share> {
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < SESSIONS).then_some(n + 1));
+        taken.is_ok().then(|| Share(self.0.clone()))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves a worker's socket of a UDP listener until that is gone.
 pub(super) async fn serve(handed: Handed, worker: Rc<Worker>) {
-    let Handed { socket, mut tables, _served } = handed;
+    let Handed { socket, mut tables, room, _served } = handed;
     let socket = match UdpSocket::from_std(socket) {
         Ok(socket) => Rc::new(socket),
         Err(error) => return tracing::error!(%error, "a UDP listener cannot be served"),
@@ -58,6 +83,7 @@ pub(super) async fn serve(handed: Handed, worker: Rc<Worker>) {
             socket: socket.clone(),
             worker: worker.clone(),
             proxied,
+            room: room.clone(),
             by_client: RefCell::default(),
             buffer: RefCell::new(vec![0; LARGEST].into()),
         });
@@ -79,6 +105,7 @@ struct Sessions {
     socket: Rc<UdpSocket>,
     worker: Rc<Worker>,
     proxied: Arc<ProxiedTable>,
+    room: Room,
     by_client: RefCell<HashMap<SocketAddr, Rc<Session>>>,
     /// Of replies; used within one call.
     buffer: RefCell<Box<[u8]>>,
@@ -97,6 +124,7 @@ struct Session {
     /// Why it ends, once it is to.
     over: Cell<Option<Flag>>,
     waker: RefCell<Option<Waker>>,
+    _share: Share,
 }
 
 impl Sessions {
@@ -138,10 +166,9 @@ impl Sessions {
                 return Some(session);
             }
             session.finish(Flag::UpstreamConnectionTermination);
-        } else if self.by_client.borrow().len() >= SESSIONS {
-            return None;
         }
-        match Session::open(client, self.proxied.choose()) {
+        let share = self.room.take()?;
+        match Session::open(client, self.proxied.choose(), share) {
             Ok(session) => {
                 let session = Rc::new(session);
                 self.by_client.borrow_mut().insert(client, session.clone());
@@ -197,7 +224,7 @@ async fn run(session: Rc<Session>, sessions: Rc<Sessions>) {
 }
 
 impl Session {
-    fn open(client: SocketAddr, cluster: &Arc<ClusterSlot>) -> Result<Self, Flag> {
+    fn open(client: SocketAddr, cluster: &Arc<ClusterSlot>, share: Share) -> Result<Self, Flag> {
         let table = cluster.state.load();
         if !table.known {
             return Err(Flag::NoCluster);
@@ -219,6 +246,7 @@ impl Session {
             sent: Cell::new(0),
             over: Cell::new(None),
             waker: RefCell::new(None),
+            _share: share,
         })
     }
 
@@ -271,4 +299,19 @@ fn connected(endpoint: SocketAddr) -> io::Result<UdpSocket> {
     socket.connect(endpoint)?;
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_has_so_many_sessions_and_no_more_until_one_ends() {
+        let room = Room::default();
+        let other_workers = room.clone();
+        let mut shares: Vec<Share> = (0..SESSIONS).map(|_| room.take().unwrap()).collect();
+        assert!(other_workers.take().is_none());
+        shares.pop();
+        assert!(other_workers.take().is_some() && room.take().is_some());
+    }
 }

@@ -131,7 +131,7 @@ impl Proxy {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let meter = setup.meter;
         let lines = Lines::default();
-        let log = Arc::new(AccessLog::to(1, Box::new(lines.clone())).unwrap());
+        let log = Arc::new(AccessLog::to(setup.options.workers.max(1), Box::new(lines.clone())).unwrap());
         let live = Live::new(meter.clone()).unwrap();
         let engine = Engine::new(live.listeners(), meter.clone(), Some(log.clone()), setup.options).unwrap();
         let statuses = Mutex::new(engine.statuses());

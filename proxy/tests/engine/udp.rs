@@ -1,12 +1,14 @@
 //! UDP listeners: sessions, their endpoints and their end.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_config::model::{Listener, Owner, Proxied, ResourceType, Split, WeightedCluster};
-use weir_proxy::meter::Metric;
+use weir_proxy::meter::{Meter, Metric};
+use weir_proxy::serve::Options;
 
-use crate::support::{Backend, PATIENCE, Proxy, cluster, eventually};
+use crate::support::{Backend, PATIENCE, Proxy, Setup, cluster, eventually};
 use crate::tcp::proxied;
 
 fn listener(proxied: Proxied) -> Listener {
@@ -75,6 +77,61 @@ fn each_client_has_a_session_and_its_replies_and_all_is_charged() {
     clients[0].send(b"more").unwrap();
     assert_eq!(received(&endpoint), (b"more".to_vec(), sessions[0]), "the same session");
     eventually("bill", || (tunnelled(&proxy) == (13, 4)).then_some(()));
+}
+
+/// How many sockets of this machine are bound to this port of loopback.
+fn sockets_of(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/udp").unwrap();
+    let local = format!("0100007F:{port:04X}");
+    table.lines().filter(|line| line.split_whitespace().nth(1) == Some(&local)).count()
+}
+
+#[test]
+fn every_worker_serves_clients_and_a_client_keeps_its_session() {
+    const WORKERS: usize = 4;
+    let endpoint = socket();
+    let options = Options { workers: WORKERS, ..Options::default() };
+    let setup = Setup { options, meter: Arc::new(Meter::new(WORKERS)), ..Setup::default() };
+    let mut proxy = Proxy::with(setup, &[endpoint.local_addr().unwrap()]);
+    proxy.apply(vec![listener(one()).into()]);
+    let port = proxy.address("udp").port();
+    assert_eq!(sockets_of(port), WORKERS);
+    // So many that none of the sockets is without a client, but for a chance of one in ten million.
+    let clients: Vec<UdpSocket> = (0..64).map(|_| client(&proxy)).collect();
+    let say = |client: &UdpSocket| {
+        client.send(b"hi").unwrap();
+        received(&endpoint).1
+    };
+    let sessions: Vec<SocketAddr> = clients.iter().map(say).collect();
+    for (client, session) in clients.iter().zip(&sessions).rev() {
+        endpoint.send_to(b"yes", session).unwrap();
+        assert_eq!(received(client).0, b"yes");
+        // An edit of something else, and its client is still the same one's.
+        if client.local_addr().unwrap().port() % 16 == 0 {
+            proxy.apply(vec![crate::support::listener("other", crate::support::http()).into()]);
+            proxy.remove(ResourceType::Listener, "other");
+        }
+        assert_eq!(say(client), *session);
+    }
+    eventually("bill", || (tunnelled(&proxy) == (64 * 4, 64 * 3)).then_some(()));
+    proxy.remove(ResourceType::Listener, "udp");
+    eventually("an end of all sockets", || (sockets_of(port) == 0).then_some(()));
+    proxy.shut_down();
+    proxy.ended();
+}
+
+#[test]
+fn a_port_that_somebody_else_would_share_is_taken_until_it_is_free() {
+    use socket2::{Domain, Socket, Type};
+    let other = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    other.set_reuse_port(true).unwrap();
+    other.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = other.local_addr().unwrap().as_socket().unwrap();
+    let proxy = Proxy::start(&Backend::new());
+    proxy.apply(vec![Listener { address, ..listener(one()) }.into()]);
+    proxy.status(|statuses| statuses.get("udp")?.error.clone());
+    drop(other);
+    assert_eq!(proxy.address("udp"), address);
 }
 
 #[test]
