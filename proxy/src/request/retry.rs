@@ -40,6 +40,8 @@ pub struct RetryTable {
     pub per_try: Option<Duration>,
     base: Duration,
     max: Duration,
+    /// What the route says of the wait; zero where it says nothing.
+    least: Duration,
 }
 
 impl RetryTable {
@@ -47,12 +49,14 @@ impl RetryTable {
     pub fn new(model: &Retry) -> Self {
         let (base, max) = model.back_off.unwrap_or((BASE, None));
         let base = if base.is_zero() { BASE } else { base };
+        let least = if model.back_off.is_some() { base } else { Duration::ZERO };
         Self {
             on: model.on,
             statuses: model.statuses.as_slice().into(),
             attempts: model.attempts.unwrap_or(ATTEMPTS),
             per_try: model.per_try_timeout.filter(|time| !time.is_zero()),
             base,
+            least,
             max: max.filter(|max| *max >= base).unwrap_or(base * MAX_OF_BASE),
         }
     }
@@ -76,12 +80,13 @@ impl RetryTable {
     }
 
     /// How long to wait before the retry that `before` others came before: a random part of an interval that
-    /// doubles up to its greatest.
+    /// doubles up to its greatest. Where the route says how long, that comes first: `retry.backoff` of the Gateway API
+    /// is a minimum, and an Envoy alone may try again sooner.
     pub fn back_off(&self, before: u32, random: u64) -> Duration {
         let interval = 1u32.checked_shl(before).and_then(|times| self.base.checked_mul(times));
         let interval = interval.unwrap_or(self.max).min(self.max);
         let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
-        Duration::from_nanos(random % nanos)
+        self.least.saturating_add(Duration::from_nanos(random % nanos)).min(self.max)
     }
 }
 
