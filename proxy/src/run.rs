@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,7 +32,7 @@ use crate::admin::{self, Admin, SetFilter, Socket};
 use crate::live::{Compiles, Live};
 use crate::log::AccessLog;
 use crate::serve::{Engine, Options, PoolLimits, Statuses};
-use crate::tls::Keys;
+use crate::tls::{Keys, Wants};
 use crate::xds::client::Client;
 use crate::xds::persist::Store;
 use crate::xds::pipeline::Pipeline;
@@ -40,6 +40,9 @@ use crate::xds::stream::{self, Shared, lock};
 
 /// How long the access log may take to reach its sink at the end.
 const FLUSH: Duration = Duration::from_secs(2);
+
+/// Handshakes that may wait for their certificates at one time.
+const WAITING: usize = 1024;
 
 /// Addresses that are really bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,9 +92,11 @@ impl Proxy {
         let log = Arc::new(AccessLog::stdout(workers).context("cannot start the access log")?);
         let keys = NonZeroUsize::new(bootstrap.certificates.parsed_keys).unwrap_or(NonZeroUsize::MIN);
         let keys = Arc::new(Keys::new(keys));
-        let live = Live::with_keys(Arc::clone(meter), Arc::clone(&keys)).context("cannot prepare TLS")?;
+        let wants = Arc::new(Wants::new(WAITING));
+        let live =
+            Live::bounded(Arc::clone(meter), Arc::clone(&keys), Arc::clone(&wants)).context("cannot prepare TLS")?;
         let listeners = live.listeners();
-        let pipeline = pipeline(bootstrap, live)?;
+        let pipeline = pipeline(bootstrap, live, wants)?;
         let options = Options { bind: bootstrap.bind, ..options(workers, bootstrap.drain_timeout.0) };
         let engine = Engine::new(listeners.clone(), Arc::clone(meter), Some(Arc::clone(&log)), options)
             .context("cannot start the workers")?;
@@ -164,12 +169,17 @@ fn options(workers: usize, drain_timeout: Duration) -> Options {
 }
 
 /// The way from the server to the tables, with the last good configuration in it.
-fn pipeline(bootstrap: &ProxyBootstrap, mut live: Live) -> anyhow::Result<Shared> {
+fn pipeline(bootstrap: &ProxyBootstrap, live: Live, wants: Arc<Wants>) -> anyhow::Result<Shared> {
     let store = Store::new(&bootstrap.state_dir, bootstrap.secrets_dir.as_deref())
         .with_context(|| format!("cannot use the state directory {}", bootstrap.state_dir.display()))?;
-    let client = Client::new(&bootstrap.node.id, &bootstrap.node.cluster, Arc::new(Compiles));
-    let apply = Box::new(move |delta: &Delta| live.apply(delta));
-    let mut pipeline = Pipeline::new(client, apply, Some(store), bootstrap.max_staleness.0);
+    let client = Client::new(&bootstrap.node.id, &bootstrap.node.cluster, Arc::new(Compiles))
+        .with_secrets(bootstrap.certificates.held);
+    let live = Arc::new(Mutex::new(live));
+    let uses = Arc::clone(&live);
+    // Each change leaves it whole, so one that ended early is as good as none.
+    let apply = Box::new(move |delta: &Delta| live.lock().unwrap_or_else(PoisonError::into_inner).apply(delta));
+    let last_use = Box::new(move |secret: &str| uses.lock().unwrap_or_else(PoisonError::into_inner).last_use(secret));
+    let mut pipeline = Pipeline::new(client, apply, Some(store), bootstrap.max_staleness.0).on_demand(wants, last_use);
     pipeline.restore(SystemTime::now());
     Ok(Arc::new(Mutex::new(pipeline)))
 }

@@ -29,7 +29,7 @@ secretsDir: /dev/shm/weir
 workers: 4
 maxStaleness: 12h
 drainTimeout: 1m30s
-certificates: {parsedKeys: 100}
+certificates: {parsedKeys: 100, held: 1000}
 usage: {window: 500ms, server: {address: 'weir-usage.weir-system.svc:18000'}, logBytes: 8Mi, prometheusTenants: 0}
 ";
     let settings = ProxyBootstrap::parse(text).unwrap();
@@ -75,11 +75,13 @@ fn a_bad_value_is_named_by_its_path() {
 }
 
 #[test]
-fn a_proxy_holds_at_least_one_parsed_key() {
+fn a_proxy_holds_at_least_one_certificate_and_parsed_key() {
     let settings = ProxyBootstrap::parse("certificates: {parsedKeys: 1}").unwrap();
     assert_eq!(settings.certificates.parsed_keys, 1);
-    let errors = ProxyBootstrap::parse("certificates: {parsedKeys: 0}").unwrap_err();
-    assert_eq!(errors[0].to_string(), "certificates.parsedKeys: must be at least 1");
+    for field in ["parsedKeys", "held"] {
+        let errors = ProxyBootstrap::parse(&format!("certificates: {{{field}: 0}}")).unwrap_err();
+        assert_eq!(errors[0].to_string(), format!("certificates.{field}: must be at least 1"));
+    }
 }
 
 #[test]

@@ -115,10 +115,17 @@ fn keys(counts: KeyCounts) {
 }
 
 fn configuration(admin: &Admin) {
-    let overview = lock(&admin.pipeline).overview();
+    let (overview, handshakes) = {
+        let pipeline = lock(&admin.pipeline);
+        (pipeline.overview(), pipeline.wants().counts())
+    };
+    gauge!("weir_tls_handshakes_waiting").set(handshakes.waiting as f64);
+    counter!("weir_tls_handshakes_refused_total").absolute(handshakes.refused);
     gauge!("weir_control_plane_connected_state").set(f64::from(u8::from(overview.connected)));
     gauge!("weir_xds_resources_warming").set(overview.warming as f64);
     gauge!("weir_xds_resources_rejected").set(overview.rejected as f64);
+    counter!("weir_tls_certificates_fetched_total").absolute(overview.secrets_fetched);
+    counter!("weir_tls_certificates_evicted_total").absolute(overview.secrets_evicted);
     gauge!("weir_xds_resources_unstored").set(overview.unwritten as f64);
     for (kind, count) in overview.sizes {
         gauge!("weir_xds_resources_active", "type" => kind.message()).set(count as f64);

@@ -10,7 +10,7 @@ use weir_config::model::{
 
 use super::slots::Slots;
 use crate::request::cluster::{ClusterSlot, ClusterTable, EndpointTable, TlsSettings};
-use crate::tls::{Origin, SecretSlot};
+use crate::tls::{Origin, SecretSlot, Wants};
 
 /// Envoy's `connect_timeout` where none is given.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,7 +67,7 @@ impl Clusters {
     }
 
     /// A cluster was sent.
-    pub(super) fn set(&mut self, cluster: &Cluster, secrets: &mut Slots<SecretSlot>) {
+    pub(super) fn set(&mut self, cluster: &Cluster, secrets: &mut Slots<SecretSlot>, wants: &Arc<Wants>) {
         let id = &mut self.next_id;
         let slot = self.slots.sent(&cluster.name, || make(id, &cluster.name));
         let source = match &cluster.endpoints {
@@ -75,7 +75,7 @@ impl Clusters {
             EndpointSource::Eds(service) => Source::Eds(self.service(service)),
         };
         let connect_timeout = cluster.connect_timeout.filter(|t| !t.is_zero()).unwrap_or(CONNECT_TIMEOUT);
-        let tls = self.tls(cluster, secrets);
+        let tls = self.tls(cluster, secrets, wants);
         self.unuse(&slot.name);
         if let Source::Eds(service) = &source {
             let users = &mut self.assignments.entry(service.clone()).or_default().users;
@@ -93,7 +93,7 @@ impl Clusters {
 
     /// TLS of a cluster that was sent: what there is already, where it says the same, so that its sessions and
     /// connections go on.
-    fn tls(&self, cluster: &Cluster, secrets: &mut Slots<SecretSlot>) -> Tls {
+    fn tls(&self, cluster: &Cluster, secrets: &mut Slots<SecretSlot>, wants: &Arc<Wants>) -> Tls {
         let Some(model) = &cluster.tls else { return Tls::Plain };
         if let Some(Settings { protocol, tls: Tls::Settings(old, settings), .. }) =
             self.settings.get(cluster.name.as_str())
@@ -102,7 +102,8 @@ impl Clusters {
         {
             return Tls::Settings(old.clone(), settings.clone());
         }
-        let certificate = model.certificate.as_ref().map(|name| secrets.named(name, SecretSlot::default));
+        let certificate =
+            model.certificate.as_ref().map(|name| secrets.named(name, || SecretSlot::new(name, wants.clone())));
         match Origin::new(model, cluster.protocol, certificate) {
             Ok(origin) => Tls::Settings(model.clone(), TlsSettings(origin.into())),
             Err(error) => {

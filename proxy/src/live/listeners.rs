@@ -17,7 +17,7 @@ use super::slots::Slots;
 use super::timeouts::{TCP_IDLE, UDP_IDLE, limit};
 use crate::request::limit::LimitSlot;
 use crate::request::table::{ChainTable, HttpTable, ListenerTable, ProxiedTable};
-use crate::tls::{ALPN, SecretSlot, Terminator};
+use crate::tls::{ALPN, SecretSlot, Terminator, Wants};
 
 /// Envoy's `idle_timeout` of downstream connections.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -40,6 +40,7 @@ struct Parts<'a, 'l> {
     compiler: &'a mut Compiler<'l>,
     routes: &'a mut Routes,
     secrets: &'a mut Slots<SecretSlot>,
+    wants: &'a Arc<Wants>,
 }
 
 impl ListenerSet {
@@ -58,9 +59,9 @@ impl ListenerSet {
         delta: &Delta,
         compiler: &mut Compiler<'_>,
         routes: &mut Routes,
-        secrets: &mut Slots<SecretSlot>,
+        (secrets, wants): (&mut Slots<SecretSlot>, &Arc<Wants>),
     ) -> bool {
-        let mut parts = Parts { compiler, routes, secrets };
+        let mut parts = Parts { compiler, routes, secrets, wants };
         let mut changed = false;
         for resource in &delta.upserts {
             if let Resource::Listener(listener) = resource {
@@ -134,7 +135,7 @@ impl ListenerSet {
         let tls = match &model.tls {
             None => None,
             Some(tls) => {
-                let secrets = tls.secrets.iter().map(|name| parts.secrets.named(name, SecretSlot::default)).collect();
+                let secrets = tls.secrets.iter().map(|name| parts.secret(name)).collect();
                 // Offered is only what the engine speaks: a client that chose another would get no answer.
                 let alpn: Vec<_> = tls.alpn.iter().filter(|name| ALPN.contains(&name.as_str())).cloned().collect();
                 match self.terminator.chain(secrets, &alpn, tls.clients.as_deref()) {
@@ -161,6 +162,10 @@ impl ListenerSet {
 }
 
 impl Parts<'_, '_> {
+    fn secret(&mut self, name: &str) -> Arc<SecretSlot> {
+        self.secrets.named(name, || SecretSlot::new(name, self.wants.clone()))
+    }
+
     fn routes(&mut self, listener: &Listener, chain: &FilterChain, http: &HttpOptions) -> RoutesSlot {
         match &http.routes {
             RouteSource::Rds(name) => self.routes.slot(name),

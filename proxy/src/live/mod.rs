@@ -27,7 +27,7 @@ use weir_config::model::{Delta, Resource, ResourceType};
 use crate::clock;
 use crate::meter::Meter;
 use crate::request::table::ListenerTable;
-use crate::tls::{Keys, SecretSlot, Terminator};
+use crate::tls::{Keys, SecretSlot, Terminator, Wants};
 use clusters::Clusters;
 use compile::Compiler;
 use limits::Limits;
@@ -45,6 +45,7 @@ pub struct Live {
     clusters: Clusters,
     secrets: Slots<SecretSlot>,
     keys: Arc<Keys>,
+    wants: Arc<Wants>,
     limits: Limits,
     routes: Routes,
     listeners: ListenerSet,
@@ -52,24 +53,26 @@ pub struct Live {
 }
 
 impl Live {
-    /// An empty configuration; tenants' counters are taken from `meter`. Parsed keys are not bounded.
+    /// An empty configuration; tenants' counters are taken from `meter`. Parsed keys are not bounded, and no handshake
+    /// waits for its certificate.
     ///
     /// # Errors
     /// The system gives no random numbers for the keys of TLS session tickets.
     pub fn new(meter: Arc<Meter>) -> Result<Self, rustls::Error> {
-        Self::with_keys(meter, Arc::default())
+        Self::bounded(meter, Arc::default(), Arc::default())
     }
 
-    /// The same, with parsed keys among `keys`.
+    /// The same, with parsed keys among `keys`, and handshakes that wait by `wants`.
     ///
     /// # Errors
     /// As [`Live::new`].
-    pub fn with_keys(meter: Arc<Meter>, keys: Arc<Keys>) -> Result<Self, rustls::Error> {
+    pub fn bounded(meter: Arc<Meter>, keys: Arc<Keys>, wants: Arc<Wants>) -> Result<Self, rustls::Error> {
         Ok(Self {
             meter,
             clusters: Clusters::default(),
             secrets: Slots::default(),
             keys,
+            wants,
             limits: Limits::default(),
             routes: Routes::default(),
             listeners: ListenerSet::new(Terminator::new()?),
@@ -82,10 +85,11 @@ impl Live {
     pub fn apply(&mut self, delta: &Delta) {
         for resource in &delta.upserts {
             match resource {
-                Resource::Cluster(cluster) => self.clusters.set(cluster, &mut self.secrets),
+                Resource::Cluster(cluster) => self.clusters.set(cluster, &mut self.secrets, &self.wants),
                 Resource::LoadAssignment(assignment) => self.clusters.assign(assignment),
                 Resource::Secret(secret) => {
-                    self.secrets.sent(&secret.name, SecretSlot::default).set(secret, &self.keys);
+                    let make = || SecretSlot::new(&secret.name, self.wants.clone());
+                    self.secrets.sent(&secret.name, make).set(secret, &self.keys);
                 }
                 Resource::FilterConfig(filter) => self.limits.set(filter),
                 _ => {}
@@ -93,7 +97,7 @@ impl Live {
         }
         let mut compiler = Compiler { meter: &self.meter, clusters: &mut self.clusters, limits: &mut self.limits };
         self.routes.apply(delta, &mut compiler);
-        if self.listeners.apply(delta, &mut compiler, &mut self.routes, &mut self.secrets) {
+        if self.listeners.apply(delta, &mut compiler, &mut self.routes, (&mut self.secrets, &self.wants)) {
             self.published.send_replace(Arc::new(self.listeners.tables()));
         }
         self.remove(delta);
@@ -103,6 +107,11 @@ impl Live {
     /// The listeners that should be bound, and a signal when they change.
     pub fn listeners(&self) -> watch::Receiver<Arc<Listeners>> {
         self.published.subscribe()
+    }
+
+    /// When a handshake last used the secret of this name, by [`clock::now`]; 0: none has.
+    pub fn last_use(&self, secret: &str) -> u64 {
+        self.secrets.get(secret).map_or(0, |slot| slot.last_use())
     }
 
     /// What others named until now: it goes last. A name that comes and goes in one change is there.

@@ -4,6 +4,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::server::{Accepted, Acceptor};
 use tokio::io::AsyncReadExt;
@@ -18,11 +19,15 @@ use super::stream::ClientStream;
 use super::tcp;
 use super::worker::Worker;
 use crate::request::table::{ChainTable, ListenerTable};
+use crate::tls::{Certificate, ChainTls};
 
 /// First byte of a TLS record that holds a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 /// Room for a ClientHello to begin with, in bytes: one with a post-quantum key share has about 1,800.
 const HELLO: usize = 2048;
+
+/// How long a handshake waits for its certificate at most.
+const FETCH: Duration = Duration::from_secs(5);
 
 /// Serves an accepted connection to its end.
 pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
@@ -39,10 +44,7 @@ pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
         Ok(io) if listener.inspects() => {
             // The permit bounds how many hellos are parsed and signed for at once; the time includes the wait for it.
             // Boxed: what a handshake needs, more than all else of a connection, goes when it is over.
-            let work = Box::pin(async {
-                let _permit = worker.handshakes.acquire().await;
-                open(io, &listener, &mut peer).await
-            });
+            let work = Box::pin(async { open(io, &listener, &mut peer, worker).await });
             let opened = deadline::within(&worker.timers, worker.options.handshake_timeout, work).await;
             opened.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
         }
@@ -77,7 +79,13 @@ struct Opened {
 }
 
 /// Opens a connection to a listener that has chains for TLS: what ends here, and what goes through.
-async fn open(mut io: TcpStream, listener: &Arc<ListenerTable>, peer: &mut Peer) -> io::Result<Opened> {
+async fn open(
+    mut io: TcpStream,
+    listener: &Arc<ListenerTable>,
+    peer: &mut Peer,
+    worker: &Worker,
+) -> io::Result<Opened> {
+    let mut permit = worker.handshakes.acquire().await;
     if listener.plain_chain().is_some() {
         let mut first = [0];
         if io.peek(&mut first).await? == 1 && first != [TLS_HANDSHAKE] {
@@ -93,10 +101,31 @@ async fn open(mut io: TcpStream, listener: &Arc<ListenerTable>, peer: &mut Peer)
     };
     drop(read);
     peer.bound_to = listener.tells_hosts_apart(chain).then(|| listener.clone());
-    let stream = StartHandshake::from_parts(accepted, io).into_stream(tls.config(peer.sni.as_deref())).await?;
+    let certificates = if tls.is_complete() {
+        tls.here()
+    } else {
+        // Who waits for the control plane keeps no other's handshake from beginning.
+        drop(permit);
+        let fetched = fetch(tls, worker).await;
+        permit = worker.handshakes.acquire().await;
+        fetched
+    };
+    let config = tls.config(&certificates, peer.sni.as_deref());
+    let stream = StartHandshake::from_parts(accepted, io).into_stream(config).await?;
+    drop(permit);
     let alpn = stream.get_ref().1.alpn_protocol();
     peer.speaks_http1 = alpn.is_some_and(|alpn| alpn != b"h2");
     Ok(Opened { io: ClientStream::Tls(Box::new(stream)), chain: chain.clone(), read: Vec::new() })
+}
+
+/// A chain's certificates, where some must be fetched; those that are here, where the others do not come in time.
+async fn fetch(tls: &ChainTls, worker: &Worker) -> Vec<Arc<Certificate>> {
+    let fetched = deadline::within(&worker.timers, FETCH, Box::pin(tls.fetched())).await;
+    let certificates = fetched.unwrap_or_else(|| tls.here());
+    if certificates.is_empty() {
+        tls.refuse();
+    }
+    certificates
 }
 
 /// Reads a ClientHello, which may span segments and records (a post-quantum key share does), and gives what was

@@ -96,7 +96,7 @@ impl ResolvesClientCert for Shown {
     }
 
     fn has_certs(&self) -> bool {
-        self.0.get().is_some()
+        self.0.is_filled()
     }
 }
 

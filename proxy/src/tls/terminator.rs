@@ -13,6 +13,7 @@ use rustls::{ServerConfig, version};
 
 use weir_config::model::ClientCertificates;
 
+use super::certificate::Certificate;
 use super::clients;
 use super::slot::SecretSlot;
 
@@ -105,23 +106,55 @@ pub struct ChainTls {
 }
 
 impl ChainTls {
-    /// Settings of one handshake, for a client that asks for this name, with what the slots hold now. Where they hold
-    /// nothing of use the handshake fails (alert `access_denied`).
-    pub fn config(&self, sni: Option<&str>) -> Arc<ServerConfig> {
-        let mut config = ServerConfig::clone(&self.settings);
-        config.cert_resolver = Arc::new(Chosen(self.key(sni)));
-        Arc::new(config)
+    /// Whether all its certificates are here, so that no handshake has to wait.
+    pub fn is_complete(&self) -> bool {
+        self.secrets.iter().all(|slot| slot.is_filled())
     }
 
-    fn key(&self, sni: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        // One certificate is served whatever was asked for: the client judges it.
-        if let [only] = &*self.secrets {
-            return only.get()?.certified_key();
-        }
-        let certificates = || self.secrets.iter().filter_map(|slot| slot.get());
-        let covering = sni.and_then(|name| certificates().filter(|c| c.covers(name)).find_map(|c| c.certified_key()));
-        covering.or_else(|| certificates().find_map(|certificate| certificate.certified_key()))
+    /// Its certificates that are here.
+    pub fn here(&self) -> Vec<Arc<Certificate>> {
+        self.secrets.iter().filter_map(|slot| slot.get()).collect()
     }
+
+    /// Its certificates, those too that must be fetched first. The caller bounds the time.
+    pub async fn fetched(&self) -> Vec<Arc<Certificate>> {
+        let mut certificates = Vec::with_capacity(self.secrets.len());
+        for slot in &self.secrets {
+            certificates.extend(slot.fetched().await);
+        }
+        certificates
+    }
+
+    /// Counts a handshake that fails because no certificate is here and none came. The log hears of the first, and
+    /// each time that they have doubled.
+    pub fn refuse(&self) {
+        let Some(slot) = self.secrets.first() else { return };
+        let refused = slot.refuse();
+        if refused.is_power_of_two() {
+            tracing::warn!(
+                secret = slot.name(),
+                refused,
+                "handshakes are refused: a certificate is not here and did not come"
+            );
+        }
+    }
+
+    /// Settings of one handshake, for a client that asks for this name, with what of `certificates` serves it. Without
+    /// one that is of use the handshake fails (alert `access_denied`).
+    pub fn config(&self, certificates: &[Arc<Certificate>], sni: Option<&str>) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.settings);
+        config.cert_resolver = Arc::new(Chosen(key(certificates, sni)));
+        Arc::new(config)
+    }
+}
+
+fn key(certificates: &[Arc<Certificate>], sni: Option<&str>) -> Option<Arc<CertifiedKey>> {
+    // One certificate is served whatever was asked for: the client judges it.
+    if let [only] = certificates {
+        return only.certified_key();
+    }
+    let covering = |name| certificates.iter().filter(|c| c.covers(name)).find_map(|c| c.certified_key());
+    sni.and_then(covering).or_else(|| certificates.iter().find_map(|certificate| certificate.certified_key()))
 }
 
 /// What was chosen for a handshake, when its hello had been read.

@@ -19,8 +19,12 @@ fn secret(certificate: &TlsCertificate) -> Arc<Secret> {
     Arc::new(Secret { name: "s".into(), certificate: certificate.clone() })
 }
 
+fn empty() -> Arc<SecretSlot> {
+    Arc::new(SecretSlot::new("s", Arc::default()))
+}
+
 fn slot(certificate: &TlsCertificate) -> Arc<SecretSlot> {
-    let slot = Arc::new(SecretSlot::default());
+    let slot = empty();
     slot.set(&secret(certificate), &Arc::default());
     slot
 }
@@ -46,7 +50,7 @@ fn client(certificate: &TlsCertificate, alpn: &[&str]) -> Arc<ClientConfig> {
 /// Runs a whole handshake in memory.
 fn handshake(client: &Arc<ClientConfig>, server: &ChainTls, name: &str) -> Result<ClientConnection, rustls::Error> {
     let mut c = ClientConnection::new(Arc::clone(client), ServerName::try_from(name.to_owned()).unwrap())?;
-    let mut s = ServerConnection::new(server.config(Some(name)))?;
+    let mut s = ServerConnection::new(server.config(&server.here(), Some(name)))?;
     while c.wants_write() || s.wants_write() {
         let mut wire = Vec::new();
         c.write_tls(&mut wire).unwrap();
@@ -139,7 +143,7 @@ fn a_key_of_another_certificate_is_found_when_a_handshake_needs_it() {
     let (pair, keys) = (mismatched(), Arc::<Keys>::default());
     assert_eq!(check(&pair), Ok(()));
     assert_eq!(parse(&pair).unwrap_err().problem, "does not belong to the first certificate of the chain");
-    let slot = Arc::new(SecretSlot::default());
+    let slot = empty();
     slot.set(&secret(&pair), &keys);
     assert_eq!(keys.counts(), KeyCounts::default(), "nothing is parsed before it is needed");
     let chain = chain(&Terminator::new().unwrap(), &[&slot]);
@@ -152,7 +156,7 @@ fn a_key_of_another_certificate_is_found_when_a_handshake_needs_it() {
 
 #[test]
 fn a_bad_pair_does_not_take_the_place_of_a_certificate_in_use() {
-    let (good, keys, slot) = (certificate(&["a.test"]), Arc::<Keys>::default(), Arc::new(SecretSlot::default()));
+    let (good, keys, slot) = (certificate(&["a.test"]), Arc::<Keys>::default(), empty());
     let chain = chain(&Terminator::new().unwrap(), &[&slot]);
     slot.set(&secret(&good), &keys);
     handshake(&client(&good, &[]), &chain, "a.test").unwrap();
@@ -170,7 +174,7 @@ fn a_key_that_was_given_up_is_parsed_again() {
     let keys = Arc::new(Keys::new(NonZeroUsize::MIN));
     let terminator = Terminator::new().unwrap();
     let sites = ["a.test", "b.test"].map(|name| {
-        let (certificate, slot) = (certificate(&[name]), Arc::new(SecretSlot::default()));
+        let (certificate, slot) = (certificate(&[name]), empty());
         slot.set(&secret(&certificate), &keys);
         (name, client(&certificate, &[]), chain(&terminator, &[&slot]))
     });

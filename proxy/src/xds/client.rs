@@ -14,8 +14,11 @@ use weir_config::model::name::split_virtual_host;
 use weir_config::model::{Listener, Resource, ResourceType, Snapshot};
 use weir_config::xds::decode;
 
+mod secrets;
+
 use super::Admit;
 use super::change::{Change, Received};
+use super::held::{Asking, Held};
 use super::message;
 use super::refs::{Key, Refs, wildcard};
 
@@ -54,6 +57,7 @@ pub struct Client {
     /// Names about which the server has said something: what they hold, that there is nothing, or
     /// something that was refused. For virtual hosts, the names of their route configurations.
     answered: BTreeSet<Key>,
+    held: Held,
 }
 
 impl Client {
@@ -66,7 +70,14 @@ impl Client {
             refs: Refs::default(),
             types: ResourceType::ALL.iter().map(|kind| (*kind, Subscription::default())).collect(),
             answered: BTreeSet::new(),
+            held: Held::new(usize::MAX),
         }
+    }
+
+    /// The same, which asks for so many secrets of listeners at a time, at least one, before it has anything.
+    #[must_use]
+    pub fn with_secrets(self, most: usize) -> Self {
+        Self { held: Held::new(most), ..self }
     }
 
     /// Accepted resources.
@@ -76,7 +87,7 @@ impl Client {
 
     /// What was accepted, as warming sees it.
     pub fn received(&self) -> Received<'_> {
-        Received { world: &self.world, answered: &self.answered }
+        Received { world: &self.world, answered: &self.answered, held: &self.held }
     }
 
     /// Version of an accepted resource.
@@ -97,11 +108,13 @@ impl Client {
     /// Takes over stored resources with their versions, before the first stream. What can no longer
     /// be served is left out, and so is asked for again.
     pub fn restore(&mut self, stored: impl IntoIterator<Item = (Resource, String)>) {
+        let mut touched = BTreeSet::new();
         for (resource, version) in stored {
             if self.admit.admit(&resource).is_ok() {
-                self.keep(resource, version, &mut BTreeSet::new());
+                self.keep(resource, version, &mut touched);
             }
         }
+        self.restore_secrets(touched);
     }
 
     /// The first messages of a new stream: every type that is wanted, with the versions that are
@@ -116,6 +129,7 @@ impl Client {
                 // A type that is asked for as a whole is asked for by no name, or only those names would come.
                 let names: Vec<String> = match wildcard(*kind) {
                     true => Vec::new(),
+                    false if *kind == ResourceType::Secret => self.held.names().map(str::to_owned).collect(),
                     false => self.refs.names(*kind).map(str::to_owned).collect(),
                 };
                 (wildcard(*kind) || !names.is_empty()).then(|| self.first(*kind, names))
@@ -158,12 +172,18 @@ impl Client {
                 }
             }
         }
-        for name in removed {
+        for name in &removed {
+            let name = *name;
             if !bad.contains_key(name) {
                 self.drop_removed(kind, name, &mut change, &mut touched);
             }
         }
         let mut replies = vec![reply(response.type_url, response.nonce, None)];
+        if kind == ResourceType::Secret {
+            let none = |name: &&str| !self.world.secrets.contains_key(*name);
+            change.absent =
+                removed.iter().copied().chain(bad.keys().map(String::as_str)).filter(none).map(str::to_owned).collect();
+        }
         if !bad.is_empty() {
             replies[0].error_detail = Some(message::refusal(kind, &bad));
             self.subscription(kind).rejected.extend(bad);
@@ -252,6 +272,7 @@ impl Client {
             ResourceType::VirtualHost => {
                 split_virtual_host(name).is_some_and(|(routes, _)| self.refs.contains(&(kind, routes.to_owned())))
             }
+            ResourceType::Secret => self.held.asked(name),
             _ => self.refs.contains(&(kind, name.to_owned())),
         }
     }
@@ -271,7 +292,10 @@ impl Client {
                 answers.extend(self.refs.names(kind).map(|name| (kind, name.to_owned())));
             }
         }
-        answers.retain(|key| self.refs.contains(key));
+        answers.retain(|key| match key.0 {
+            ResourceType::Secret => self.held.asked(&key.1),
+            _ => self.refs.contains(key),
+        });
         self.answered.extend(answers);
     }
 
@@ -279,6 +303,10 @@ impl Client {
     fn resubscribe(&mut self, mut touched: BTreeSet<Key>, change: &mut Change) -> Vec<DeltaDiscoveryRequest> {
         let mut changed = BTreeSet::new();
         while let Some(key) = touched.pop_last() {
+            if key.0 == ResourceType::Secret {
+                self.held.need(&key.1, self.refs.need(&key.1));
+                continue;
+            }
             if !self.refs.contains(&key) {
                 self.answered.remove(&key);
                 for held in self.held_for(key.0, &key.1) {
@@ -294,6 +322,10 @@ impl Client {
             let wanted = self.refs.contains(&key);
             let (more, less) = names.entry(key.0).or_default();
             if wanted { more.push(key.1) } else { less.push(key.1) }
+        }
+        let asking = self.ask_for_secrets(change);
+        if asking != Asking::default() {
+            names.insert(ResourceType::Secret, (asking.more, asking.less));
         }
         names.into_iter().filter_map(|(kind, (more, less))| self.request(kind, more, less)).collect()
     }

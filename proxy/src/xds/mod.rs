@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod client;
+pub mod held;
 mod message;
 pub mod persist;
 pub mod pipeline;
@@ -19,8 +20,7 @@ mod tests;
 use weir_config::FieldError;
 use weir_config::model::Resource;
 
-/// Says whether a decoded resource can be served (expressions compile, keys parse and match their
-/// certificates), before it is acknowledged. What is refused is a NACK of that resource alone.
+/// Says whether a decoded resource can be served (expressions compile, certificates and keys can be read), before it is acknowledged. What is refused is a NACK of that resource alone.
 pub trait Admit: Send + Sync {
     /// # Errors
     /// Every field that cannot be served.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
@@ -14,6 +15,8 @@ use super::client::Client;
 use super::persist::Store;
 use super::refs::Key;
 use super::warm::Warm;
+use crate::clock;
+use crate::tls::Wants;
 
 /// How long additions wait before they are written, so that a burst is written once.
 const DEBOUNCE: Duration = Duration::from_secs(1);
@@ -22,6 +25,9 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// Makes a change visible to requests: [`crate::live::Live::apply`].
 pub type Apply = Box<dyn FnMut(&Delta) + Send>;
+
+/// When a handshake last used the secret of this name: [`crate::live::Live::last_use`].
+pub type LastUse = Box<dyn Fn(&str) -> u64 + Send>;
 
 /// All of the proxy's configuration, and the way in.
 pub struct Pipeline {
@@ -42,6 +48,10 @@ pub struct Pipeline {
     restored: bool,
     /// Messages received and refused.
     counts: Counts,
+    wants: Arc<Wants>,
+    last_use: LastUse,
+    /// Secrets that handshakes need, and that must wait for others to come.
+    later: Vec<String>,
 }
 
 /// What happened on the streams so far.
@@ -85,6 +95,10 @@ pub struct Overview {
     pub warming: usize,
     /// How many were refused.
     pub rejected: usize,
+    /// Secrets that were fetched for handshakes.
+    pub secrets_fetched: u64,
+    /// Secrets that were given up for those.
+    pub secrets_evicted: u64,
     /// How many changes are not in the store yet.
     pub unwritten: usize,
 }
@@ -104,7 +118,21 @@ impl Pipeline {
             connected: false,
             restored: false,
             counts: Counts::default(),
+            wants: Arc::default(),
+            last_use: Box::new(|_| 0),
+            later: Vec::new(),
         }
+    }
+
+    /// The same, which fetches secrets that handshakes want.
+    #[must_use]
+    pub fn on_demand(self, wants: Arc<Wants>, last_use: LastUse) -> Self {
+        Self { wants, last_use, ..self }
+    }
+
+    /// What handshakes want.
+    pub fn wants(&self) -> Arc<Wants> {
+        self.wants.clone()
     }
 
     /// Makes the last good configuration live. Returns whether there was one.
@@ -147,24 +175,49 @@ impl Pipeline {
         now: Instant,
         wall: SystemTime,
     ) -> Vec<DeltaDiscoveryRequest> {
+        let secrets = response.type_url == ResourceType::Secret.url();
         let step = self.client.receive(response);
-        let Change { upserts, removed, released } = &step.change;
-        self.unwritten.extend(upserts.iter().map(|resource| (resource.kind(), resource.name().to_owned())));
-        self.unwritten.extend(removed.iter().chain(released).cloned());
         self.counts.responses += 1;
         self.confirmed = wall;
         if let Some(refusal) = step.replies.iter().find_map(|reply| reply.error_detail.as_ref()) {
             self.counts.refused += 1;
             tracing::warn!(problem = refusal.message, "resources refused");
         }
-        let received = self.client.received();
-        let delta = self.warm.receive(received, &step.change, now);
-        self.make_live(&delta);
-        self.schedule(&step.change, now);
+        self.take_in(&step.change, now);
         if !step.change.removed.is_empty() {
             self.write(now);
         }
+        let mut replies = step.replies;
+        if secrets && !self.later.is_empty() {
+            let names = std::mem::take(&mut self.later);
+            replies.extend(self.fetch(names, now));
+        }
+        replies
+    }
+
+    /// Asks for the secrets that handshakes want, and returns what to send.
+    pub fn demand(&mut self, now: Instant) -> Vec<DeltaDiscoveryRequest> {
+        let names = self.wants.take();
+        if names.is_empty() { Vec::new() } else { self.fetch(names, now) }
+    }
+
+    fn fetch(&mut self, names: Vec<String>, now: Instant) -> Vec<DeltaDiscoveryRequest> {
+        let (step, later) = self.client.demand(names, clock::at(now), &self.last_use);
+        self.later.extend(later);
+        self.take_in(&step.change, now);
         step.replies
+    }
+
+    /// Makes live what can be, and notes what must be written.
+    fn take_in(&mut self, change: &Change, now: Instant) {
+        let Change { upserts, removed, released, absent } = change;
+        self.unwritten.extend(upserts.iter().map(|resource| (resource.kind(), resource.name().to_owned())));
+        self.unwritten.extend(removed.iter().chain(released).cloned());
+        let mut delta = self.warm.receive(self.client.received(), change, now);
+        // Who waits for one of these need not wait.
+        delta.removals.extend(absent.iter().map(|name| (ResourceType::Secret, name.clone())));
+        self.make_live(&delta);
+        self.schedule(change, now);
     }
 
     /// When [`Pipeline::tick`] has something to do.
@@ -215,7 +268,10 @@ impl Pipeline {
 
     /// The figures alone.
     pub fn overview(&self) -> Overview {
+        let (secrets_fetched, secrets_evicted) = self.client.fetched();
         Overview {
+            secrets_fetched,
+            secrets_evicted,
             connected: self.connected,
             counts: self.counts,
             sizes: ResourceType::ALL.iter().map(|kind| (*kind, self.warm.active().count(*kind))).collect(),

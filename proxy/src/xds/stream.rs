@@ -101,9 +101,16 @@ async fn one_stream(server: &Endpoint, pipeline: &Shared, seen: &mut Seen) -> Re
     };
     lock(pipeline).opened(Instant::now(), SystemTime::now());
     tracing::info!(server = %server.address, "stream to the control server is open");
+    let wants = lock(pipeline).wants();
     loop {
         let message = tokio::select! {
             message = responses.message() => message?,
+            () = wants.rung() => {
+                for request in lock(pipeline).demand(Instant::now()) {
+                    let _ = out.send(request);
+                }
+                continue;
+            }
             () = due(pipeline) => {
                 lock(pipeline).tick(Instant::now(), SystemTime::now());
                 continue;

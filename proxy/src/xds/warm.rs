@@ -3,7 +3,8 @@
 //!
 //! Until then the version before keeps serving. The wait is bounded, as Envoy's is: after
 //! [`BOUND`] a resource goes live as it is. Nothing waits for what the version before referred to
-//! already, nor for a name of which the server said that there is none.
+//! already, nor for a name of which the server said that there is none, nor for a certificate that is fetched when a
+//! handshake needs it.
 //!
 //! What the server removes is gone at once where it is a cut in authority; clusters and endpoints
 //! stay while an older version that is still live needs them.
@@ -141,6 +142,7 @@ impl Warm {
         let (kind, name) = key;
         match kind {
             ResourceType::Cluster => self.active.clusters.contains_key(name),
+            ResourceType::Secret if received.held.left_out(name) => true,
             ResourceType::VirtualHost => received.answered.contains(key) && !self.hosts_wait(name),
             _ => {
                 self.active.get(*kind, name).is_some()

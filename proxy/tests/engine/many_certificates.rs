@@ -44,14 +44,15 @@ fn measure(algorithm: &'static SignatureAlgorithm) -> (usize, usize) {
     let listener = Listener { name: "l".into(), address: ([127, 0, 0, 1], 0).into(), chains, udp: None }.into();
 
     let keys = Arc::new(Keys::new(NonZeroUsize::MAX));
-    let mut live = Live::with_keys(Arc::new(Meter::new(1)), keys.clone()).unwrap();
+    let mut live = Live::bounded(Arc::new(Meter::new(1)), keys.clone(), Arc::default()).unwrap();
     live.apply(&Delta { upserts: vec![listener], removals: Vec::new() });
     let before = resident();
     live.apply(&Delta { upserts: secrets, removals: Vec::new() });
     let idle = resident();
     assert_eq!(keys.counts().held, 0, "no key is parsed before it is needed");
     for chain in &live.listeners().borrow()["l"].chains {
-        chain.tls.as_ref().unwrap().config(None);
+        let tls = chain.tls.as_ref().unwrap();
+        tls.config(&tls.here(), None);
     }
     assert_eq!(keys.counts().held as usize, CERTIFICATES);
     let each = |from: usize, to: usize| to.saturating_sub(from) / CERTIFICATES;

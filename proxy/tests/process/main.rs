@@ -2,6 +2,7 @@
 //! wait is bounded and ends on what it waits for.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
+mod on_demand;
 mod server;
 
 use std::io::{Read, Write};
@@ -107,13 +108,18 @@ struct Running {
 
 impl Running {
     fn start(xds: SocketAddr, state: &Path) -> Self {
+        Self::start_as(ProxyBootstrap::default(), xds, state)
+    }
+
+    /// With settings of its own.
+    fn start_as(settings: ProxyBootstrap, xds: SocketAddr, state: &Path) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let bootstrap = ProxyBootstrap {
             xds: Xds::new(Address::Tcp(xds)),
             admin: Admin::new("127.0.0.1:0".parse().unwrap()),
             state_dir: state.into(),
             workers: Some(1),
-            ..ProxyBootstrap::default()
+            ..settings
         };
         let (tell, told) = mpsc::channel::<Bound>();
         let hooks =

@@ -147,6 +147,7 @@ impl AggregatedDiscoveryService for Service {
                         told.names.entry(kind).or_default().extend(request.resource_names_subscribe);
                         for name in request.resource_names_unsubscribe {
                             told.names.entry(kind).or_default().remove(&name);
+                            told.sent.remove(&(kind, name));
                         }
                         Some(kind)
                     }

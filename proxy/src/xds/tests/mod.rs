@@ -3,6 +3,7 @@
 mod client;
 mod persist;
 mod pipeline;
+mod secrets;
 mod simulation;
 mod warm;
 
