@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Resource};
 use serde_json::{Value, json};
 use weir_config::bootstrap::ServiceName;
-use weir_config::kinds::MADE_BY;
+use weir_config::kinds::{Kind, MADE_BY, ObjectKey};
 
 use super::writer::MANAGER;
 use crate::apiserver::{ApiServer, Cause, Failure};
@@ -64,13 +65,24 @@ struct Keeper {
 impl Keeper {
     /// Brings the cluster to where it is to be. Answers whether something of it failed, and is to be tried again.
     async fn round(&mut self) -> bool {
-        for touched in self.state.touched_services() {
-            self.done.remove(&touched);
+        // What was made, or of which a slice was written, and may be nobody's now.
+        let mut orphans: Vec<NsName> = Vec::new();
+        for (touched, slice) in self.state.touched_services() {
+            if self.done.remove(&touched).is_some() || slice {
+                orphans.push(touched);
+            }
         }
         let plan = self.state.gateway_services();
         let ids: BTreeSet<&NsName> = plan.wanted.iter().map(|one| &one.id).collect();
         self.done.retain(|id, _| ids.contains(id));
+        orphans.retain(|id| !ids.contains(id));
         let mut failed = false;
+        for id in &orphans {
+            if let Err(failure) = self.remove_orphans(id).await {
+                failed = true;
+                self.tell(id, &failure, "EndpointSlices of a Gateway that is gone cannot be deleted");
+            }
+        }
         let mut edges: BTreeMap<ServiceName, BTreeMap<IpAddr, Value>> = BTreeMap::new();
         for one in &plan.wanted {
             if !edges.contains_key(&one.pods) {
@@ -162,6 +174,20 @@ impl Keeper {
         }
     }
 
+    /// Deletes EndpointSlices of a Service that were made for a Gateway that is gone. One that is written while its Gateway
+    /// goes comes too late for who collects what a Gateway owned.
+    async fn remove_orphans(&self, id: &NsName) -> Result<(), Failure> {
+        let slices = self.objects::<EndpointSlice>(&id.0);
+        for slice in self.made_slices(&slices, &id.1).await? {
+            let Some(owner) = owner_reference(&slice) else { continue };
+            let gateway = ObjectKey::new(Kind::Gateway, &id.0, &owner.name);
+            if self.state.uid_of(&gateway).as_ref() != Some(&owner.uid) {
+                self.delete(&slices, &slice).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// EndpointSlices that were made for a Service, whichever Gateway's.
     async fn made_slices(&self, slices: &Api<DynamicObject>, service: &str) -> Result<Vec<DynamicObject>, Failure> {
         let made = format!("{SERVICE_LABEL}={service},{}={}", MADE_BY.0, MADE_BY.1);
@@ -221,9 +247,13 @@ impl Keeper {
 
 /// `uid` of the Gateway for which an object was made; none: it was not made by a server of Weir's.
 fn owner(object: &DynamicObject) -> Option<&String> {
+    owner_reference(object).map(|owner| &owner.uid)
+}
+
+fn owner_reference(object: &DynamicObject) -> Option<&OwnerReference> {
     let made = object.metadata.labels.as_ref()?.get(MADE_BY.0)? == MADE_BY.1;
     let owners = object.metadata.owner_references.as_ref()?;
-    owners.iter().find(|owner| made && owner.kind == "Gateway").map(|owner| &owner.uid)
+    owners.iter().find(|owner| made && owner.kind == "Gateway")
 }
 
 fn digest(object: &Value) -> String {

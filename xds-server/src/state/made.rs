@@ -1,6 +1,6 @@
 //! Word of what Gateways are to have in the cluster, for the replica that makes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -15,8 +15,8 @@ use crate::watch::Event;
 /// What may not be as it is to be.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
-    /// Services that somebody wrote, they or their EndpointSlices.
-    services: Mutex<BTreeSet<NsName>>,
+    /// Services that somebody wrote, and whether it was an EndpointSlice of theirs.
+    services: Mutex<BTreeMap<NsName, bool>>,
     wake: Notify,
 }
 
@@ -41,7 +41,8 @@ impl Touched {
                 _ => None,
             };
             if let Some(service) = service {
-                self.services.lock().unwrap_or_else(PoisonError::into_inner).insert((key.namespace, service));
+                let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+                *services.entry((key.namespace, service)).or_default() |= key.kind == Kind::EndpointSlice;
             }
         }
         if about {
@@ -57,8 +58,8 @@ impl State {
         gateway_services::all(world.world())
     }
 
-    /// Services that somebody wrote since it was asked last, they or their EndpointSlices.
-    pub fn touched_services(&self) -> BTreeSet<NsName> {
+    /// Services that somebody wrote since it was asked last, and whether it was an EndpointSlice of theirs.
+    pub fn touched_services(&self) -> BTreeMap<NsName, bool> {
         std::mem::take(&mut self.touched.services.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
