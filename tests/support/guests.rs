@@ -4,7 +4,8 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -56,25 +57,51 @@ pub enum Kind {
     Grpc,
 }
 
-/// Starts a guest. It listens when this returns.
-pub fn start(ip: Ipv4Addr, name: &str, guest: &Guest, authority: &Authority) {
-    let name: Arc<str> = name.into();
-    if guest.kind == Kind::Udp {
-        let socket = UdpSocket::bind((ip, guest.port)).unwrap();
-        thread::spawn(move || datagrams(&socket, &name));
-        return;
-    }
-    let names: Vec<&str> = guest.names.iter().map(String::as_str).collect();
-    let pair = if guest.stranger { Authority::new().issue(&names) } else { authority.issue(&names) };
-    let (tls, kind) = (pair.server(), guest.kind);
-    let listener = TcpListener::bind((ip, guest.port)).unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let (name, tls) = (name.clone(), tls.clone());
-            // How a connection ends is its client's affair.
-            thread::spawn(move || drop(serve(kind, stream, &name, tls)));
+/// A guest that listens; its port is free again once it is dropped.
+pub struct Running {
+    ended: Arc<AtomicBool>,
+    address: SocketAddr,
+    kind: Kind,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        // Whoever waits for a client gets one.
+        if self.kind == Kind::Udp {
+            let woken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.send_to(b"", self.address));
+            drop(woken);
+        } else {
+            drop(TcpStream::connect(self.address));
         }
-    });
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+/// Starts a guest. It listens when this returns.
+pub fn start(ip: Ipv4Addr, name: &str, guest: &Guest, authority: &Authority) -> Running {
+    let (name, ended): (Arc<str>, Arc<AtomicBool>) = (name.into(), Arc::default());
+    let (kind, address, over) = (guest.kind, SocketAddr::from((ip, guest.port)), ended.clone());
+    let thread = if kind == Kind::Udp {
+        let socket = UdpSocket::bind(address).unwrap();
+        thread::spawn(move || datagrams(&socket, &name, &over))
+    } else {
+        let names: Vec<&str> = guest.names.iter().map(String::as_str).collect();
+        let pair = if guest.stranger { Authority::new().issue(&names) } else { authority.issue(&names) };
+        let (tls, listener) = (pair.server(), TcpListener::bind(address).unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (name, tls) = (name.clone(), tls.clone());
+                // How a connection ends is its client's affair.
+                thread::spawn(move || drop(serve(kind, stream, &name, tls)));
+            }
+        })
+    };
+    Running { ended, address, kind, thread: Some(thread) }
 }
 
 fn serve(kind: Kind, mut stream: TcpStream, name: &str, tls: Arc<ServerConfig>) -> io::Result<()> {
@@ -111,9 +138,12 @@ fn https(stream: &mut rustls::StreamOwned<rustls::ServerConnection, TcpStream>, 
     write!(stream, "{head}connection: close\r\n\r\n{body}")
 }
 
-fn datagrams(socket: &UdpSocket, name: &str) {
+fn datagrams(socket: &UdpSocket, name: &str, ended: &AtomicBool) {
     let mut buffer = [0; LONGEST];
     while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+        if ended.load(Ordering::Relaxed) {
+            return;
+        }
         drop(socket.send_to(name.as_bytes(), from));
     }
 }

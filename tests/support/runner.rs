@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::case::{Case, Certificate, Line, Send, Step};
-use super::guests;
+use super::guests::{self, Guest, Running};
 use super::plane::{Plane, System, wait_for_port};
 use super::process::Process;
 use super::requests::Requests;
@@ -49,6 +49,8 @@ pub fn run(name: &str, plane: Plane) {
 struct Run {
     at: String,
     system: System,
+    // They free their ports before the site's address may be another's.
+    _guests: Vec<Running>,
     site: Site,
     requests: Requests,
     declared: BTreeMap<String, Certificate>,
@@ -73,15 +75,22 @@ impl Run {
         for (file, map) in &case.authorities {
             site.write(file, &requests.authority().config_map(map));
         }
-        for (name, guest) in &case.guests {
-            guests::start(site.ip(), name, guest, requests.authority());
-        }
+        let start = |(name, guest): (&String, &Guest)| guests::start(site.ip(), name, guest, requests.authority());
+        let guests = case.guests.iter().map(start).collect();
         let backends = BACKENDS.iter().map(|(name, port)| (name.to_string(), site.backend(name, *port))).collect();
         let system = System::start(&site, plane);
         for port in if case.certificates.is_empty() { &[HTTP][..] } else { &[HTTP, HTTPS] } {
             wait_for_port(&site, *port);
         }
-        Self { at: String::new(), system, site, requests, declared: case.certificates.clone(), backends }
+        Self {
+            at: String::new(),
+            system,
+            _guests: guests,
+            site,
+            requests,
+            declared: case.certificates.clone(),
+            backends,
+        }
     }
 
     fn act(&mut self, step: &Step) {
