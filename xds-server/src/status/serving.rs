@@ -122,6 +122,7 @@ pub fn overlay<'a>(
 ) -> bool {
     for parent in &mut status.parents {
         if let Some(problem) = refusals.of(key, None) {
+            parent.conditions.retain(|condition| condition.type_ != ROUTE_PROGRAMMED);
             parent.conditions.push(Condition::fails(ROUTE_PROGRAMMED, "Refused", problem.clone()));
         }
     }

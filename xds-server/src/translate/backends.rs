@@ -232,8 +232,14 @@ impl Backends {
         let Some(found) = ports.find(of_number) else {
             return fail("BackendNotFound", format!("{called} has no {} port {port}", carrier.name()));
         };
+        let id = (target.to_owned(), backend.name.clone());
+        let key = ObjectKey::new(Kind::Service, &id.0, &id.1);
+        let connect = policies::connect(facts, &id, found.name.as_deref()).filter(|_| carrier == Carrier::Tcp);
         if matches!(use_, Use::Bytes | Use::Datagrams) {
-            return Ok(self.plain(tenant, (target, &backend.name, port), None));
+            if facts.traffic_policies.contains(&key) {
+                self.with_policy.insert(id);
+            }
+            return Ok(self.plain(tenant, (target, &backend.name, port), None, connect));
         }
         // What is spoken within TLS that ended here is the client's and the backend's affair.
         let said = found.app_protocol.as_deref().filter(|_| use_ != Use::Within);
@@ -244,8 +250,6 @@ impl Backends {
                 format!("port {port} of {called} has appProtocol `{said}`, which is not supported for such a route"),
             );
         };
-        let id = (target.to_owned(), backend.name.clone());
-        let key = ObjectKey::new(Kind::Service, &id.0, &id.1);
         if facts.tls_policies.contains(&id) || facts.traffic_policies.contains(&key) {
             self.with_policy.insert(id.clone());
         }
@@ -260,14 +264,13 @@ impl Backends {
             Reached::Never(message) => return fail("InvalidBackendTLSPolicy", message),
         };
         if use_ == Use::Within {
-            return Ok(self.plain(tenant, (target, &backend.name, port), tls));
+            return Ok(self.plain(tenant, (target, &backend.name, port), tls, connect));
         }
         let cluster = name::cluster(tenant, target, &backend.name, port, use_.suffix());
         let source = EndpointSource::Eds(name::endpoints(target, &backend.name, port));
         let endpoints = (target.to_owned(), backend.name.clone(), port, carrier);
         let protocol = if use_ == Use::Grpc { UpstreamProtocol::Http2 } else { app.protocol.unwrap_or_default() };
-        let connect_timeout = policies::connect(facts, &id, found.name.as_deref());
-        let made = Cluster { protocol, tls, connect_timeout, ..Cluster::new(cluster.clone(), source) };
+        let made = Cluster { protocol, tls, connect_timeout: connect, ..Cluster::new(cluster.clone(), source) };
         self.keep(made, Some(endpoints));
         Ok(cluster)
     }
@@ -278,6 +281,7 @@ impl Backends {
         tenant: &str,
         (namespace, service, port): (&str, &str, u16),
         tls: Option<Box<UpstreamTls>>,
+        connect_timeout: Option<Duration>,
     ) -> String {
         let use_ = self.referrer.use_;
         let cluster = name::cluster(tenant, namespace, service, port, use_.suffix());
@@ -286,14 +290,20 @@ impl Backends {
             Carrier::Udp => name::udp_endpoints(namespace, service, port),
         };
         let port = (namespace.to_owned(), service.to_owned(), port, use_.carrier());
-        self.keep(Cluster { tls, ..Cluster::new(cluster.clone(), EndpointSource::Eds(endpoints)) }, Some(port));
+        let made = Cluster { tls, connect_timeout, ..Cluster::new(cluster.clone(), EndpointSource::Eds(endpoints)) };
+        self.keep(made, Some(port));
         cluster
     }
 
     /// Makes a route wait so long for connections, where the Service says nothing of it.
     pub(crate) fn connect_within(&mut self, route: &mut Route, connect: Duration) {
         let RouteAction::Forward(forward) = &mut route.action else { return };
-        let of_split: Vec<&mut String> = match &mut forward.split {
+        self.split_connects_within(&mut forward.split, connect);
+    }
+
+    /// The same of where a route's requests or connections go.
+    pub(crate) fn split_connects_within(&mut self, split: &mut Split, connect: Duration) {
+        let of_split: Vec<&mut String> = match split {
             Split::One(cluster) => vec![cluster],
             Split::Weighted(shares) => shares.iter_mut().map(|share| &mut share.cluster).collect(),
         };

@@ -16,6 +16,7 @@ use weir_config::model::{Owner, Split};
 use super::attach::{Attachment, attach};
 use super::backends::{Unresolved, Use};
 use super::hostnames::{Place, Served, serve};
+use super::policies;
 use super::port_plan::{ListenerFact, ListenerId};
 use super::protocol::Protocol;
 use super::routes::Rules;
@@ -29,6 +30,22 @@ pub(crate) type Spot = (String, Pattern);
 
 /// What a group claims, by port: of each spot the best claim of its routes.
 pub(crate) type Claims = BTreeMap<PortId, BTreeMap<Spot, Claim>>;
+
+/// What a group's routes wish, by port: every one, those behind the best too.
+pub(crate) type Wishes = BTreeMap<PortId, BTreeMap<Spot, BTreeSet<Wish>>>;
+
+/// That a route wants what comes in at a spot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wish {
+    /// As [`Claim::order`].
+    pub(crate) order: (Reverse<usize>, Age),
+    pub(crate) route: ObjectKey,
+    /// Place of its entry of `status.parents`.
+    pub(crate) parent: usize,
+    /// The port's number, and whether names tell connections apart there.
+    pub(crate) port: u16,
+    pub(crate) named: bool,
+}
 
 /// A route that wants what comes in at a spot.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +107,7 @@ pub(super) fn one(context: &Context<'_>, route: &L4Route<'_>, plan: &mut GroupPl
     let Context { facts, ports, group, namespace, .. } = *context;
     let mut status = ObjectStatus::default();
     let mut attached = BTreeSet::new();
+    let key = ObjectKey::new(route.kind, namespace, route.metadata.name.clone().unwrap_or_default());
     for parent in route.parents {
         name_parent(namespace, parent, plan);
         let conditions = match attach(facts, ports, route.kind, namespace, parent) {
@@ -105,11 +123,17 @@ pub(super) fn one(context: &Context<'_>, route: &L4Route<'_>, plan: &mut GroupPl
                     Some(hostnames) => serve(facts, ports, group, hostnames, &listeners),
                     None => everything(&listeners),
                 };
-                let rules = Rules { unresolved: claim(context, route, &listeners, &served, plan), ..Rules::default() };
+                let rules = Rules {
+                    unresolved: claim(context, (route, status.parents.len()), &listeners, &served, plan),
+                    ..Rules::default()
+                };
                 let with_policy = std::mem::take(&mut plan.backends.with_policy);
                 for listener in &listeners {
                     let pair = |service: &NsName| (service.clone(), listener.id.gateway.clone());
                     plan.ancestors.extend(with_policy.iter().map(pair));
+                    if facts.traffic_policies.contains(&key) {
+                        plan.routes.insert((key.clone(), listener.id.gateway.clone()));
+                    }
                 }
                 let conditions = conditions(context, &served, &rules);
                 attached.extend(served.listeners);
@@ -122,8 +146,7 @@ pub(super) fn one(context: &Context<'_>, route: &L4Route<'_>, plan: &mut GroupPl
     for listener in attached {
         *plan.attached.entry(listener).or_default() += 1;
     }
-    let name = route.metadata.name.clone().unwrap_or_default();
-    plan.statuses.push((ObjectKey::new(route.kind, namespace, name), status));
+    plan.statuses.push((key, status));
 }
 
 /// What a route without hostnames serves.
@@ -149,7 +172,7 @@ pub(crate) fn everything(listeners: &[&ListenerFact]) -> Served {
 /// Claims the places of a route; answers with what is wrong with its backends.
 fn claim(
     context: &Context<'_>,
-    route: &L4Route<'_>,
+    (route, parent): (&L4Route<'_>, usize),
     listeners: &[&ListenerFact],
     served: &Served,
     plan: &mut GroupPlan,
@@ -164,12 +187,18 @@ fn claim(
         }
     }
     let age = Age::of(route.metadata);
+    let key = ObjectKey::new(route.kind, &age.namespace, &age.name);
     for place in &served.places {
         let Some(fact) = by_id.get(&place.listener) else { continue };
         let Some(use_) = fact.protocol.map(use_of) else { continue };
         let Some((_, split)) = splits.iter().find(|(known, _)| *known == use_) else { continue };
         let order = (Reverse(place.asked), age.clone());
         let (mut split, gateway) = (split.clone(), &place.listener.gateway);
+        if use_ != Use::Datagrams
+            && let Some(connect) = policies::for_rule(context.facts, &key, None, &place.listener).connect
+        {
+            plan.backends.split_connects_within(&mut split, connect);
+        }
         if let Some(certificate) = shown(context.facts, gateway)
             && plan.backends.show_to(&mut split, Vec::new(), gateway, &certificate)
         {
@@ -178,6 +207,14 @@ fn claim(
         let claim = Claim { order, owner: context.owner.cloned(), split };
         let spots = plan.claims.entry(fact.port).or_default();
         let spot = (place.routes.clone(), place.domain.clone());
+        let wish = Wish {
+            order: claim.order.clone(),
+            route: key.clone(),
+            parent,
+            port: place.port,
+            named: route.hostnames.is_some(),
+        };
+        plan.wishes.entry(fact.port).or_default().entry(spot.clone()).or_default().insert(wish);
         if spots.get(&spot).is_none_or(|best| claim.order < best.order) {
             spots.insert(spot, claim);
         }

@@ -112,7 +112,17 @@ fn place(facts: &Facts, port: PortId, candidate: Candidate, taken: &mut BTreeMap
                 let hosts: Vec<Pattern> = checked.fact.hosts.iter().filter(|host| free(host)).cloned().collect();
                 if hosts.is_empty() {
                     let same = if checked.protocol.has_names() { "hostname" } else { "protocol" };
-                    let message = format!("port {} has an older listener with the same {same}", port.number);
+                    let there = addresses.iter().filter_map(|address| taken.get(&(udp, *address)));
+                    let mut has =
+                        there.flat_map(|here| checked.fact.hosts.iter().filter_map(|host| here.table.get(host)));
+                    let who = match has.next() {
+                        Some((id, of)) if *of == owner || *of == Group::System => {
+                            format!(": {} of {}", id.listener, id.object())
+                        }
+                        Some((_, Group::Tenant(tenant))) => format!(": tenant {tenant}'s"),
+                        _ => String::new(),
+                    };
+                    let message = format!("port {} has an older listener with the same {same}{who}", port.number);
                     conflict = Some(("HostnameConflict", message));
                 } else {
                     checked.fact.hosts = hosts;

@@ -9,7 +9,7 @@
 //! | a port of an edge | RouteConfigurations | `classes`, `listeners`, `listener_checks`, `listener_sets`, `client_certificates`, `addresses`, `protocol`, `sni` |
 //! | a Gateway | its status, the Service that it is to have | `gateway_status`, `edge_services`, `gateway_services` |
 //! | a port with what tenants' routes claim there | Listeners | `sockets` |
-//! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `requests`, `routes`, `grpc`, `l4`, `matches`, `precedence`, `filters`, `shares`, `paths`, `redirects`, `retries`, `cors`, `sessions`, `backends` |
+//! | a tenant | VirtualHosts, Clusters, status of its routes | `tenant`, `attach`, `hostnames`, `requests`, `routes`, `grpc`, `l4`, `behind`, `matches`, `precedence`, `filters`, `shares`, `paths`, `redirects`, `retries`, `cors`, `sessions`, `backends` |
 //! | a TrafficPolicy | fields of routes and Clusters, its status | `policies` |
 //! | a BackendTLSPolicy | `tls` of Clusters, its status | `backend_tls`, `authorities` |
 //! | a border between tenants | a VirtualHost without routes | `carve` |
@@ -23,6 +23,7 @@ pub(crate) mod attach;
 mod authorities;
 mod backend_tls;
 pub(crate) mod backends;
+mod behind;
 mod blame;
 mod carve;
 mod classes;

@@ -21,6 +21,10 @@ use crate::status::{AncestorStatus, Condition, ObjectStatus};
 /// Ancestors that the API takes, all controllers' together.
 const MAX_ANCESTORS: usize = 16;
 
+/// Kinds of targets.
+const TARGETS: [Kind; 7] =
+    [Kind::Gateway, Kind::HTTPRoute, Kind::GRPCRoute, Kind::TLSRoute, Kind::TCPRoute, Kind::UDPRoute, Kind::Service];
+
 /// What is said of a rule.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Said {
@@ -36,8 +40,7 @@ pub(crate) struct Said {
 pub(crate) fn targets(policy: &TrafficPolicy) -> impl Iterator<Item = (ObjectKey, Option<&str>)> {
     let namespace = policy.metadata.namespace.clone().unwrap_or_default();
     policy.spec.target_refs.iter().filter_map(move |target| {
-        let kinds = [Kind::Gateway, Kind::HTTPRoute, Kind::GRPCRoute, Kind::Service];
-        let kind = kinds.into_iter().find(|kind| (kind.group(), kind.name()) == (&target.group, &target.kind))?;
+        let kind = { TARGETS }.into_iter().find(|kind| (kind.group(), kind.name()) == (&target.group, &target.kind))?;
         Some((ObjectKey::new(kind, &namespace, &target.name), target.section_name.as_deref()))
     })
 }
@@ -101,8 +104,21 @@ fn unsupported(policy: &TrafficPolicy) -> Option<String> {
             .timeouts
             .as_ref()
             .is_some_and(|timeouts| timeouts.request.is_some() || timeouts.backend_request.is_some());
-    let to_service = spec.target_refs.iter().any(|target| target.kind == Kind::Service.name());
-    (of_requests && to_service).then(|| {
+    let aims_at = |kinds: &[Kind]| {
+        let mut targets = spec.target_refs.iter().map(|target| target.kind.as_str());
+        targets.any(|target| kinds.iter().any(|kind| kind.name() == target))
+    };
+    if aims_at(&[Kind::UDPRoute]) {
+        return Some(
+            "a UDPRoute makes no connections and has no requests: nothing of a policy means anything there".into(),
+        );
+    }
+    if of_requests && aims_at(&[Kind::TLSRoute, Kind::TCPRoute]) {
+        return Some(
+            "for a TLSRoute or TCPRoute only spec.timeouts.connect is supported: nothing within is read".into(),
+        );
+    }
+    (of_requests && aims_at(&[Kind::Service])).then(|| {
         "for a Service only spec.timeouts.connect is supported: write the rest for the routes that send to it".into()
     })
 }
@@ -240,6 +256,7 @@ fn has_section(facts: &Facts, target: &ObjectKey, section: &str) -> bool {
             .grpc_routes(namespace)
             .find(|route| route.metadata.name.as_deref() == Some(name))
             .is_some_and(|route| route.spec.rules.iter().flatten().any(|rule| rule.name.as_deref() == Some(section))),
+        // Their one rule is the route.
         _ => false,
     }
 }

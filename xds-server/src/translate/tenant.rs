@@ -13,7 +13,7 @@ use super::backends::{Backends, ServicePort};
 use super::client_certificates;
 use super::facts::{Facts, Standing};
 use super::hostnames::{Served, serve};
-use super::l4::{self, Claims};
+use super::l4::{self, Claims, Wishes};
 use super::limits;
 use super::policies;
 use super::port_plan::{ListenerId, Ports};
@@ -51,6 +51,7 @@ pub(crate) struct GroupPlan {
     pub(crate) wanted: BTreeSet<Pattern>,
     /// What routes of whole connections claim.
     pub(crate) claims: Claims,
+    pub(crate) wishes: Wishes,
 }
 
 /// What is kept of a group's plan, to tell what another one changes: there are as many as tenants, so it takes the
@@ -286,7 +287,9 @@ pub(super) fn conditions(context: &Context<'_>, served: &Served, rules: &Rules) 
         let message = format!("served as the platform's own: namespace {namespace} has no tenant");
         Condition::holds("Accepted", "Accepted", message)
     } else {
-        Condition::holds("Accepted", "Accepted", "the route is served")
+        // Routes of connections have no routes here, and may be behind others.
+        let done = if rules.routes.is_empty() { "attached" } else { "served" };
+        Condition::holds("Accepted", "Accepted", format!("the route is {done}"))
     }];
     if conditions.iter().all(|condition| condition.status) {
         let (reason, message) = match (dropped.is_empty(), lost.is_empty()) {

@@ -7,10 +7,11 @@ use weir_config::kinds::{Kind, Object, ObjectKey, SYSTEM_TENANT};
 use weir_config::model::{Delta, Resource, Snapshot};
 
 use super::backends::Carrier;
+use super::behind::{Behind, Wished};
 use super::carve::Carve;
 use super::dirty::{Change, Dirty, Links};
 use super::facts::Facts;
-use super::l4::Claims;
+use super::l4::{Claims, Wishes};
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::listeners;
@@ -36,6 +37,8 @@ pub struct World {
     limits: Limits,
     ledger: Ledger,
     claimed: BTreeMap<PortId, Claimed>,
+    wished: BTreeMap<PortId, Wished>,
+    behind: Behind,
     statuses: BTreeMap<ObjectKey, ObjectStatus>,
     moved: BTreeSet<String>,
     changed: BTreeSet<ObjectKey>,
@@ -265,7 +268,8 @@ impl World {
         let old = self.groups.remove(group).unwrap_or_default().plan();
         let mut new = tenant::compute(&self.facts, &self.ports, group);
         self.ledger.replace(&Maker::Group(group.clone()), std::mem::take(&mut new.resources));
-        for (key, status) in std::mem::take(&mut new.statuses) {
+        for (key, mut status) in std::mem::take(&mut new.statuses) {
+            self.behind.tell(&key, &mut status);
             self.set_status(key, status);
         }
         if let Group::Tenant(name) = group {
@@ -274,6 +278,7 @@ impl World {
         self.carve.set_domains(&self.facts, &self.ports, group, &old.domains, &new.domains);
         self.count_attached(&old, &new, dirty);
         self.claim(group, &old.claims, &new.claims, dirty);
+        self.wish(group, &old.wishes, &new.wishes, dirty);
         let links = &mut self.links;
         let backends = std::mem::take(&mut new.backends);
         links.group_parents.set(group, std::mem::take(&mut new.parents));
@@ -311,7 +316,28 @@ impl World {
         }
     }
 
+    /// The same of what it wishes.
+    fn wish(&mut self, group: &Group, old: &Wishes, new: &Wishes, dirty: &mut Dirty) {
+        for port in old.keys().chain(new.keys()).filter(|port| old.get(port) != new.get(port)) {
+            dirty.sockets.insert(*port);
+            let wished = self.wished.entry(*port).or_default();
+            match new.get(port) {
+                Some(spots) => wished.insert(group.clone(), spots.clone()),
+                None => wished.remove(group),
+            };
+            if wished.is_empty() {
+                self.wished.remove(port);
+            }
+        }
+    }
+
     fn work_sockets(&mut self, port: PortId) {
+        for route in self.behind.set(port, self.wished.get(&port)) {
+            if let Some(mut status) = self.statuses.get(&route).cloned() {
+                self.behind.tell(&route, &mut status);
+                self.set_status(route, status);
+            }
+        }
         let (mut listeners, mut wildcards): (Vec<Resource>, _) = (Vec::new(), BTreeSet::new());
         if let Some(plan) = self.ports.0.get(&port) {
             let claimed = self.claimed.get(&port);
