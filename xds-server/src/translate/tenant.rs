@@ -61,24 +61,31 @@ pub(crate) struct Kept {
     domains: Box<[((String, Pattern), ListenerId)]>,
     attached: Box<[(ListenerId, u32)]>,
     claims: Claims,
+    wishes: Wishes,
 }
 
 impl Kept {
     /// Of this plan; none where nothing of it is kept.
     pub(crate) fn of(plan: GroupPlan) -> Option<Self> {
-        let GroupPlan { domains, attached, claims, .. } = plan;
+        let GroupPlan { domains, attached, claims, wishes, .. } = plan;
         let any = !domains.is_empty() || !attached.is_empty() || !claims.is_empty();
-        let kept = || Self { domains: domains.into_iter().collect(), attached: attached.into_iter().collect(), claims };
+        let kept = || Self {
+            domains: domains.into_iter().collect(),
+            attached: attached.into_iter().collect(),
+            claims,
+            wishes,
+        };
         any.then(kept)
     }
 
     /// The plan, as far as it was kept.
     pub(crate) fn plan(self) -> GroupPlan {
-        let Self { domains, attached, claims } = self;
+        let Self { domains, attached, claims, wishes } = self;
         GroupPlan {
             domains: domains.into_iter().collect(),
             attached: attached.into_iter().collect(),
             claims,
+            wishes,
             ..GroupPlan::default()
         }
     }
