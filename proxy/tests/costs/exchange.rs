@@ -13,12 +13,16 @@ use weir_proxy::log::AccessLog;
 use weir_proxy::meter::Meter;
 use weir_proxy::serve::{Engine, Options};
 
+use crate::http2::Client;
 use crate::{ALLOCATOR, apply, edge, tenant};
 
 /// Exchanges that are counted.
 const COUNTED: usize = 1000;
 /// What all of them together may allocate: a buffer of the log that grows, a sweep of the pool.
 const MOST: usize = 20;
+
+/// What a stream of HTTP/2 may allocate: its task, its exchange, heads in both forms, frames.
+const MOST_OF_A_STREAM: f64 = 26.0;
 
 const REQUEST: &[u8] =
     b"GET /shop/cart?p=2 HTTP/1.1\r\nhost: www.tenant-00000.example\r\nuser-agent: test\r\naccept: */*\r\n\r\n";
@@ -63,8 +67,22 @@ pub(crate) fn exchanges_allocate_nothing() {
     println!("{COUNTED} exchanges: {change:?}");
     assert!(change.allocations + change.reallocations <= MOST, "{change:?}");
     drop(client);
+    streams_allocate_little(address);
     shutdown.send_replace(true);
     running.join().unwrap();
+}
+
+/// The same over HTTP/2, a stream each on one kept connection: frames, HPACK and tasks are the crates', and allocate.
+fn streams_allocate_little(address: SocketAddr) {
+    let mut client = Client::connect(address, "www.tenant-00000.example");
+    (0..COUNTED).for_each(|_| drop(client.exchange()));
+    let region = Region::new(ALLOCATOR);
+    let frames: usize = (0..COUNTED).map(|_| client.exchange()).sum();
+    let change = region.change();
+    println!("{COUNTED} streams, {frames} frames: {change:?}");
+    assert_eq!(frames, 2 * COUNTED, "a head, and the body in a frame that ends the stream");
+    let each = (change.allocations + change.reallocations) as f64 / COUNTED as f64;
+    assert!(each <= MOST_OF_A_STREAM, "{each} a stream: {change:?}");
 }
 
 fn resources(endpoint: SocketAddr) -> Vec<Resource> {

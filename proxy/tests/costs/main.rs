@@ -5,6 +5,8 @@
 mod exchange;
 #[cfg(test)]
 mod held;
+#[cfg(test)]
+mod http2;
 
 use std::alloc::System;
 use std::net::SocketAddr;

@@ -111,8 +111,33 @@ pub(crate) fn poll_send(
     data: &[u8],
     announce: impl FnOnce(usize),
 ) -> Poll<Result<usize, h2::Error>> {
+    let piece = ready!(poll_piece(stream, cx, data, announce))?;
+    let n = piece.len();
+    send_piece(stream, piece)?;
+    Poll::Ready(Ok(n))
+}
+
+/// Hands over what [`poll_piece`] gave, if that is anything.
+///
+/// # Errors
+/// The stream or its connection has ended.
+pub(crate) fn send_piece(stream: &mut SendStream<Bytes>, piece: Bytes) -> Result<(), h2::Error> {
+    if piece.is_empty() { Ok(()) } else { stream.send_data(piece, false) }
+}
+
+/// The same without handing it over: a piece for which there is room now, and which is to be sent next. Who holds it
+/// until it knows whether it is the last saves a frame, which costs as much as the data.
+///
+/// # Errors
+/// The stream or its connection has ended.
+pub(crate) fn poll_piece(
+    stream: &mut SendStream<Bytes>,
+    cx: &mut Context<'_>,
+    data: &[u8],
+    announce: impl FnOnce(usize),
+) -> Poll<Result<Bytes, h2::Error>> {
     if data.is_empty() {
-        return Poll::Ready(Ok(0));
+        return Poll::Ready(Ok(Bytes::new()));
     }
     let wanted = data.len().min(PIECE);
     stream.reserve_capacity(wanted);
@@ -124,28 +149,29 @@ pub(crate) fn poll_send(
     }
     let n = stream.capacity().min(wanted);
     announce(n);
-    stream.send_data(Bytes::copy_from_slice(data.get(..n).unwrap_or_default()), false)?;
-    Poll::Ready(Ok(n))
+    Poll::Ready(Ok(Bytes::copy_from_slice(data.get(..n).unwrap_or_default())))
 }
 
-/// Ends a body, with those of the trailer lines that may pass; gives them.
+/// Ends a body, after its `last` piece, with those of the trailer lines that may pass; gives them.
 ///
 /// # Errors
 /// The stream or its connection has ended.
 pub(crate) fn end(
     stream: &mut SendStream<Bytes>,
+    last: Bytes,
     lines: &[u8],
     announce: impl FnOnce(&HeaderMap),
 ) -> Result<(), h2::Error> {
     if lines.is_empty() {
-        return stream.send_data(Bytes::new(), true);
+        return stream.send_data(last, true);
     }
     let (mut passed, mut map) = (Vec::new(), HeaderMap::new());
     trailers::pass(lines, &mut passed);
     head::fields(&passed, &mut map);
     if map.is_empty() {
-        return stream.send_data(Bytes::new(), true);
+        return stream.send_data(last, true);
     }
+    send_piece(stream, last)?;
     announce(&map);
     stream.send_trailers(map)
 }

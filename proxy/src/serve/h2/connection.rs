@@ -86,12 +86,13 @@ where
         let open = Open::new(&shared);
         let stream = Request::new(worker.clone(), chain.clone(), peer.clone());
         let (worker, chain) = (worker.clone(), chain.clone());
-        tokio::task::spawn_local(async move {
+        // In a box: the runtime would copy the whole exchange, which is large, six times.
+        tokio::task::spawn_local(Box::pin(async move {
             let registered = worker.register();
             registered.remember_waker().await;
             exchange(stream, request, respond, &worker, &chain, &open.0).await;
             drop((registered, open));
-        });
+        }));
     };
     run(&mut connection, &mut pulse, &worker, &chain, &shared, serve).await;
 }

@@ -143,8 +143,16 @@ pub(crate) fn fields(lines: &[u8], into: &mut HeaderMap) {
 }
 
 fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr::memmem::find(text, b"\r\n")?;
-    Some((text.get(..end)?, text.get(end + 2..)?))
+    let mut from = 0;
+    // A search for two bytes would be prepared anew for each line.
+    while let Some(at) = memchr::memchr(b'\r', text.get(from..)?) {
+        let end = from + at;
+        if text.get(end + 1) == Some(&b'\n') {
+            return Some((text.get(..end)?, text.get(end + 2..)?));
+        }
+        from = end + 1;
+    }
+    None
 }
 
 pub(super) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

@@ -27,6 +27,9 @@ use crate::serve::h1::{Framing, Refused};
 /// Bytes of a body that are kept so that the request can be sent again, as many as HTTP/1.1 keeps.
 const HELD: usize = 16 * 1024;
 
+/// Room for a head as most are, so that its buffer does not grow piece by piece.
+const HEAD: usize = 512;
+
 /// A stream, and the request on it.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -39,6 +42,8 @@ pub(super) struct Stream {
     text: Vec<u8>,
     out: Vec<u8>,
     held: Held,
+    /// What of the response is to be sent next: with the stream's end, if nothing comes after it.
+    last: Bytes,
     is_grpc: bool,
     pub(super) deadline: Option<Duration>,
     /// The response was given to its end.
@@ -86,9 +91,10 @@ impl Stream {
             incoming: Incoming::new(body),
             respond,
             send: None,
-            text: Vec::new(),
-            out: Vec::new(),
+            text: Vec::with_capacity(HEAD),
+            out: Vec::with_capacity(HEAD),
             held: Held::default(),
+            last: Bytes::new(),
             is_grpc: false,
             deadline: None,
             ended: false,
@@ -106,6 +112,7 @@ impl Stream {
         let key = self.request.worker.websocket_key();
         let key = std::str::from_utf8(&key).unwrap_or_default();
         let ended = self.incoming.is_whole();
+        self.request.head.reserve(HEAD);
         let written = head::request(parts, ended, key, &mut self.text);
         let plan = written.and_then(|()| self.request.begin(&self.text, now));
         self.request.note.minor = 2;
@@ -288,8 +295,14 @@ impl Downstream for Stream {
             return Poll::Ready(Err(Self::connection_is_gone()));
         };
         let Request { bill, worker, .. } = &mut self.request;
-        let sent = body::poll_send(send, cx, data, |n| bill.send_more(worker, n as u64));
-        sent.map_err(|_| Self::connection_is_gone())
+        let mut sent = body::send_piece(send, std::mem::take(&mut self.last));
+        if sent.is_ok() {
+            match ready!(body::poll_piece(send, cx, data, |n| bill.send_more(worker, n as u64))) {
+                Ok(piece) => self.last = piece,
+                Err(error) => sent = Err(error),
+            }
+        }
+        Poll::Ready(sent.map(|()| self.last.len()).map_err(|_| Self::connection_is_gone()))
     }
 
     fn end_response(&mut self, trailers: &[u8]) {
@@ -298,11 +311,16 @@ impl Downstream for Stream {
         }
         let Some(send) = &mut self.send else { return };
         let Request { bill, worker, .. } = &mut self.request;
-        let ended = body::end(send, trailers, |trailers| bill.send_more(worker, size::fields(trailers)));
+        let ended = body::end(send, std::mem::take(&mut self.last), trailers, |trailers| {
+            bill.send_more(worker, size::fields(trailers))
+        });
         self.broken |= ended.is_err();
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(send) = self.send.as_mut().filter(|_| !self.last.is_empty()) {
+            self.broken |= body::send_piece(send, std::mem::take(&mut self.last)).is_err();
+        }
         // What was given to the connection is written by its own task.
         Poll::Ready(if self.broken { Err(Self::connection_is_gone()) } else { Ok(()) })
     }

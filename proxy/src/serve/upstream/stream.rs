@@ -121,7 +121,7 @@ impl Stream {
     pub(super) fn end_request(&mut self, trailers: &[u8]) {
         if let Some(mut send) = self.send.take() {
             // What went wrong shows in the response.
-            let _ = body::end(&mut send, trailers, |_| {});
+            let _ = body::end(&mut send, Bytes::new(), trailers, |_| {});
         }
     }
 
