@@ -277,6 +277,31 @@ fn a_starting_server_pushes_nothing_before_it_has_everything() {
     no_failure(load);
 }
 
+/// `source.kubernetes.status: false`: it needs to read and no more, and does all else.
+#[test]
+fn a_server_that_writes_no_status_asks_only_to_read_and_serves_all_the_same() {
+    let running = Running::start();
+    let forbidden = running.api.relay.fault(Fault::Answer(403), |call| !watches_and_lists(call));
+    let load = running.load();
+    for backend in ["canary", "shop", "canary"] {
+        running.shop_to(backend);
+    }
+    // What it would write it tells whoever asks.
+    running.api.cluster().apply(&route("globex", "shop.acme.test", "web"));
+    wait::until_ok("what is wrong to be told", || {
+        let told = String::from_utf8(admin(&running.site, "/v1/status").unwrap().body).unwrap();
+        if told.contains("NotAllowed") { Ok(()) } else { Err(told) }
+    });
+    no_failure(load);
+
+    let asked: Vec<String> = running.api.relay.seen().iter().map(ToString::to_string).collect();
+    let more: Vec<&String> =
+        asked.iter().filter(|call| !call.starts_with("list ") && !call.starts_with("watch ")).collect();
+    assert!(more.is_empty() && forbidden.hits() == 0, "{more:?}");
+    let object = "/apis/gateway.networking.k8s.io/v1/namespaces/acme/httproutes/shop-acme-test";
+    assert!(running.api.cluster().get(object).unwrap()["status"]["parents"].is_null());
+}
+
 #[test]
 fn secrets_that_are_forbidden_are_told_where_they_are_missed() {
     let site = Site::new();

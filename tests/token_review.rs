@@ -1,12 +1,13 @@
 //! A server in a cluster asks the API server whose a token is: real tokens, of real service accounts.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
-use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use serde_json::json;
 use tokio::runtime::Runtime;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use weir_config::model::ResourceType;
 
 use crate::support::apiserver::{ApiServer, Fault};
@@ -16,6 +17,8 @@ use crate::support::site::{SERVER_ADMIN, Site, XDS, weir};
 use crate::support::wait;
 
 const NAMESPACE: &str = "weir-system";
+/// Twice the time within which an open stream's token is asked about again, and more.
+const ASKED_AGAIN: Duration = Duration::from_secs(180);
 const OPAQUE: &str = "not authenticated: the server's log has the reason";
 
 struct Place {
@@ -63,6 +66,11 @@ impl Place {
 
     /// Opens a stream with this token and asks for something.
     fn open(&self, token: &str) -> Result<(), Status> {
+        self.stream(token).map(drop)
+    }
+
+    /// The same, and keeps the stream.
+    fn stream(&self, token: &str) -> Result<Streaming<DeltaDiscoveryResponse>, Status> {
         let url = format!("http://{}:{XDS}", self.site.ip());
         let first = DeltaDiscoveryRequest {
             type_url: ResourceType::FilterConfig.url().to_owned(),
@@ -77,7 +85,7 @@ impl Place {
             let mut client = AggregatedDiscoveryServiceClient::connect(url).await.unwrap();
             let mut responses = client.delta_aggregated_resources(request).await?.into_inner();
             let answer = tokio::time::timeout(wait::PATIENCE, responses.message()).await.expect("an answer");
-            answer.map(drop)
+            answer.map(|_| responses)
         })
     }
 
@@ -137,4 +145,31 @@ fn an_api_server_says_whose_a_token_is() {
         let none = format!("weir_xds_callers_refused_total{{reason=\"{reason}\"}} 0\n");
         assert!(page.contains("weir_xds_callers_refused_total") && !page.contains(&none), "{reason}: {page}");
     }
+}
+
+/// A pod that is deleted takes its streams along, though its token would be good for minutes still. What the API
+/// server does not answer is no such word.
+#[test]
+fn an_open_stream_ends_when_its_account_is_deleted_and_not_when_nobody_answers() {
+    let place = Place::start();
+    let mut streams = ["weir-edge", "weir-edge"].map(|account| place.stream(&place.token(account, "weir")).unwrap());
+    let reviews = || place.api.relay.count(|call| call.is("create", "tokenreviews"));
+    let away = place.api.relay.fault(Fault::Answer(500), |call| call.resource == "tokenreviews");
+    let ended = |stream: &mut Streaming<DeltaDiscoveryResponse>, within: Duration| {
+        place.runtime.block_on(async { tokio::time::timeout(within, stream.message()).await.ok() })
+    };
+    let (before, begun) = (reviews(), Instant::now());
+    while reviews() < before + 2 {
+        for stream in &mut streams {
+            assert!(ended(stream, Duration::from_millis(50)).is_none(), "nobody said that it is over");
+        }
+        assert!(begun.elapsed() < ASKED_AGAIN, "nobody asks about streams that are open");
+    }
+    place.api.cluster().delete(&manifest("weir-edge"));
+    drop(away);
+    for stream in &mut streams {
+        let end = ended(stream, ASKED_AGAIN).expect("the stream ends").unwrap_err();
+        assert_eq!((end.code(), end.message()), (Code::Unauthenticated, OPAQUE));
+    }
+    assert!(!place.server.errors().contains("eyJ"), "the log has a token");
 }

@@ -49,7 +49,7 @@ pub async fn run(api: ApiServer, settings: Kubernetes, state: Arc<State>, store:
     let replicas = Replicas::new(&api, &settings.namespace, &replica);
     let leading = leads.clone();
     let publisher = Publisher {
-        writer: Writer { api: api.clone(), state: Arc::clone(&state) },
+        writer: Writer { api: api.clone(), state: Arc::clone(&state), leads: leads.clone() },
         events: Events::new(&api, &replica),
         state: Arc::clone(&state),
         store,

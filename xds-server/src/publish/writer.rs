@@ -1,14 +1,16 @@
 //! Writes one object's status: looks at what is there, and applies what differs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::json;
+use tokio::sync::watch;
 use weir_config::kinds::ObjectKey;
 
+use super::holds;
 use super::queue::Outcome;
 use crate::apiserver::{ApiServer, Cause, Failure};
 use crate::seen::{digest_of, shared_list};
@@ -29,6 +31,8 @@ const FORBIDDEN: Duration = Duration::from_secs(60);
 pub(super) struct Writer {
     pub(super) api: ApiServer,
     pub(super) state: Arc<State>,
+    /// Until when this replica leads.
+    pub(super) leads: watch::Receiver<Option<Instant>>,
 }
 
 /// What is to be done about an object before any request is made.
@@ -92,6 +96,10 @@ impl Writer {
         if digest_of(key.kind, there) == wanted {
             self.state.news().wrote(key, wanted);
             return Ok(Outcome::Fine);
+        }
+        // Whoever slept since it asked leads no more, and what it would write is old.
+        if !holds(*self.leads.borrow()) {
+            return Ok(Outcome::Again(EARLY));
         }
         let now = k8s_openapi::jiff::Timestamp::now();
         let now = now.round(k8s_openapi::jiff::Unit::Second).unwrap_or(now).to_string();
