@@ -5,6 +5,9 @@ use std::fmt;
 
 use weir_config::usage::{MAX_BATCH_ENTRIES, MAX_TENANT_BYTES, Units, v1};
 
+/// Bytes that are kept of a proxy's name.
+pub(super) const MAX_PROXY_BYTES: usize = 253;
+
 /// 128 random bits, drawn anew whenever a proxy starts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub [u8; 16]);
@@ -31,7 +34,7 @@ pub struct Batch {
     pub first_sequence: u64,
     /// The last of them; from 1, at most `i64::MAX`.
     pub sequence: u64,
-    /// Name of the proxy. Information, never a key.
+    /// Name of the proxy, cut to what any database takes. Information, never a key.
     pub proxy: String,
     /// Begin of the span, in milliseconds since 1970, by the proxy's clock.
     pub started_ms: i64,
@@ -108,7 +111,7 @@ impl TryFrom<&v1::UsageBatch> for Batch {
             epoch: Epoch(epoch),
             first_sequence: first,
             sequence: last,
-            proxy: message.proxy.clone(),
+            proxy: proxy_name(&message.proxy),
             started_ms: message.started_ms,
             ended_ms: message.ended_ms.max(message.started_ms),
             last: message.last,
@@ -116,6 +119,15 @@ impl TryFrom<&v1::UsageBatch> for Batch {
             usage,
         })
     }
+}
+
+/// A name that any database takes, and that a line of the log may hold.
+pub(super) fn proxy_name(name: &str) -> String {
+    name.char_indices()
+        .take_while(|(at, c)| at + c.len_utf8() <= MAX_PROXY_BYTES)
+        .map(|(_, c)| c)
+        .filter(|c| !c.is_control())
+        .collect()
 }
 
 impl From<&Batch> for v1::UsageBatch {
@@ -162,6 +174,12 @@ mod tests {
         assert_eq!(batch.usage["globex"], Units([2; 8]));
         assert_eq!(Batch::try_from(&v1::UsageBatch::from(&batch)).unwrap(), batch);
         assert_eq!(batch.epoch.to_string(), "07".repeat(16));
+    }
+
+    #[test]
+    fn a_name_is_made_one_that_any_database_takes() {
+        assert_eq!(proxy_name("edge\0-\n1"), "edge-1");
+        assert_eq!(proxy_name(&"ü".repeat(200)), "ü".repeat(126));
     }
 
     #[test]

@@ -7,14 +7,12 @@ use prost::Message;
 use sha2::{Digest as _, Sha256};
 use weir_config::usage::{Units, v1};
 
-use super::batch::{Batch, Epoch};
+use super::batch::{Batch, Epoch, proxy_name};
 use super::scope::Scope;
 use super::span::{DAY_MS, HOUR_MS, floor};
 
 /// How far a proxy's clock may be ahead of the server's.
 pub(super) const AHEAD_MS: i64 = 5 * 60_000;
-/// Bytes that are kept of a proxy's name.
-const MAX_PROXY_BYTES: usize = 253;
 
 /// SHA-256.
 pub type Digest = [u8; 32];
@@ -264,13 +262,6 @@ fn booked_ms(started_ms: i64, now_ms: i64, retention: Duration) -> i64 {
     if believed.contains(&started_ms) { started_ms } else { now_ms }
 }
 
-/// A name that any database takes.
-fn proxy_name(name: &str) -> String {
-    let mut kept: String = name.chars().filter(|c| !c.is_control()).collect();
-    kept.truncate(kept.floor_char_boundary(MAX_PROXY_BYTES));
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,11 +332,5 @@ mod tests {
         assert_eq!(starts(&plan.hours), [0, HOUR_MS, DAY_MS]);
         assert_eq!(starts(&plan.days), [0, DAY_MS]);
         assert_eq!(plan.days[&(0, "globex")], Units([4; 8]));
-    }
-
-    #[test]
-    fn a_name_is_made_one_that_any_database_takes() {
-        assert_eq!(proxy_name("edge\0-\n1"), "edge-1");
-        assert_eq!(proxy_name(&"ü".repeat(200)), "ü".repeat(126));
     }
 }

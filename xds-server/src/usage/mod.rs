@@ -25,6 +25,9 @@ pub mod service;
 pub mod span;
 pub mod store;
 
+#[cfg(test)]
+mod fuzz;
+
 pub use batch::{Batch, BatchError, Epoch};
 pub use scope::Scope;
 pub use store::{Store, StoreError};
