@@ -60,7 +60,7 @@ fn a_share_of_nothing_gets_nothing_and_one_of_all_leaves_nothing() {
 
 #[test]
 fn what_no_share_takes_goes_on_to_what_matches_next() {
-    let mut host = sharing(&[("half", Some((50, 100)))]);
+    let mut host = sharing(&[("half", Some((500_000, 1_000_000)))]);
     let mut wider = route("w", "", owner("acme", None), to("fifth"));
     wider.matches.fraction = Some(Fraction { numerator: 600_000, denominator: 1_000_000 });
     host.routes.extend([wider, route("e", "", owner("acme", None), to("end"))]);
