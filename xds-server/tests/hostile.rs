@@ -1,8 +1,6 @@
 //! What a hostile tenant may try, each attempt with its outcome: it is told no, and nothing of the other tenant's is
 //! another thing than before, nor reached by the first one's resources.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use std::collections::BTreeMap;

@@ -105,7 +105,7 @@ fn turn(old: Option<&Run>) -> Arc<AtomicU64> {
 /// are one range.
 fn ranges(shares: &[Fraction]) -> (Vec<(u32, u32)>, u32) {
     let period = shares.first().map_or(DRAWS, |share| share.denominator);
-    if period == 0 || DRAWS % period != 0 || shares.iter().any(|share| share.denominator != period) {
+    if period == 0 || !DRAWS.is_multiple_of(period) || shares.iter().any(|share| share.denominator != period) {
         return (vec![(0, DRAWS)], DRAWS);
     }
     let mut ranges = Vec::with_capacity(shares.len() + 1);
