@@ -4,7 +4,7 @@
 //!
 //! A file that begins with `# with NAME` stands on the manifests of `golden/with/NAME.yaml`, and
 //! shows only what is not there without it. A line `# class NAME: PATTERN, PATTERN` is a proxy class;
-//! without any there is one edge, `edge`.
+//! without any there is one edge, `edge`. A line `# maxFilterChains NAME: N` is its setting.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -41,7 +41,15 @@ fn classes(manifests: &str) -> Classes {
     let listed = manifests.lines().filter_map(|line| line.strip_prefix("# class ")?.split_once(": "));
     let listed: Vec<(&str, Vec<&str>)> =
         listed.map(|(name, patterns)| (name, patterns.split(", ").collect())).collect();
-    if listed.is_empty() { Settings::default().classes } else { Classes::new(listed) }
+    let mut classes = if listed.is_empty() { Settings::default().classes } else { Classes::new(listed) };
+    for line in manifests.lines() {
+        let Some((name, most)) = line.strip_prefix("# maxFilterChains ").and_then(|line| line.split_once(": ")) else {
+            continue;
+        };
+        let edge = classes.find(name).unwrap();
+        classes = classes.with_max_filter_chains(edge, most.parse().unwrap());
+    }
+    classes
 }
 
 fn result(manifests: &str) -> String {

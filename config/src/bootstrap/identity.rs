@@ -73,6 +73,11 @@ pub struct ProxyClass {
     /// The Services in front of it, in a cluster. Default: none that the server knows of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<EdgeService>,
+    /// Listeners with TLS at one address and port, each of them a filter chain: for stock Envoys, which hold all of them
+    /// in memory and take them all in with each edit of one. Those beyond it, the platform's and the oldest first, are not
+    /// served, and their status says so (`TooManyListeners`). At least 1. Default: no bound, as Weir's proxies need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_filter_chains: Option<usize>,
 }
 
 /// `namespace/name` of a service account.

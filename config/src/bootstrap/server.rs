@@ -124,6 +124,9 @@ pub struct Edge {
     /// The Services in front of it, as `service` of a proxy class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<EdgeService>,
+    /// Listeners with TLS at one address and port, as `maxFilterChains` of a proxy class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_filter_chains: Option<usize>,
 }
 
 /// What becomes of namespaces that belong to no tenant.
@@ -180,8 +183,9 @@ impl ServerBootstrap {
             return self.proxy_classes.clone();
         }
         let service_account = ServiceAccount { namespace: "weir-system".into(), name: "weir-edge".into() };
-        let Edge { name, addresses, bind_addresses, service, .. } = self.edge.clone();
-        vec![ProxyClass { name, service_account, gateways: vec!["*".into()], addresses, bind_addresses, service }]
+        let Edge { name, addresses, bind_addresses, service, max_filter_chains, .. } = self.edge.clone();
+        let gateways = vec!["*".into()];
+        vec![ProxyClass { name, service_account, gateways, addresses, bind_addresses, service, max_filter_chains }]
     }
 
     /// Whether callers are checked by tokens of this server's own issuer.
@@ -226,6 +230,16 @@ impl ServerBootstrap {
         let mut accounts: BTreeSet<&ServiceAccount> = self.operators.iter().collect();
         let mut patterns = BTreeSet::new();
         check_addresses(&self.edge.addresses, "edge", errors);
+        let bounds = self
+            .proxy_classes
+            .iter()
+            .enumerate()
+            .map(|(n, class)| (format!("proxyClasses[{n}]"), class.max_filter_chains));
+        for (at, bound) in std::iter::once(("edge".to_owned(), self.edge.max_filter_chains)).chain(bounds) {
+            if bound == Some(0) {
+                errors.push(FieldError::new(format!("{at}.maxFilterChains"), "must be at least 1"));
+            }
+        }
         let writes = self.source.kubernetes.as_ref().is_some_and(|kubernetes| kubernetes.status);
         if let Some(service) = &self.edge.service {
             service.check("edge", writes, !self.edge.addresses.is_empty(), errors);
@@ -306,7 +320,14 @@ impl Default for XdsPort {
 
 impl Default for Edge {
     fn default() -> Self {
-        Self { name: "edge".into(), access_log: true, addresses: Vec::new(), bind_addresses: false, service: None }
+        Self {
+            name: "edge".into(),
+            access_log: true,
+            addresses: Vec::new(),
+            bind_addresses: false,
+            service: None,
+            max_filter_chains: None,
+        }
     }
 }
 

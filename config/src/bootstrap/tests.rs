@@ -75,6 +75,14 @@ fn a_bad_value_is_named_by_its_path() {
 }
 
 #[test]
+fn an_edge_has_at_least_one_filter_chain() {
+    let settings =
+        |bound: usize| ServerBootstrap::parse(&format!("source: {{directory: d}}\nedge: {{maxFilterChains: {bound}}}"));
+    assert_eq!(settings(1).unwrap().classes()[0].max_filter_chains, Some(1));
+    assert_eq!(settings(0).unwrap_err()[0].to_string(), "edge.maxFilterChains: must be at least 1");
+}
+
+#[test]
 fn a_proxy_holds_at_least_one_certificate_and_parsed_key() {
     let settings = ProxyBootstrap::parse("certificates: {parsedKeys: 1}").unwrap();
     assert_eq!(settings.certificates.parsed_keys, 1);

@@ -24,6 +24,7 @@ pub struct Classes {
     edges: Vec<String>,
     addresses: Vec<EdgeAddresses>,
     services: Vec<Option<EdgeService>>,
+    max_filter_chains: BTreeMap<EdgeId, usize>,
     by_pattern: BTreeMap<String, EdgeId>,
 }
 
@@ -79,6 +80,18 @@ impl Classes {
         !self.services.is_empty() && self.services.iter().all(of_edge)
     }
 
+    /// The same, of which an edge's proxies take so many filter chains with TLS at one address and port.
+    #[must_use]
+    pub fn with_max_filter_chains(mut self, edge: EdgeId, most: usize) -> Self {
+        self.max_filter_chains.insert(edge, most);
+        self
+    }
+
+    /// Filter chains with TLS that an edge's proxies take at one address and port, where they are bounded.
+    pub(crate) fn max_filter_chains(&self, edge: EdgeId) -> Option<usize> {
+        self.max_filter_chains.get(&edge).copied()
+    }
+
     /// The edge of this name.
     pub fn find(&self, name: &str) -> Option<EdgeId> {
         let place = self.edges.iter().position(|edge| edge == name)?;
@@ -100,6 +113,8 @@ impl From<&[ProxyClass]> for Classes {
             bind: class.bind_addresses,
         });
         made.addresses = addresses.collect();
+        let bounds = (0..=u16::MAX).zip(classes).filter_map(|(n, class)| Some((EdgeId(n), class.max_filter_chains?)));
+        made.max_filter_chains = bounds.collect();
         made.services = classes.iter().map(|class| class.service.clone()).collect();
         made
     }

@@ -13,6 +13,9 @@ use crate::index::references::{Party, permitted};
 use crate::index::{NsName, Pattern};
 use crate::status::Condition;
 
+/// Reason of a listener that would be a filter chain too many.
+pub(crate) const TOO_MANY: &str = "TooManyListeners";
+
 /// A listener that was looked at, before its neighbours on the port were.
 pub(crate) struct Checked {
     pub(crate) fact: ListenerFact,
@@ -110,7 +113,8 @@ impl Checked {
     /// Writes the listener's conditions, now that its neighbours are known.
     pub(crate) fn conclude(&mut self, conflict: Option<(&'static str, String)>) {
         let fact = &mut self.fact;
-        let conflicted = conflict.as_ref().filter(|(reason, _)| *reason != "PortUnavailable").cloned();
+        let conflicted =
+            conflict.as_ref().filter(|(reason, _)| !["PortUnavailable", TOO_MANY].contains(reason)).cloned();
         let refused = self.refused.take().or(conflict);
         fact.accepted = refused.is_none();
         let programmed = match (&refused, self.protocol.ends_tls() && self.secrets.is_empty()) {

@@ -14,7 +14,7 @@ use super::addresses::{self, Addresses};
 use super::classes::EdgeId;
 use super::edge_services;
 use super::facts::Facts;
-use super::listener_checks::{Checked, Place, check};
+use super::listener_checks::{Checked, Place, TOO_MANY, check};
 use super::listener_sets;
 use super::port_plan::{Bind, ListenerId, PortPlan, Table};
 use super::protocol::{Protocol, Transport};
@@ -126,6 +126,7 @@ fn place(facts: &Facts, port: PortId, candidate: Candidate, taken: &mut BTreeMap
                     conflict = Some(("HostnameConflict", message));
                 } else {
                     checked.fact.hosts = hosts;
+                    conflict = crowded(facts, port, &addresses, &checked, taken);
                 }
             }
         }
@@ -168,6 +169,31 @@ fn conflict_at(
         }
     }
     None
+}
+
+/// Whether a listener would be a filter chain more than the edge's proxies take. Those that come before it are the
+/// platform's and the older ones.
+fn crowded(
+    facts: &Facts,
+    port: PortId,
+    addresses: &[IpAddr],
+    checked: &Checked,
+    taken: &BTreeMap<Bound, Taken>,
+) -> Option<(&'static str, String)> {
+    let most = facts.settings.classes.max_filter_chains(port.edge)?;
+    if checked.protocol.transport() != Transport::Tls || (checked.protocol.ends_tls() && checked.secrets.is_empty()) {
+        return None;
+    }
+    let full = |address: &IpAddr| taken.get(&(false, *address)).is_some_and(|t| t.place.len() + t.l4.len() >= most);
+    addresses.iter().any(full).then(|| {
+        let (number, edge) = (port.number, facts.settings.classes.name(port.edge));
+        let message = format!(
+            "port {number} has {most} older listeners with TLS, as many as the proxies of class `{edge}` take: use \
+             another port or another class's Gateway, cover several names with one wildcard, or raise maxFilterChains of \
+             the class"
+        );
+        (TOO_MANY, message)
+    })
 }
 
 /// Name of the xDS Listener of an address.
