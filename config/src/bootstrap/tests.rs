@@ -52,7 +52,7 @@ fn unknown_fields_are_all_named_with_the_nearest_name() {
         ]
     );
     let errors = ServerBootstrap::parse("source: {directory: d}\nedge: {zzz: 1}").unwrap_err();
-    let known = "known here: `name`, `accessLog`, `addresses`, `bindAddresses`, `service`";
+    let known = "known here: `name`, `accessLog`, `addresses`, `bindAddresses`, `service`, `maxFilterChains`";
     assert_eq!(errors[0].to_string(), format!("edge.zzz: there is no such field ({known})"));
 }
 

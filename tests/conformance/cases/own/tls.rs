@@ -96,6 +96,9 @@ pub(super) fn misdirected(case: &Case<'_>) -> Check {
     Ok(())
 }
 
+/// A Gateway, the names that it serves with their backends, and names that it does not serve.
+type Names<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 /// Names of listeners and of routes: what both serve, and nothing else.
 pub(super) fn intersecting(case: &Case<'_>) -> Check {
     for object in case.objects.iter().filter(|object| object["kind"] == "TLSRoute") {
@@ -104,7 +107,7 @@ pub(super) fn intersecting(case: &Case<'_>) -> Check {
     }
     // The last column: names that no route of that Gateway has, or that its listener has not.
     let (one, two) = ("tls-backend", "tls-backend-2");
-    let rows: [(&str, &[(&str, &str)], &[&str]); 4] = [
+    let rows: [Names<'_>; 4] = [
         ("own-tls-exact", &[("abc.example.com", one)], &["other.example.com", "abc.example.org"]),
         ("own-tls-narrow", &[("abc.example.com", one), ("other.example.com", two)], &["example.com", "other.org"]),
         ("own-tls-wide", &[("abc.example.com", one), ("other.example.com", two)], &["other.com", "other.org"]),
