@@ -72,8 +72,8 @@ pub struct Step {
     pub arrives: BTreeMap<String, String>,
     /// File of the certificate that must be shown: the one issued last.
     pub shows: Option<String>,
-    /// A status that may pass on the way from the answer before to the one expected.
-    pub passing: Option<u16>,
+    /// Statuses that may pass on the way from the answer before to the one expected.
+    pub passing: Vec<u16>,
     /// So many times, on one connection; each must satisfy.
     pub times: usize,
     /// Of `times` at most so many are answered as expected.

@@ -190,14 +190,12 @@ pub(crate) fn fill(
     tenants: u32,
     upstream: &crate::upstream::Upstream,
 ) -> anyhow::Result<()> {
-    cluster.create(&world.platform(port))?;
-    // Namespaces first: nothing can be made in one that is not there.
-    let (mut namespaces, mut rest) = (Vec::new(), Vec::new());
+    let mut objects = world.platform(port);
     for n in 0..tenants {
-        for object in world.tenant(n, upstream)?.into_iter().chain([world.edited(n, 0)]) {
-            if object["kind"] == "Namespace" { namespaces.push(object) } else { rest.push(object) }
-        }
+        objects.extend(world.tenant(n, upstream)?.into_iter().chain([world.edited(n, 0)]));
     }
+    // Namespaces first: nothing can be made in one that is not there.
+    let (namespaces, rest): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object["kind"] == "Namespace");
     cluster.create(&namespaces)?;
     cluster.create(&rest)
 }
