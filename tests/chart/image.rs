@@ -1,4 +1,5 @@
-//! `helm/Dockerfile`. No container engine is at hand here, so it is not built; what it names is checked.
+//! `helm/Dockerfile`. No container engine is at hand here, so it is not built; what it names is checked, and `pods` runs
+//! the program in a root that has what the image has.
 
 use std::fs;
 use std::process::Command;

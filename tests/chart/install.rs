@@ -87,13 +87,13 @@ fn an_upgrade_keeps_selectors_and_the_authority() {
     assert!(api.cluster().get(&claim).is_some(), "what tenants used stays");
 }
 
-fn namespaces() -> String {
+pub(super) fn namespaces() -> String {
     let one = |name: &str| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n");
     [NAMESPACE, "certificates"].map(one).join("---\n")
 }
 
 /// The kinds that a cluster serves; those of other projects it may not have.
-fn kinds(kubeconfig: &Path, site: &Site) -> BTreeSet<String> {
+pub(super) fn kinds(kubeconfig: &Path, site: &Site) -> BTreeSet<String> {
     let mut command = kubectl();
     command.env("HOME", site.path("home")).env("KUBECONFIG", kubeconfig).args(["api-resources", "--no-headers"]);
     let kinds: BTreeSet<String> =
@@ -103,7 +103,7 @@ fn kinds(kubeconfig: &Path, site: &Site) -> BTreeSet<String> {
 }
 
 /// What a case renders, of the kinds that are served, in a file.
-fn written(site: &Site, values: &str, kinds: &BTreeSet<String>) -> PathBuf {
+pub(super) fn written(site: &Site, values: &str, kinds: &BTreeSet<String>) -> PathBuf {
     let objects = render(values).objects.into_iter().filter(|object| kinds.contains(object["kind"].as_str().unwrap()));
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects.collect::<Vec<_>>()});
     let file = site.path("rendered.json");
@@ -111,7 +111,7 @@ fn written(site: &Site, values: &str, kinds: &BTreeSet<String>) -> PathBuf {
     file
 }
 
-fn apply(kubeconfig: &Path, file: &Path, site: &Site) -> Command {
+pub(super) fn apply(kubeconfig: &Path, file: &Path, site: &Site) -> Command {
     let mut command = kubectl();
     command.env("HOME", site.path("home")).env("KUBECONFIG", kubeconfig);
     command.args(["apply", "--server-side", "--force-conflicts", "--filename"]).arg(file);

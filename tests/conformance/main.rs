@@ -14,7 +14,6 @@ mod data;
 mod echo;
 mod floor;
 mod h2;
-mod inside;
 mod options;
 mod report;
 mod sockets;
@@ -31,6 +30,7 @@ mod support {
     pub mod apiserver;
     pub mod envoy;
     pub mod http;
+    pub mod inside;
     pub mod process;
     pub mod site;
     pub mod tls;
@@ -43,6 +43,7 @@ use data::Data;
 use floor::Part;
 use options::{Edge, Options, Tenancy};
 use suite::Outcome;
+use support::inside;
 use world::World;
 
 /// What passed before passes still: the floor, in parts of which each has an API server, a server and an edge.

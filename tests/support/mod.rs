@@ -11,6 +11,7 @@ pub mod envoy;
 pub mod guests;
 pub mod helm;
 pub mod http;
+pub mod inside;
 pub mod load;
 pub mod plane;
 pub mod process;

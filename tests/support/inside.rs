@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// Set within.
-const INSIDE: &str = "WEIR_CONFORMANCE_INSIDE";
+const INSIDE: &str = "WEIR_TEST_INSIDE";
 /// Brings loopback up, then becomes the test program.
 const ENTER: &str = "ip link set lo up && exec \"$0\" \"$@\"";
 
@@ -24,7 +24,8 @@ pub fn namespace(name: &str, body: impl FnOnce()) {
     assert!(status.success(), "{name} failed within its network namespace: see above");
 }
 
-fn can_be_made() -> bool {
+/// Whether a network namespace can be made here; why not goes to stderr.
+pub fn can_be_made() -> bool {
     let tried = Command::new("unshare").args(["--net", "--", "ip", "link", "set", "lo", "up"]).output();
     let made = tried.is_ok_and(|output| output.status.success());
     if !made {
