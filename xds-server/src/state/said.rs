@@ -84,12 +84,9 @@ impl State {
         let current = self.listeners_now();
         let mut heard = own.clone();
         heard.add(&self.said.known().peers);
-        let (refusals, gateways) = {
+        let refusals = {
             let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
-            let first = ObjectKey::new(Kind::Gateway, "", "");
-            let gateways = world.world().statuses().range(first..).map(|(key, _)| key);
-            let gateways: Vec<_> = gateways.take_while(|key| key.kind == Kind::Gateway).cloned().collect();
-            (refusals(world.world(), &heard.refused), gateways)
+            refusals(world.world(), &heard.refused)
         };
         let mut known = self.said.known();
         let Some(board) = &mut known.board else { return Vec::new() };
@@ -102,9 +99,22 @@ impl State {
         drop(known);
         self.news.changed(touched.iter().map(|(key, _)| key));
         if moved {
-            self.news.changed(&gateways);
+            self.news.changed(&self.with_listeners());
         }
         new
+    }
+
+    /// Every object whose status says what proxies make of its listeners.
+    fn with_listeners(&self) -> Vec<ObjectKey> {
+        let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
+        let served = |(key, status): (&ObjectKey, &ObjectStatus)| {
+            status.listeners.iter().any(|listener| !listener.served_by.is_empty()).then(|| key.clone())
+        };
+        let of = |kind: Kind| {
+            let all = world.world().statuses().range(ObjectKey::new(kind, "", "")..);
+            all.take_while(move |(key, _)| key.kind == kind).filter_map(served)
+        };
+        of(Kind::Gateway).chain(of(Kind::ListenerSet)).collect()
     }
 
     /// What is to be written to an object. Only the leader knows.
@@ -198,3 +208,7 @@ fn refusals(world: &World, refused: &[Refused]) -> Refusals {
     }
     all
 }
+
+#[cfg(test)]
+#[path = "said_tests.rs"]
+mod tests;
