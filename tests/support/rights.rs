@@ -102,7 +102,7 @@ pub const RIGHTS: &[Right] = &[
         place: Where::Cluster,
         status: true,
         services: false,
-        why: "says on an object that a proxy refused what it became",
+        why: "says on an object that a proxy refused what it became, or that another has its name",
     },
     made("", "services", &["get", "create", "patch", "delete"], "a Service for each Gateway; others are not touched"),
     made(

@@ -21,24 +21,28 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir_config::bootstrap::Kubernetes;
 use weir_config::kinds::{Kind, ObjectKey};
 
-use crate::apiserver::{ApiServer, Cause};
+use crate::apiserver::{ApiServer, Cause, Failure};
 use crate::leader::Candidate;
-use crate::state::State;
+use crate::state::{State, Wanted};
 use crate::usage::store::Store;
-use events::Events;
+use events::{Events, Word};
 use queue::{Outcome, Queue};
 use replicas::Replicas;
 use writer::{Look, Writer};
 
 /// Objects that are looked at at one time.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
+/// A look that took longer says that the API server has much to do.
+const SLOW: Duration = Duration::from_secs(1);
 /// How often it is judged what proxies say.
 const JUDGE: Duration = Duration::from_millis(500);
+/// What waits to become Events.
+const WORDS: usize = 256;
 /// How often a long queue says how long it is.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -50,7 +54,6 @@ pub async fn run(api: ApiServer, settings: Kubernetes, state: Arc<State>, store:
     let leading = leads.clone();
     let publisher = Publisher {
         writer: Writer { api: api.clone(), state: Arc::clone(&state), leads: leads.clone() },
-        events: Events::new(&api, &replica),
         state: Arc::clone(&state),
         store,
         leads,
@@ -65,7 +68,7 @@ pub async fn run(api: ApiServer, settings: Kubernetes, state: Arc<State>, store:
     let others = async {
         tokio::select! {
             () = replicas.run(&state, || holds(*leading.borrow())) => {}
-            () = publisher.run() => {}
+            () = publisher.run(Events::new(&api, &replica)) => {}
             () = stop.cancelled() => {}
         }
     };
@@ -83,7 +86,6 @@ fn host_name() -> String {
 
 struct Publisher {
     writer: Writer,
-    events: Events,
     state: Arc<State>,
     store: Store,
     leads: watch::Receiver<Option<Instant>>,
@@ -92,7 +94,7 @@ struct Publisher {
 }
 
 impl Publisher {
-    async fn run(mut self) {
+    async fn run(mut self, mut events: Events) {
         let mut leads = self.leads.clone();
         loop {
             if leads.wait_for(|until| holds(*until)).await.is_err() {
@@ -101,8 +103,13 @@ impl Publisher {
             self.state.lead(true);
             self.state.news().hear(true);
             let (store, state, api) = (self.store.clone(), Arc::clone(&self.state), self.writer.api.clone());
+            let (words, mut told) = mpsc::channel(WORDS);
+            // With more than there is room for, the conditions say it.
+            let tell = |word| drop(words.try_send(word));
             tokio::select! {
-                () = self.write() => {}
+                () = self.write(tell) => {}
+                // Beside the statuses: an Event that is slow to be written must keep none of them waiting.
+                () = events.tell(&state, &mut told) => {}
                 () = usage::keep(&store, &state) => {}
                 () = gateway_services::keep(api, Arc::clone(&state)) => {}
                 () = over(leads.clone()) => {}
@@ -112,13 +119,13 @@ impl Publisher {
         }
     }
 
-    /// Writes for as long as this replica leads.
-    async fn write(&mut self) {
+    /// Writes for as long as this replica leads. What people are to hear of goes to `tell`.
+    async fn write(&mut self, tell: impl Fn(Word)) {
         let started = Instant::now();
         let mut queue = Queue::new(started);
         let mut all: HashSet<ObjectKey> = self.state.with_status().into_iter().collect();
         all.extend(self.state.news().known());
-        all.into_iter().for_each(|key| queue.add(key, started));
+        all.into_iter().for_each(|key| queue.add_to_fill(key, started));
         let mut busy = FuturesUnordered::new();
         let mut judge = tokio::time::interval(JUDGE);
         judge.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -135,8 +142,9 @@ impl Publisher {
                         queue.spend();
                         let writer = self.writer.clone();
                         busy.push(async move {
-                            let result = writer.write(&key).await;
-                            (key, result)
+                            let began = Instant::now();
+                            let (outcome, failure) = writer.write(&key).await;
+                            (key, outcome, failure, began.elapsed())
                         });
                     }
                 }
@@ -151,13 +159,20 @@ impl Publisher {
                 () = self.state.news().wait() => {}
                 () = sleep_until(deadline) => {}
                 _ = judge.tick() => {
-                    let refused = self.state.judge(&self.state.acknowledged(), Instant::now());
-                    self.events.refused(&self.state, refused).await;
+                    for (key, note) in self.state.judge(&self.state.acknowledged(), Instant::now()) {
+                        tell(Word::refused(key, note));
+                    }
                 }
-                Some((key, (outcome, failure))) = busy.next(), if !busy.is_empty() => {
-                    written += u64::from(matches!(outcome, Outcome::Wrote(_)));
+                Some((key, outcome, failure, took)) = busy.next(), if !busy.is_empty() => {
+                    if took > SLOW || failure.as_ref().is_some_and(is_pressure) {
+                        queue.press(Instant::now());
+                    }
                     if let Some(failure) = failure {
                         self.note(&key, &failure);
+                    }
+                    if matches!(outcome, Outcome::Wrote(_)) {
+                        written += 1;
+                        self.conflicts(&key).into_iter().for_each(&tell);
                     }
                     let object = key.to_string();
                     if queue.done(key, outcome, Instant::now()) {
@@ -168,8 +183,16 @@ impl Publisher {
         }
     }
 
+    /// What the status that an object now has says of conflicts with others.
+    fn conflicts(&self, key: &ObjectKey) -> Vec<Word> {
+        match self.state.wanted(key) {
+            Wanted::Status(status) => Word::conflicts(key, &status),
+            Wanted::Nothing | Wanted::Early => Vec::new(),
+        }
+    }
+
     /// Says once for each kind what an operator must mend; the rest is tried again in silence.
-    fn note(&mut self, key: &ObjectKey, failure: &crate::apiserver::Failure) {
+    fn note(&mut self, key: &ObjectKey, failure: &Failure) {
         match failure.cause() {
             Cause::Forbidden | Cause::Unauthenticated | Cause::Invalid => {
                 if self.forbidden.insert(key.kind) {
@@ -179,6 +202,11 @@ impl Publisher {
             _ => tracing::debug!(object = %key, problem = %failure, "a status is not written yet"),
         }
     }
+}
+
+/// Whether a failure says that the API server has too much to do.
+fn is_pressure(failure: &Failure) -> bool {
+    matches!(failure.cause(), Cause::Busy | Cause::Slow)
 }
 
 /// Returns when this replica does not lead any more.

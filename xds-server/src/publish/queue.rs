@@ -3,6 +3,10 @@
 //! An object stands in it once, however often it changes, so the queue is never longer than there are objects. What
 //! changes often is written once in a while: [`PACE`]. Whoever else writes the same object over and over is answered
 //! ever more slowly.
+//!
+//! There are two lines: what has changed, and all that a new leader looks at, which may be a whole fleet. The second
+//! has one place of [`SHARE`] while the first has something that is due, so that an edit's status never waits for a
+//! fleet's, nor a fleet's for ever for edits. An API server that is slow or says that it is busy is asked more slowly.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -15,9 +19,19 @@ use crate::seen::Digest;
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
 /// Between two writes of one object.
 pub(super) const PACE: Duration = Duration::from_secs(1);
-/// Writes a second, all objects together, and how many may come at once.
-const RATE: f64 = 50.0;
+/// Objects a second that are looked at in the cluster, all together, and how many may come at once.
+const RATE: f64 = 200.0;
 const BURST: f64 = 50.0;
+/// The rate under which an API server that is busy brings it no more.
+const SLOWEST: f64 = 5.0;
+/// From the slowest rate back to the full one.
+const RECOVERY: Duration = Duration::from_secs(30);
+/// A busy API server halves the rate once in this time: what is under way was asked before it was heard of.
+const BREATH: Duration = Duration::from_secs(1);
+/// Of so many objects one is of the second line.
+const SHARE: u32 = 8;
+/// How often writes of long ago are forgotten.
+const SWEEP: Duration = Duration::from_secs(60);
 /// The longest wait after failures, and for an object that another keeps changing.
 const LONGEST: Duration = Duration::from_secs(300);
 /// The longest that an object rests which somebody else writes too.
@@ -46,65 +60,109 @@ struct Written {
     repeats: u32,
 }
 
+/// One of the two lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// What has changed.
+    Changed,
+    /// What a new leader looks at.
+    Fill,
+}
+
 /// The queue.
 #[derive(Debug)]
 pub(super) struct Queue {
-    due: BTreeSet<(Instant, ObjectKey)>,
-    when: HashMap<ObjectKey, Instant>,
-    busy: HashSet<ObjectKey>,
+    changed: BTreeSet<(Instant, ObjectKey)>,
+    fill: BTreeSet<(Instant, ObjectKey)>,
+    when: HashMap<ObjectKey, (Line, Instant)>,
+    busy: HashMap<ObjectKey, Line>,
     /// Those that changed while they were being looked at.
     again: HashSet<ObjectKey>,
     failures: HashMap<ObjectKey, u32>,
     written: BTreeMap<ObjectKey, Written>,
+    swept: Instant,
+    /// Objects that may be looked at now, and how many more each second.
     tokens: f64,
+    rate: f64,
     filled: Instant,
+    pressed: Option<Instant>,
+    /// How often both lines had something that was due.
+    turn: u32,
 }
 
 impl Queue {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            due: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            fill: BTreeSet::new(),
             when: HashMap::new(),
-            busy: HashSet::new(),
+            busy: HashMap::new(),
             again: HashSet::new(),
             failures: HashMap::new(),
             written: BTreeMap::new(),
+            swept: now,
             tokens: BURST,
+            rate: RATE,
             filled: now,
+            pressed: None,
+            turn: 0,
         }
     }
 
-    /// An object is to be looked at.
+    /// An object has changed: it is to be looked at.
     pub(super) fn add(&mut self, key: ObjectKey, now: Instant) {
-        if self.busy.contains(&key) {
+        if self.busy.contains_key(&key) {
             self.again.insert(key);
             return;
         }
         let rested = self.written.get(&key).map_or(now, |written| written.at + pause(written.repeats));
-        self.put(key, (now + SETTLE).max(rested));
+        self.put(key, Line::Changed, (now + SETTLE).max(rested));
+    }
+
+    /// An object is to be looked at once there is nothing newer.
+    pub(super) fn add_to_fill(&mut self, key: ObjectKey, now: Instant) {
+        self.put(key, Line::Fill, now + SETTLE);
     }
 
     /// The next object that is due.
     pub(super) fn next(&mut self, now: Instant) -> Option<ObjectKey> {
-        self.fill(now);
+        self.refill(now);
         if self.tokens < 1.0 {
             return None;
         }
-        let (at, _) = self.due.first()?;
-        if *at > now {
-            return None;
-        }
-        let (_, key) = self.due.pop_first()?;
+        let due = |line: &BTreeSet<(Instant, ObjectKey)>| line.first().is_some_and(|(at, _)| *at <= now);
+        let line = match (due(&self.changed), due(&self.fill)) {
+            (false, false) => return None,
+            (true, false) => Line::Changed,
+            (false, true) => Line::Fill,
+            (true, true) => {
+                self.turn = self.turn.wrapping_add(1);
+                if self.turn.is_multiple_of(SHARE) { Line::Fill } else { Line::Changed }
+            }
+        };
+        let (_, key) = self.line(line).pop_first()?;
         self.when.remove(&key);
-        self.busy.insert(key.clone());
+        self.busy.insert(key.clone(), line);
         Some(key)
     }
 
     /// When to ask again though nothing happens.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        let (at, _) = self.due.first()?;
-        let missing = (1.0 - self.tokens).max(0.0) / RATE;
-        Some((*at).max(now + Duration::from_secs_f64(missing)))
+        let at = self.changed.first().into_iter().chain(self.fill.first()).map(|(at, _)| *at).min()?;
+        let missing = (1.0 - self.tokens).max(0.0) / self.rate;
+        Some(at.max(now + Duration::from_secs_f64(missing)))
+    }
+
+    /// The API server is slow, or says that it is busy: it is asked half as often from now on, and more again by and
+    /// by.
+    pub(super) fn press(&mut self, now: Instant) {
+        self.refill(now);
+        if self.pressed.is_some_and(|at| now < at + BREATH) {
+            return;
+        }
+        self.pressed = Some(now);
+        self.rate = (self.rate / 2.0).max(SLOWEST);
+        self.tokens = self.tokens.min(0.0);
     }
 
     /// A request is made for an object: it counts against the rate.
@@ -114,8 +172,9 @@ impl Queue {
 
     /// What became of an object; answers whether somebody else seems to change it over and over.
     pub(super) fn done(&mut self, key: ObjectKey, outcome: Outcome, now: Instant) -> bool {
-        self.busy.remove(&key);
+        let line = self.busy.remove(&key).unwrap_or(Line::Changed);
         let again = self.again.remove(&key);
+        let line = if again { Line::Changed } else { line };
         let mut fight = false;
         match outcome {
             Outcome::Fine => {
@@ -130,19 +189,23 @@ impl Queue {
             }
             Outcome::Again(wait) => {
                 let wait = wait.max(self.failed(&key)).min(LONGEST);
-                self.put(key, now + wait);
+                self.put(key, line, now + wait);
                 return false;
             }
             Outcome::Conflict => {
                 let wait = self.failed(&key).min(CROWDED);
-                self.put(key, now + wait);
+                self.put(key, line, now + wait);
                 return false;
             }
         }
         if again {
             self.add(key, now);
         }
-        self.written.retain(|_, written| now < written.at + FORGET);
+        // Seldom: it looks at all of them, and a fleet's are many.
+        if now >= self.swept + SWEEP {
+            self.swept = now;
+            self.written.retain(|_, written| now < written.at + FORGET);
+        }
         fight
     }
 
@@ -158,20 +221,34 @@ impl Queue {
         self.when.len() + self.busy.len()
     }
 
-    fn put(&mut self, key: ObjectKey, at: Instant) {
-        if let Some(old) = self.when.get(&key) {
-            if *old <= at {
+    /// Puts an object into a line, where it does not stand already in one that is no worse, or sooner.
+    fn put(&mut self, key: ObjectKey, line: Line, at: Instant) {
+        let (mut line, mut at) = (line, at);
+        if let Some((old_line, old_at)) = self.when.get(&key).copied() {
+            if old_line == Line::Changed {
+                line = Line::Changed;
+            }
+            at = at.min(old_at);
+            if (line, at) == (old_line, old_at) {
                 return;
             }
-            self.due.remove(&(*old, key.clone()));
+            self.line(old_line).remove(&(old_at, key.clone()));
         }
-        self.when.insert(key.clone(), at);
-        self.due.insert((at, key));
+        self.when.insert(key.clone(), (line, at));
+        self.line(line).insert((at, key));
     }
 
-    fn fill(&mut self, now: Instant) {
+    fn line(&mut self, line: Line) -> &mut BTreeSet<(Instant, ObjectKey)> {
+        match line {
+            Line::Changed => &mut self.changed,
+            Line::Fill => &mut self.fill,
+        }
+    }
+
+    fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + passed * RATE).min(BURST);
+        self.rate = (self.rate + passed * RATE / RECOVERY.as_secs_f64()).min(RATE);
+        self.tokens = (self.tokens + passed * self.rate).min(BURST);
         self.filled = now;
     }
 }
@@ -283,19 +360,105 @@ mod tests {
     fn a_fleet_is_written_at_a_rate() {
         let start = Instant::now();
         let mut queue = Queue::new(start);
-        (0..1000).for_each(|n| queue.add(key(&n.to_string()), start));
+        (0..2000).for_each(|n| queue.add_to_fill(key(&n.to_string()), start));
+        let took = drain(&mut queue, start, |_, _, _| {}).as_secs_f64();
+        assert!((9.5..10.0).contains(&took), "{took}");
+    }
+
+    #[test]
+    fn an_edit_does_not_wait_for_a_fleet_nor_a_fleet_for_edits() {
+        let start = Instant::now();
+        let mut queue = Queue::new(start);
+        (0..12_003).for_each(|n| queue.add_to_fill(key(&n.to_string()), start));
+        // One edit a second of something that the fleet has, and one of something new.
+        let (mut made, mut waited) = (HashMap::new(), Vec::new());
+        let took = drain(&mut queue, start, |queue, looked, now| {
+            if let Some(at) = looked.and_then(|key| made.remove(key)) {
+                waited.push(now.saturating_duration_since(at));
+            }
+            if made.is_empty() && waited.len() < 100 {
+                for name in [format!("new-{}", waited.len()), (12_002 - waited.len()).to_string()] {
+                    queue.add(key(&name), now);
+                    made.insert(key(&name), now);
+                }
+            }
+        });
+        assert!(waited.len() >= 100 && waited.iter().all(|time| *time < 2 * SETTLE), "{waited:?}");
+        assert!(took < Duration::from_secs(62), "{took:?}");
+        // Edits that alone are more than the rate allows leave the fleet its share.
+        (0..100).for_each(|n| queue.add_to_fill(key(&n.to_string()), start + took));
+        let (mut edits, mut fleet) = (0, 0);
+        drain(&mut queue, start + took, |queue, looked, now| {
+            match looked {
+                Some(looked) if looked.name.starts_with("edit") => edits += 1,
+                _ => fleet += 1,
+            }
+            if fleet < 100 {
+                (0..2).for_each(|_| queue.put(key(&format!("edit-{edits}-{now:?}")), Line::Changed, now));
+            }
+        });
+        assert!(fleet >= 100 && edits > 500, "{fleet} of the fleet beside {edits} edits");
+    }
+
+    /// A failure does not bring what a new leader looks at before what has changed.
+    #[test]
+    fn a_failure_leaves_an_object_in_its_line() {
+        let now = Instant::now();
+        let mut queue = Queue::new(now);
+        queue.add_to_fill(key("fleet"), now);
+        let taken = queue.next(now + SETTLE).unwrap();
+        queue.done(taken, Outcome::Again(Duration::ZERO), now + SETTLE);
+        let later = now + Duration::from_secs(10);
+        queue.add(key("edit"), later);
+        assert_eq!(queue.next(later + SETTLE), Some(key("edit")));
+        assert_eq!(queue.next(later + SETTLE), Some(key("fleet")));
+        queue.add(key("fleet"), later);
+        queue.done(key("fleet"), Outcome::Again(Duration::ZERO), later);
+        assert_eq!(queue.when[&key("fleet")].0, Line::Changed, "it changed meanwhile");
+    }
+
+    #[test]
+    fn an_api_server_that_is_busy_is_asked_more_slowly_for_a_while() {
+        let start = Instant::now();
+        let mut queue = Queue::new(start);
+        (0..100_000).for_each(|n| queue.add_to_fill(key(&n.to_string()), start));
+        let mut looks = [0_u32; 60];
+        for tick in 0..6000_u32 {
+            let passed = Duration::from_millis(10) * tick;
+            let now = start + SETTLE + passed;
+            while let Some(next) = queue.next(now) {
+                queue.spend();
+                // For ten seconds every answer is a 429.
+                let busy = (10..20).contains(&passed.as_secs());
+                if busy {
+                    queue.press(now);
+                }
+                let outcome = if busy { Outcome::Again(Duration::from_secs(1)) } else { Outcome::Wrote(digest(0)) };
+                queue.done(next, outcome, now);
+                looks[usize::try_from(passed.as_secs()).unwrap()] += 1;
+            }
+        }
+        assert!((195..=205).contains(&looks[9]), "{looks:?}");
+        assert!(looks[15..20].iter().all(|looks| *looks < 30), "{looks:?}");
+        assert!(looks[22] < 100 && (195..=205).contains(&looks[55]), "{looks:?}");
+    }
+
+    /// Looks at all there is, as a writer does whose API server answers at once, and says how long that took. `each`
+    /// hears of every look, and of every moment without one.
+    fn drain(
+        queue: &mut Queue,
+        start: Instant,
+        mut each: impl FnMut(&mut Queue, Option<&ObjectKey>, Instant),
+    ) -> Duration {
         let mut now = start + SETTLE;
-        let mut done = 0;
         while let Some(due) = queue.deadline(now) {
             now = due.max(now);
             while let Some(next) = queue.next(now) {
                 queue.spend();
-                queue.done(next, Outcome::Wrote(digest(0)), now);
-                done += 1;
+                queue.done(next.clone(), Outcome::Wrote(digest(0)), now);
+                each(queue, Some(&next), now);
             }
         }
-        assert_eq!(done, 1000);
-        let took = (now - start).as_secs_f64();
-        assert!((18.5..20.0).contains(&took), "{took}");
+        now - start
     }
 }
