@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use weir_config::kinds::manifest::{self, Content, Document};
 use weir_config::kinds::{Object, ObjectKey};
 
 use super::memory::{Memory, Record};
+use super::name::{FileName, bytes};
 use crate::index::Few;
 use crate::watch::{Batch, Event, Finding};
 
@@ -110,7 +112,7 @@ struct Claim<'a> {
 /// The files of a directory and what they say together.
 #[derive(Debug, Default)]
 pub(super) struct Documents {
-    files: BTreeMap<PathBuf, File>,
+    files: BTreeMap<FileName, File>,
     /// Paths to look at again, and when.
     unsettled: BTreeMap<PathBuf, Instant>,
     claims: BTreeMap<ObjectKey, Few<PathBuf>>,
@@ -140,7 +142,7 @@ impl Documents {
 
     /// Something happens at `path`: it is looked at when it has settled.
     pub(super) fn wait(&mut self, path: &Path, now: Instant) {
-        if let Some(file) = self.files.get(path)
+        if let Some(file) = self.files.get(bytes(path))
             && !self.unsettled.contains_key(path)
         {
             self.changed.extend(file.keys());
@@ -151,8 +153,8 @@ impl Documents {
     /// What is at `path` now. A file that only shrank or vanished waits.
     pub(super) fn see(&mut self, path: &Path, how: How, seen: Seen, now: Instant) {
         let shrank = match &seen {
-            Seen::Text(text) => self.files.get(path).is_some_and(|file| text.len() < file.length),
-            Seen::Gone => self.files.contains_key(path),
+            Seen::Text(text) => self.files.get(bytes(path)).is_some_and(|file| text.len() < file.length),
+            Seen::Gone => self.files.contains_key(bytes(path)),
             Seen::Unreadable(_) => false,
         };
         if how == How::Closed && shrank {
@@ -162,7 +164,7 @@ impl Documents {
         match seen {
             Seen::Text(text) => {
                 let digest = Sha256::digest(&text).into();
-                match self.files.get(path) {
+                match self.files.get(bytes(path)) {
                     Some(file) if file.digest == digest && file.trouble.is_none() => {
                         if was_unsettled {
                             self.changed.extend(file.keys());
@@ -174,7 +176,7 @@ impl Documents {
             Seen::Gone => self.replace(path, None),
             Seen::Unreadable(reason) => {
                 let held = self.said_before(path);
-                let length = self.files.get(path).map_or(0, |file| file.length);
+                let length = self.files.get(bytes(path)).map_or(0, |file| file.length);
                 self.replace(path, Some(File { trouble: Some(reason), held, length, ..File::default() }));
             }
         }
@@ -190,7 +192,7 @@ impl Documents {
         let due: Vec<_> = self.unsettled.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();
         for path in &due {
             self.unsettled.remove(path);
-            if let Some(file) = self.files.get(path) {
+            if let Some(file) = self.files.get(bytes(path)) {
                 self.changed.extend(file.keys());
             }
         }
@@ -199,8 +201,15 @@ impl Documents {
 
     /// Known paths at or below `path`.
     pub(super) fn below(&self, path: &Path) -> Vec<PathBuf> {
-        let all = self.files.range(path.to_owned()..).map(|(path, _)| path);
-        all.take_while(|known| known.starts_with(path)).cloned().collect()
+        let mut inside = bytes(path).to_vec();
+        if !inside.is_empty() {
+            inside.push(b'/');
+        }
+        let from = (Bound::Included(&*inside), Bound::Unbounded);
+        let below = self.files.range::<[u8], _>(from).map(|(name, _)| name.path());
+        let below = below.take_while(|known| bytes(known).starts_with(&inside));
+        let at = self.files.get_key_value(bytes(path)).map(|(name, _)| name.path());
+        at.into_iter().chain(below).map(Path::to_owned).collect()
     }
 
     /// What has changed since the last call, everything that is wrong now, and the records of the
@@ -233,11 +242,11 @@ impl Documents {
 
     /// Objects that the file at `path` said until now, or before a restart.
     fn said_before(&self, path: &Path) -> BTreeSet<ObjectKey> {
-        self.files.get(path).map_or_else(|| self.memory.of_file(path), File::keys)
+        self.files.get(bytes(path)).map_or_else(|| self.memory.of_file(path), File::keys)
     }
 
     fn replace(&mut self, path: &Path, file: Option<File>) {
-        let old = self.files.get(path).map(File::keys).unwrap_or_default();
+        let old = self.files.get(bytes(path)).map(File::keys).unwrap_or_default();
         let new = file.as_ref().map(File::keys).unwrap_or_default();
         for key in old.difference(&new) {
             if let Some(files) = self.claims.get_mut(key) {
@@ -262,15 +271,15 @@ impl Documents {
             self.troubled.remove(path);
         }
         match file {
-            Some(file) => self.files.insert(path.to_owned(), file),
-            None => self.files.remove(path),
+            Some(file) => self.files.insert(FileName::new(path), file),
+            None => self.files.remove(bytes(path)),
         };
     }
 
     fn claims_of(&self, key: &ObjectKey) -> Vec<Claim<'_>> {
         let mut claims = Vec::new();
         for path in self.claims.get(key).into_iter().flatten() {
-            let Some(file) = self.files.get(path) else { continue };
+            let Some(file) = self.files.get(bytes(path)) else { continue };
             let unsettled = self.unsettled.contains_key(path);
             for place in file.places(key) {
                 claims.push(Claim { held: false, unsettled, file: path, place });
@@ -284,7 +293,7 @@ impl Documents {
     }
 
     fn document(&self, claim: &Claim<'_>) -> Option<&Document> {
-        if claim.held { None } else { self.files.get(claim.file)?.documents.get(claim.place) }
+        if claim.held { None } else { self.files.get(bytes(claim.file))?.documents.get(claim.place) }
     }
 
     fn good(&self, claim: &Claim<'_>) -> Option<Good> {
@@ -324,7 +333,7 @@ impl Documents {
 
     fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for (path, file) in self.troubled.iter().filter_map(|path| self.files.get_key_value(path)) {
+        for (path, file) in self.troubled.iter().filter_map(|path| Some((path, self.files.get(bytes(path))?))) {
             if let Some(reason) = &file.trouble {
                 let error = FieldError::new("", reason.as_str());
                 findings.push(Finding { file: path.clone(), line: 1, object: None, error });
@@ -364,7 +373,7 @@ impl Documents {
 
     /// What to remember of the file: the last good text of each object in it.
     fn record(&self, path: PathBuf) -> Record {
-        let keys = self.files.get(&path).map(File::keys).unwrap_or_default();
+        let keys = self.files.get(bytes(&path)).map(File::keys).unwrap_or_default();
         let text = |key: ObjectKey| Some((self.serving.get(&key)?.text.clone(), key));
         let documents = keys.into_iter().filter_map(text).map(|(text, key)| (key, text)).collect();
         Record { file: path, documents }

@@ -12,6 +12,7 @@
 mod documents;
 mod events;
 mod memory;
+mod name;
 mod scan;
 mod store;
 

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::memory::{Memory, Record};
+use super::name::{FileName, bytes};
 
 const NAME: &str = "last-good.jsonl";
 /// Below this it is not worth rewriting.
@@ -19,7 +20,7 @@ pub(super) struct Store {
     path: PathBuf,
     file: File,
     /// Bytes of the line that counts, by file.
-    live: BTreeMap<PathBuf, u64>,
+    live: BTreeMap<FileName, u64>,
     /// Bytes of all lines that count.
     counts: u64,
     /// Bytes of all lines.
@@ -48,16 +49,16 @@ impl Store {
         for record in records {
             let Some(line) = record.to_line() else { continue };
             // Of a file that was never there, or is gone, nothing needs to be said twice.
-            let before = self.live.get(&record.file);
+            let before = self.live.get(bytes(&record.file));
             if record.documents.is_empty() && before.is_none() {
                 continue;
             }
             lines += &line;
             self.counts -= before.copied().unwrap_or_default();
             if record.documents.is_empty() {
-                self.live.remove(&record.file);
+                self.live.remove(bytes(&record.file));
             } else {
-                self.live.insert(record.file.clone(), line.len() as u64);
+                self.live.insert(FileName::new(&record.file), line.len() as u64);
                 self.counts += line.len() as u64;
             }
         }
@@ -82,7 +83,7 @@ impl Store {
         let (mut live, mut lines) = (BTreeMap::new(), String::new());
         for record in records.values() {
             let Some(line) = record.to_line() else { continue };
-            live.insert(record.file.clone(), line.len() as u64);
+            live.insert(FileName::new(&record.file), line.len() as u64);
             lines += &line;
         }
         file.write_all(lines.as_bytes())?;
