@@ -23,6 +23,7 @@ mod kubernetes;
 mod l4_by_routes;
 mod layer4;
 mod no_failed_request;
+mod on_demand;
 mod pushes;
 mod python_peers;
 mod readme;

@@ -2,24 +2,27 @@
 
 use super::{Result, Store, read, write};
 
-/// Rows of one transaction.
+/// Rows of one transaction and statement; a statement may have 32,766 values.
 const ROWS: usize = 500;
 
 impl Store {
-    /// Notes that each holder was given its tenant at `now_ms`.
+    /// Notes that each holder was given its tenant at `now_ms`. No pair may stand in it twice.
     ///
     /// # Errors
     /// The database is away or fails; some may be noted.
     pub async fn note_given<P: AsRef<str>>(&self, pairs: &[(P, P)], now_ms: i64) -> Result<()> {
-        const NOTE: &str = "INSERT INTO given (holder, tenant, given_ms) VALUES ($1, $2, $3) \
-             ON CONFLICT (holder, tenant) DO UPDATE SET given_ms = excluded.given_ms \
-             WHERE given.given_ms < excluded.given_ms";
         for some in pairs.chunks(ROWS) {
             write!(self, tx => {
-                for (holder, tenant) in some {
-                    let query = sqlx::query(NOTE).bind(holder.as_ref()).bind(tenant.as_ref()).bind(now_ms);
-                    query.execute(&mut *tx).await?;
-                }
+                // One statement: a server that begins notes every tenant of the fleet.
+                let mut note = sqlx::QueryBuilder::new("INSERT INTO given (holder, tenant, given_ms) ");
+                note.push_values(some, |mut row, (holder, tenant)| {
+                    row.push_bind(holder.as_ref()).push_bind(tenant.as_ref()).push_bind(now_ms);
+                });
+                note.push(
+                    " ON CONFLICT (holder, tenant) DO UPDATE SET given_ms = excluded.given_ms \
+                     WHERE given.given_ms < excluded.given_ms",
+                );
+                note.build().persistent(false).execute(&mut *tx).await?;
             });
         }
         Ok(())
