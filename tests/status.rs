@@ -177,6 +177,7 @@ fn what_weir_says_stands_on_the_objects_and_programmed_follows_proxies() {
     let accepted = |object: &Value| observed(object) && condition(&object["status"], "Accepted").is_some();
     let class = until(&api, CLASS, accepted);
     assert!(class["status"]["supportedFeatures"].as_array().unwrap().contains(&json!({"name": "Gateway"})));
+    assert_eq!(condition(&class["status"], "SupportedVersion").unwrap().0, "True");
     let plan = until(&api, PLAN, |plan| accepted(plan) && plan["status"]["tenants"] == 1);
     assert_eq!(condition(&plan["status"], "Accepted").unwrap().0, "True");
     let tenant = until(&api, TENANT, |tenant| accepted(tenant) && tenant["status"]["namespaces"] == json!(["shop"]));
@@ -211,6 +212,7 @@ fn what_weir_says_stands_on_the_objects_and_programmed_follows_proxies() {
         api.relay.seen().into_iter().filter(|c| !matches!(c.verb, "list" | "watch")).map(|c| c.to_string()).collect();
     let allowed = [
         "create leases.coordination.k8s.io weir-system",
+        "get customresourcedefinitions.apiextensions.k8s.io",
         "get gatewayclasses.gateway.networking.k8s.io/status",
         "get gateways.gateway.networking.k8s.io/status weir-system",
         "get httproutes.gateway.networking.k8s.io/status shop",

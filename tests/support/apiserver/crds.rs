@@ -60,7 +60,8 @@ fn open(kind: Kind) -> Value {
         "kind": "CustomResourceDefinition",
         "metadata": {
             "name": format!("{}.{}", kind.plural(), kind.group()),
-            "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api"},
+            "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api",
+                "gateway.networking.k8s.io/bundle-version": "v1.6.1"},
         },
         "spec": {
             "group": kind.group(),

@@ -2,12 +2,13 @@
 //!
 //! [`queue`] says what to look at and when (pure), [`writer`] writes one object, [`replicas`] brings what proxies of
 //! other replicas say, [`events`] tells people, [`gateway_services`] makes what
-//! Gateways are to have, [`usage`] reads what tenants used.
+//! Gateways are to have, [`usage`] reads what tenants used, [`bundle`] of which release the cluster's CRDs are.
 //!
 //! Rights that it needs: `get` and `patch` of `<kind>/status` of GatewayClasses, Gateways, routes, Plans and
 //! Tenants; `create` and `patch` of `events.events.k8s.io`; those of [`replicas`], of
-//! [`gateway_services`] and of [`crate::leader`].
+//! [`gateway_services`], of [`bundle`] and of [`crate::leader`].
 
+mod bundle;
 mod events;
 mod gateway_services;
 mod queue;
@@ -111,7 +112,8 @@ impl Publisher {
                 // Beside the statuses: an Event that is slow to be written must keep none of them waiting.
                 () = events.tell(&state, &mut told) => {}
                 () = usage::keep(&store, &state) => {}
-                () = gateway_services::keep(api, Arc::clone(&state)) => {}
+                () = bundle::keep(api.clone(), Arc::clone(&state)) => {}
+                () = gateway_services::keep(api.clone(), Arc::clone(&state)) => {}
                 () = over(leads.clone()) => {}
             }
             self.state.news().hear(false);

@@ -11,7 +11,7 @@ use weir_config::model::ResourceType;
 use super::State;
 use crate::ads::{Acknowledged, Refused};
 use crate::status::serving::{Board, Current, Refusals, Serving, overlay, serving};
-use crate::status::{MonthUsage, ObjectStatus};
+use crate::status::{Condition, MonthUsage, ObjectStatus};
 use crate::translate::World;
 
 /// Bytes of a text by which a proxy's refusal is shown on one object.
@@ -31,6 +31,8 @@ struct Known {
     board: Option<Board>,
     refusals: Refusals,
     usage: HashMap<String, MonthUsage>,
+    /// Whether Weir knows the release of the cluster's CRDs; of a GatewayClass. None: nobody has looked yet.
+    bundle: Option<Option<Condition>>,
 }
 
 /// What is to be written to an object.
@@ -78,6 +80,24 @@ impl State {
         self.news.changed(&keys);
     }
 
+    /// What GatewayClasses say of the cluster's CRDs; none: it cannot be found out.
+    pub fn set_bundle(&self, bundle: Option<Condition>) {
+        let mut known = self.said.known();
+        let bundle = Some(bundle);
+        if known.bundle == bundle {
+            return;
+        }
+        known.bundle = bundle;
+        drop(known);
+        let classes: Vec<ObjectKey> = {
+            let world = self.world.read().unwrap_or_else(PoisonError::into_inner);
+            let first = ObjectKey::new(Kind::GatewayClass, "", "");
+            let classes = world.world().statuses().range(first..).map(|(key, _)| key);
+            classes.take_while(|key| key.kind == Kind::GatewayClass).cloned().collect()
+        };
+        self.news.changed(&classes);
+    }
+
     /// Judges anew what proxies make of the configuration. What looks different since is news. Answers with what
     /// is refused and was not before, by object.
     pub fn judge(&self, own: &Acknowledged, now: Instant) -> Vec<(ObjectKey, String)> {
@@ -121,6 +141,10 @@ impl State {
     pub fn wanted(&self, key: &ObjectKey) -> Wanted {
         let Some(mut status) = self.status_of(key) else { return Wanted::Nothing };
         let known = self.said.known();
+        if key.kind == Kind::GatewayClass && !status.conditions.is_empty() {
+            let Some(bundle) = &known.bundle else { return Wanted::Early };
+            status.conditions.extend(bundle.clone());
+        }
         add_usage(key, &mut status, &known.usage);
         let shown = |listener: &str| known.board.as_ref()?.serving(listener);
         if overlay(key, &mut status, shown, &known.refusals) { Wanted::Status(Box::new(status)) } else { Wanted::Early }

@@ -69,3 +69,23 @@ fn whoever_has_listeners_hears_that_a_proxy_has_acknowledged_them() {
     state.judge(&heard, later);
     assert!(state.news().take().is_empty(), "nothing has moved");
 }
+
+/// A new leader takes nothing back that the one before had found out.
+#[test]
+fn a_class_has_no_status_before_it_is_known_of_which_release_the_crds_are() {
+    let state = state();
+    let class = ObjectKey::new(Kind::GatewayClass, "", "weir");
+    state.news().hear(true);
+    state.lead(true);
+    assert_eq!(state.wanted(&class), Wanted::Early);
+    let unknown = Condition::fails("SupportedVersion", "UnsupportedVersion", "httproutes is of v9.0.0");
+    for bundle in [None, Some(unknown)] {
+        state.set_bundle(bundle.clone());
+        assert_eq!(state.news().take(), [class.clone()].into());
+        let Wanted::Status(status) = state.wanted(&class) else { panic!("{:?}", state.wanted(&class)) };
+        let types: Vec<&str> = status.conditions.iter().map(|condition| &*condition.type_).collect();
+        assert_eq!(types, [["Accepted"].as_slice(), &["Accepted", "SupportedVersion"]][usize::from(bundle.is_some())]);
+        state.set_bundle(bundle);
+        assert!(state.news().take().is_empty(), "nothing has moved");
+    }
+}

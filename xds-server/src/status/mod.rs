@@ -3,6 +3,7 @@
 //!
 //! [`render`] says how they look there, and whether what is there differs.
 
+pub mod bundle;
 pub mod features;
 pub mod render;
 pub mod report;
