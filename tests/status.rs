@@ -265,6 +265,41 @@ fn what_a_proxy_refuses_stands_on_the_object_and_is_an_event() {
     until(&api, ROUTE, |route| !refused(route));
 }
 
+/// Who loses a hostname to an older one has a condition, and an Event that says it once.
+#[test]
+fn a_hostname_that_another_has_is_an_event_on_who_lost_it() {
+    let site = Site::new();
+    let api = ApiServer::start(&site);
+    api.cluster().apply(&manifests(&site));
+    let late = |plan: &str| {
+        api.cluster().apply(&format!(
+            "apiVersion: weir.dev/v1alpha1\nkind: Tenant\nmetadata: {{name: zeta}}\n\
+             spec: {{plan: {plan}, hostnames: [shop.example]}}\n"
+        ));
+    };
+    let _server = server(&site, &api, 0);
+    until(&api, ROUTE, observed);
+    late("pro");
+    let conflicts = || {
+        let events = api.cluster().get("/apis/events.k8s.io/v1/events").unwrap_or_default();
+        let all = events["items"].as_array().cloned().unwrap_or_default();
+        all.into_iter().filter(|event| event["reason"] == "HostnameConflict").collect::<Vec<_>>()
+    };
+    let event = wait::until("an Event", || conflicts().pop());
+    assert_eq!((&event["regarding"]["kind"], &event["regarding"]["name"]), (&json!("Tenant"), &json!("zeta")));
+    assert!(event["note"].as_str().unwrap().contains("shop.example"), "{event}");
+    // Another change of it is no other conflict.
+    late("none");
+    let tenant = "/apis/weir.dev/v1alpha1/tenants/zeta";
+    let changed = |tenant: &Value| {
+        observed(tenant)
+            && condition(&tenant["status"], "Accepted").is_some_and(|(_, reason, _)| reason == "PlanNotFound")
+    };
+    until(&api, tenant, changed);
+    quiet(&api, 2);
+    assert_eq!(conflicts().len(), 1, "{:?}", conflicts());
+}
+
 #[test]
 fn one_of_two_replicas_writes_and_the_other_takes_over_without_a_word() {
     let site = Site::new();
