@@ -297,7 +297,35 @@ fn a_hostname_that_another_has_is_an_event_on_who_lost_it() {
     };
     until(&api, tenant, changed);
     quiet(&api, 2);
-    assert_eq!(conflicts().len(), 1, "{:?}", conflicts());
+    let told = conflicts();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0]["series"].is_null(), "it is said once: {}", told[0]);
+}
+
+/// A proxy that comes late leaves no ListenerSet with what was true before.
+#[test]
+fn a_listener_set_is_programmed_once_a_proxy_has_it() {
+    let site = Site::new();
+    let api = ApiServer::start(&site);
+    let allowed = "spec:\n  gatewayClassName: weir";
+    let opened = format!("spec:\n  allowedListeners: {{namespaces: {{from: All}}}}\n  gatewayClassName: weir");
+    api.cluster().apply(&manifests(&site).replace(allowed, &opened));
+    api.cluster().apply(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {namespace: shop, name: own}\n\
+         spec:\n  parentRef: {namespace: weir-system, name: public}\n  \
+         listeners: [{name: own, port: 8081, protocol: HTTP, hostname: shop.example}]\n",
+    );
+    let _server = server(&site, &api, 0);
+    let set = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/listenersets/own";
+    let says = |set: &Value, reason: &str| {
+        let of = |holder: &Value| condition(holder, "Programmed").is_some_and(|(_, said, _)| said == reason);
+        of(&set["status"]) && of(&set["status"]["listeners"][0])
+    };
+    until(&api, set, |set| says(set, "Pending"));
+    let mut edge = proxy(&site, 0);
+    until(&api, set, |set| says(set, "Programmed"));
+    edge.kill();
+    until(&api, set, |set| says(set, "Pending"));
 }
 
 #[test]
