@@ -307,9 +307,9 @@ fn a_hostname_that_another_has_is_an_event_on_who_lost_it() {
 fn a_listener_set_is_programmed_once_a_proxy_has_it() {
     let site = Site::new();
     let api = ApiServer::start(&site);
-    let allowed = "spec:\n  gatewayClassName: weir";
-    let opened = format!("spec:\n  allowedListeners: {{namespaces: {{from: All}}}}\n  gatewayClassName: weir");
-    api.cluster().apply(&manifests(&site).replace(allowed, &opened));
+    let closed = "spec:\n  gatewayClassName: weir";
+    let opened = "spec:\n  allowedListeners: {namespaces: {from: All}}\n  gatewayClassName: weir";
+    api.cluster().apply(&manifests(&site).replace(closed, opened));
     api.cluster().apply(
         "apiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {namespace: shop, name: own}\n\
          spec:\n  parentRef: {namespace: weir-system, name: public}\n  \
