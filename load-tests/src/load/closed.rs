@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::wire::Wire;
+use super::wire::{self, Wire};
 use super::{Costs, PATIENCE, READ, Span, Target};
 use crate::poll::{Interest, Poll};
 
@@ -59,7 +59,7 @@ pub(crate) fn closed(
     let mut from: Option<(Instant, Costs, u64, u64)> = None;
     let mut heard = begun;
     loop {
-        poll.wait(Duration::from_millis(100), &mut ready)?;
+        wire::wait(&mut poll, &wires, Duration::from_millis(100), &mut ready)?;
         let now = Instant::now();
         if ready.is_empty() {
             ensure!(now - heard < PATIENCE, "no answer for {PATIENCE:?}");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use super::schedule::Schedule;
-use super::wire::Wire;
+use super::wire::{self, Wire};
 use super::{Costs, PATIENCE, READ, Span, Target};
 use crate::histogram::Histogram;
 use crate::poll::{Interest, Poll};
@@ -84,7 +84,7 @@ pub(crate) fn open(
         }
         ensure!(now < to + PATIENCE, "{} requests not answered {PATIENCE:?} after the end", places - free.len());
         let pause = if due < to { due.saturating_duration_since(Instant::now()) } else { Duration::from_millis(100) };
-        poll.wait(pause, &mut ready)?;
+        wire::wait(&mut poll, &wires, pause, &mut ready)?;
         for key in ready.iter().copied() {
             let key = usize::try_from(key)?;
             wires[key].receive(&mut scratch, &mut done)?;

@@ -2,12 +2,15 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use std::time::Duration;
+
 use anyhow::bail;
 
 use super::http2::{Call, Session};
 use super::link::Link;
 use super::{Protocol, Target};
 use crate::http::Progress;
+use crate::poll::Poll;
 
 /// A request, as its protocol has it.
 #[derive(Clone, Debug)]
@@ -63,6 +66,15 @@ impl Wire {
         }
     }
 
+    /// Whether something has been read that [`Self::receive`] is still to take: whoever writes in HTTP/2 reads too, and
+    /// the socket does not become ready for it again.
+    fn heard(&self) -> bool {
+        match self {
+            Self::One(_) => false,
+            Self::Many(session) => session.heard(),
+        }
+    }
+
     /// Whether the handshake took up an earlier TLS session; HTTP/2 is measured on kept connections alone.
     pub(super) fn resumed(&self) -> bool {
         match self {
@@ -70,6 +82,18 @@ impl Wire {
             Self::Many(_) => false,
         }
     }
+}
+
+/// Waits until there is something to take at a wire, and says at which; `wires` are known to `poll` by their indices.
+pub(super) fn wait(poll: &mut Poll, wires: &[Wire], longest: Duration, ready: &mut Vec<u64>) -> anyhow::Result<()> {
+    let heard = wires.iter().any(Wire::heard);
+    poll.wait(if heard { Duration::ZERO } else { longest }, ready)?;
+    if heard {
+        let more = (0..).zip(wires).filter(|(_, wire)| wire.heard()).map(|(key, _)| key);
+        let more: Vec<u64> = more.filter(|key| !ready.contains(key)).collect();
+        ready.extend(more);
+    }
+    Ok(())
 }
 
 impl AsFd for Wire {

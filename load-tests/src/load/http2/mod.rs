@@ -113,7 +113,12 @@ impl Session {
         self.look_at(place).map(drop)
     }
 
-    /// Writes what was begun.
+    /// Whether places were woken that [`Self::receive`] has not looked at.
+    pub(crate) fn heard(&self) -> bool {
+        !self.woken.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Writes what was begun. It reads as well: what comes is [`Self::heard`].
     pub(crate) fn flush(&mut self) -> anyhow::Result<()> {
         turn(&mut self.connection, &mut Context::from_waker(Waker::noop()))
     }

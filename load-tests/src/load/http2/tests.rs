@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-use super::super::{Protocol, Target};
+use super::super::wire::{self, Wire};
+use super::super::{Protocol, Request, Target};
 use super::{Call, Session, ask};
 use crate::asked::call;
 use crate::http::Expected;
@@ -48,6 +49,38 @@ fn six(call: &Call, length: usize) -> anyhow::Result<()> {
 fn each_place_gets_its_answers() {
     six(&call(Config::H2c, "t0.tenants.test", "/?size=9").unwrap(), 9).unwrap();
     six(&call(Config::Grpc, "t0.tenants.test", "/load.Items/Get").unwrap(), upstream::BODY).unwrap();
+}
+
+/// Whoever writes reads too: an answer that came while the next request was sent is not left until more comes.
+#[test]
+fn an_answer_that_was_read_while_writing_is_taken() {
+    let call = call(Config::Grpc, "t0.tenants.test", "/load.Items/Get").unwrap();
+    let target = Target {
+        address: upstream::start(None).unwrap().http2,
+        requests: [].into(),
+        expected: Expected { status: 200, length: upstream::BODY },
+        tls: None,
+        protocol: Protocol::Http2 { streams: 1 },
+    };
+    let mut wires = [Wire::connect(&target).unwrap()];
+    let mut poll = Poll::new().unwrap();
+    poll.add(&wires[0], 0, Interest::Read).unwrap();
+    wires[0].send(0, &Request::Call(Box::new(call))).unwrap();
+    let (mut done, mut ready, begun) = (Vec::new(), Vec::new(), Instant::now());
+    while done.is_empty() {
+        assert!(begun.elapsed() < PATIENCE);
+        // All that has come is read, and the socket is not ready for it once more.
+        wires[0].flush().unwrap();
+        wire::wait(&mut poll, &wires, Duration::from_millis(10), &mut ready).unwrap();
+        if ready.is_empty() {
+            continue;
+        }
+        wires[0].flush().unwrap();
+        wire::wait(&mut poll, &wires, Duration::ZERO, &mut ready).unwrap();
+        assert_eq!(ready, [0], "what was read is still to be taken");
+        wires[0].receive(&mut [], &mut done).unwrap();
+    }
+    assert_eq!(done, [0]);
 }
 
 #[test]
