@@ -15,6 +15,16 @@ test: tools lint ## lints and every test; installs what they need
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace
 
+.PHONY: test-stock
+test-stock: tools ## tests that need an API server, at a stock one with RBAC: KUBEBUILDER_ASSETS=DIR of kube-apiserver and etcd
+	@test -x "$(KUBEBUILDER_ASSETS)/kube-apiserver" || { echo "KUBEBUILDER_ASSETS: no kube-apiserver in '$(KUBEBUILDER_ASSETS)'" >&2; exit 1; }
+	cargo test --package weir --tests --no-run --quiet
+	unshare --net sh -euc 'ip link set lo up; ip route add local 198.18.0.0/15 dev lo; exec "$$@"' sh \
+	  env WEIR_STOCK_API_SERVER="$(KUBEBUILDER_ASSETS)" cargo nextest run --package weir --offline --no-fail-fast --test-threads 2 -E '$(STOCK)'
+
+# Every test that has an API server.
+STOCK = test(/^(asleep|chart::(install|pods|used)|clock_steps|gateway_services|kubernetes|replicas|status|token_review)::/)
+
 .PHONY: tools
 tools: ## what the tests need beside a Rust toolchain
 	@tests/tools/install.sh

@@ -396,7 +396,7 @@ fn two_controllers_of_one_route_come_to_rest_with_both_their_entries() {
     until(&api, ROUTE, both);
     // One that takes Weir's entry away gets it back.
     let gone = json!({"parents": []});
-    wait::until("the list to be emptied", || apply_status(cluster, &gone, None).ok());
+    wait::until_ok("the list to be emptied", || apply_status(cluster, &gone, None).map(drop));
     let ours = |route: &Value| route["status"]["parents"].as_array().is_some_and(|all| all.len() == 1);
     until(&api, ROUTE, ours);
 }
@@ -417,11 +417,14 @@ fn write_as_another(cluster: &Cluster, round: usize) -> Result<Value, String> {
 }
 
 fn apply_status(cluster: &Cluster, status: &Value, version: Option<&str>) -> Result<Value, String> {
-    let object = json!({
+    let mut object = json!({
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": {"name": "web", "namespace": "shop", "resourceVersion": version},
+        "metadata": {"name": "web", "namespace": "shop"},
         "status": status,
     });
+    if let Some(version) = version {
+        object["metadata"]["resourceVersion"] = version.into();
+    }
     cluster.send("PATCH", &format!("{ROUTE}/status?fieldManager=other&force=true"), Some(&object))
 }

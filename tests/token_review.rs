@@ -122,10 +122,13 @@ fn an_api_server_says_whose_a_token_is() {
     let mut altered = place.token("weir-edge", "weir").into_bytes();
     let last = altered.len() - 10;
     altered[last] = if altered[last] == b'A' { b'B' } else { b'A' };
-    place.refused(&String::from_utf8(altered).unwrap(), Code::Unauthenticated, OPAQUE, "API server");
+    place.refused(&String::from_utf8(altered).unwrap(), Code::Unauthenticated, OPAQUE, "does not vouch for its token");
     let gone = place.token("weir-edge", "weir");
     place.api.cluster().delete(&manifest("weir-edge"));
-    place.refused(&gone, Code::Unauthenticated, OPAQUE, "invalidated");
+    // API servers say it in words of their own.
+    place.refused(&gone, Code::Unauthenticated, OPAQUE, "does not vouch for its token");
+    let told = place.server.errors().matches("does not vouch for its token").count();
+    assert_eq!(told, 2, "each is told why");
 
     // While it does not answer nobody new is let in, and they are told to come again.
     place.api.cluster().apply(&manifest("weir-edge"));

@@ -85,15 +85,14 @@ impl Pods {
     }
 
     fn container(&self, owner: &Value) -> Container {
-        let root = self.api.cluster().get("/api/v1/namespaces/default/configmaps/kube-root-ca.crt").unwrap();
         let cluster = Cluster {
             rendered: &self.rendered,
             token: &|account, audience| self.token(account, audience),
-            authority: root["data"]["ca.crt"].as_str().unwrap().to_owned(),
+            authority: self.api.authority(),
             hosts: format!("{0} kubernetes.default.svc\n{0} weir-server.{NAMESPACE}.svc\n", self.site.ip()),
             environment: vec![
                 ("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc".to_owned()),
-                ("KUBERNETES_SERVICE_PORT", "6443".to_owned()),
+                ("KUBERNETES_SERVICE_PORT", self.api.secure_port().to_string()),
             ],
         };
         Container::new(&self.site, &cluster, owner)

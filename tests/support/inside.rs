@@ -4,8 +4,8 @@ use std::process::Command;
 
 /// Set within.
 const INSIDE: &str = "WEIR_TEST_INSIDE";
-/// Brings loopback up, then becomes the test program.
-const ENTER: &str = "ip link set lo up && exec \"$0\" \"$@\"";
+/// Brings loopback up, with the addresses of `Address`, then becomes the test program.
+const ENTER: &str = "ip link set lo up && ip route add local 198.18.0.0/15 dev lo && exec \"$0\" \"$@\"";
 
 /// Runs `body` in a network namespace of its own: the test `name` of this program is started again within one. Where
 /// none can be made (no root, no `unshare`), `body` runs where it is, on loopback addresses of its own.

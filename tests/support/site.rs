@@ -81,10 +81,11 @@ impl Site {
 
     /// Starts `weir echo` that calls itself `name`, and waits until it answers.
     pub fn backend(&self, name: &str, port: u16) -> Process {
-        let address = format!("{}:{port}", self.ip());
+        let ip = Address::of_backends(self.ip());
+        let address = format!("{ip}:{port}");
         let process =
             self.process(&format!("echo-{name}"), weir().args(["echo", "--listen", &address, "--name", name]));
-        let target = Target::plain(self.ip(), port);
+        let target = Target::plain(ip, port);
         wait::until_ok(&format!("backend {name}"), || {
             http::once(&target, &Request::get(name, "/")).map_err(|e| e.to_string())
         });

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::keys::Keys;
 use super::manifests::identity;
 use crate::echo::{Backends, Identity, Image, Running};
+use crate::support::address::Address;
 
 /// All pods.
 pub(super) struct Pods {
@@ -62,7 +63,7 @@ impl Pods {
     fn address(&mut self) -> Ipv4Addr {
         let [high, low] = self.next.to_be_bytes();
         self.next += 1;
-        Ipv4Addr::new(127, self.first[0] + high, self.first[1], low.max(1))
+        Address::of_backends(Ipv4Addr::new(127, self.first[0] + high, self.first[1], low.max(1)))
     }
 
     pub(super) fn of(&self, namespace: &str, deployment: &str) -> Vec<(String, Ipv4Addr)> {

@@ -7,6 +7,7 @@ use kube::{Client, Config};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use crate::support::address::Address;
 use crate::support::wait;
 
 /// Owner of the fields that tests write.
@@ -47,6 +48,7 @@ impl Cluster {
     /// Applies one object.
     pub fn apply_value(&self, object: &Value) {
         let path = format!("{}?fieldManager={MANAGER}&force=true", path_of(object));
+        let object = &reachable(object);
         wait::until_ok(&format!("{path} to be taken"), || self.send("PATCH", &path, Some(object)).map(drop));
     }
 
@@ -84,6 +86,19 @@ impl Cluster {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// An EndpointSlice leads to where the backends of the test listen.
+fn reachable(object: &Value) -> Value {
+    let mut object = object.clone();
+    for endpoint in object.get_mut("endpoints").and_then(Value::as_array_mut).into_iter().flatten() {
+        for address in endpoint.get_mut("addresses").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(ip) = address.as_str().and_then(|text| text.parse().ok()) {
+                *address = Address::of_backends(ip).to_string().into();
+            }
+        }
+    }
+    object
 }
 
 /// The documents of a YAML text.

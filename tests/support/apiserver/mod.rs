@@ -1,10 +1,11 @@
-//! A real API server under the test's control: `litek8s` (it authenticates and authorizes nobody) with a relay
-//! before it.
+//! A real API server under the test's control, with a relay before it: `litek8s`, which authenticates and authorizes
+//! nobody, or a stock one where `WEIR_STOCK_API_SERVER` says so.
 
 mod calls;
 mod client;
 mod crds;
 mod relay;
+mod stock;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,13 +30,30 @@ pub fn stock() -> Option<PathBuf> {
     std::env::var_os("WEIR_TEST_KUBECONFIG").map(PathBuf::from)
 }
 
-/// `litek8s`, a relay before it, and a client that goes past the relay.
+/// An API server, a relay before it, and a client that goes past the relay.
 pub struct ApiServer {
-    process: Option<Process>,
-    command: Box<dyn Fn() -> Process + Send + Sync>,
+    processes: Vec<Process>,
+    kind: Kind,
+    /// Ends after what stores in it.
+    _store: Option<Process>,
     /// What the server under test connects to.
     pub relay: Relay,
     cluster: Cluster,
+}
+
+/// Which one it is.
+enum Kind {
+    Stock(stock::Stock),
+    Small(Box<dyn Fn() -> Process + Send + Sync>),
+}
+
+impl Kind {
+    fn start(&self) -> Vec<Process> {
+        match self {
+            Self::Stock(stock) => stock.start(),
+            Self::Small(command) => vec![command()],
+        }
+    }
 }
 
 impl ApiServer {
@@ -49,22 +67,19 @@ impl ApiServer {
     /// Starts one without CRDs.
     pub fn bare(site: &Site) -> Self {
         let (direct, ip) = (site.path("apiserver.kubeconfig"), site.ip());
-        let (logs, data, file) = (site.logs(), site.path("apiserver-data"), direct.clone());
-        let command = move || {
-            let mut command = Command::new(binary());
-            command.arg("apiserver").args(["--listen", &format!("{ip}:{DIRECT}"), "--node-ip", &ip.to_string()]);
-            command.args(["--no-node", "--no-cluster-dns", "--in-cluster-port", "0", "--no-wireguard"]);
-            command.arg("--kubeconfig").arg(&file).arg("--data-dir").arg(&data);
-            Process::start("apiserver", &logs, &mut command)
+        let kind = match stock::programs() {
+            Some(programs) => Kind::Stock(stock::Stock::new(site, programs, &direct)),
+            None => Kind::Small(Box::new(small(site))),
         };
+        let store = if let Kind::Stock(stock) = &kind { Some(stock.store()) } else { None };
         let relay = Relay::start((ip, RELAYED).into(), (ip, DIRECT).into(), &site.path("relay.kubeconfig"));
-        let mut process = command();
+        let mut processes = kind.start();
         let cluster = wait::until("the API server", || {
-            process.assert_alive();
+            processes.iter_mut().for_each(Process::assert_alive);
             let cluster = Cluster::try_open(&direct).ok()?;
-            cluster.get("/version").is_some().then_some(cluster)
+            cluster.get("/readyz").is_some().then_some(cluster)
         });
-        Self { process: Some(process), command: Box::new(command), relay, cluster }
+        Self { processes, kind, _store: store, relay, cluster }
     }
 
     /// The kubeconfig of the server under test: it leads through the relay.
@@ -83,18 +98,47 @@ impl ApiServer {
         crds::wait(&self.cluster);
     }
 
+    /// Where it takes TLS, as pods reach it.
+    pub fn secure_port(&self) -> u16 {
+        if matches!(self.kind, Kind::Stock(_)) { stock::SECURE } else { DIRECT }
+    }
+
+    /// Who vouches for its certificate, PEM.
+    pub fn authority(&self) -> String {
+        match &self.kind {
+            Kind::Stock(stock) => stock.authority(),
+            Kind::Small(_) => {
+                let path = "/api/v1/namespaces/default/configmaps/kube-root-ca.crt";
+                self.cluster.get(path).unwrap()["data"]["ca.crt"].as_str().unwrap().to_owned()
+            }
+        }
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
-        self.process.take().expect("the API server runs").kill();
+        self.processes.drain(..).for_each(|mut process| process.kill());
     }
 
     /// Starts it again on what it had stored.
     pub fn start_again(&mut self) {
-        let process = self.process.insert((self.command)());
+        self.processes = self.kind.start();
         wait::until("the API server to be back", || {
-            process.assert_alive();
-            self.cluster.get("/version")
+            self.processes.iter_mut().for_each(Process::assert_alive);
+            self.cluster.get("/readyz")
         });
+    }
+}
+
+/// How `litek8s` is started at the site.
+fn small(site: &Site) -> impl Fn() -> Process + Send + Sync + use<> {
+    let (logs, data, file, ip) =
+        (site.logs(), site.path("apiserver-data"), site.path("apiserver.kubeconfig"), site.ip());
+    move || {
+        let mut command = Command::new(binary());
+        command.arg("apiserver").args(["--listen", &format!("{ip}:{DIRECT}"), "--node-ip", &ip.to_string()]);
+        command.args(["--no-node", "--no-cluster-dns", "--in-cluster-port", "0", "--no-wireguard"]);
+        command.arg("--kubeconfig").arg(&file).arg("--data-dir").arg(&data);
+        Process::start("apiserver", &logs, &mut command)
     }
 }
 

@@ -203,7 +203,10 @@ fn sealed(mut object: Value) -> Value {
 /// Whether an object in the cluster is as it was to be applied: nothing of it is missing, and nothing of what was applied
 /// before is there still.
 pub fn is_applied(wanted: &Value, there: &Value) -> bool {
-    holds(wanted, there)
+    // What kind it is was asked for: in a list an API server does not say it of each object again.
+    let of_kind = |field: &str| matches!(field, "apiVersion" | "kind");
+    let fields = wanted.as_object().into_iter().flatten().filter(|(field, _)| !of_kind(field));
+    fields.into_iter().all(|(field, value)| there.get(field).is_some_and(|found| holds(value, found)))
 }
 
 fn holds(wanted: &Value, there: &Value) -> bool {
@@ -279,4 +282,26 @@ fn shown(endpoint: &Endpoint) -> Value {
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::is_applied;
+
+    #[test]
+    fn what_is_there_is_as_applied_whatever_the_api_server_adds_and_leaves_out() {
+        let wanted = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"}, "spec": {"ports": [{"port": 80}]}});
+        // As in a list: without its kind, and with defaults.
+        let there = json!({"metadata": {"name": "shop", "uid": "1"}, "spec": {"ports": [{"port": 80, "protocol": "TCP"}], "type": "ClusterIP"}});
+        assert!(is_applied(&wanted, &there));
+        for (field, other) in
+            [("metadata", json!({"name": "other"})), ("spec", json!({"ports": []})), ("spec", json!(null))]
+        {
+            let mut there = there.clone();
+            there[field] = other;
+            assert!(!is_applied(&wanted, &there), "{there}");
+        }
+    }
 }
