@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -13,6 +13,7 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::cork::{Pull, cork};
 use super::pulse::Pulse;
 use super::stream::Stream;
 use super::{
@@ -73,6 +74,7 @@ pub(crate) async fn serve<S>(io: S, worker: Rc<Worker>, chain: Arc<ChainTable>, 
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let (io, pull) = cork(io);
     let handshake = pin!(settings(&chain).handshake::<_, Bytes>(io));
     let opened = deadline::within(&worker.timers, worker.options.handshake_timeout, handshake).await;
     let Some(Ok(mut connection)) = opened else {
@@ -94,7 +96,22 @@ where
             drop((registered, open));
         }));
     };
-    run(&mut connection, &mut pulse, &worker, &chain, &shared, serve).await;
+    pull.begin();
+    let run = pin!(run(&mut connection, &mut pulse, &worker, &chain, &shared, serve));
+    written(run, &pull).await;
+}
+
+/// Carries on `run`, and writes what of it is to be written each time that it comes to rest.
+async fn written<S: AsyncWrite + Unpin>(mut run: Pin<&mut impl Future<Output = ()>>, pull: &Pull<S>) {
+    poll_fn(|cx| {
+        let ended = run.as_mut().poll(cx);
+        match pull.poll_flush(cx) {
+            // Nobody takes it any more.
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            _ => ended,
+        }
+    })
+    .await;
 }
 
 /// Limits of `h2`, each said, so that none changes unseen with the crate.

@@ -10,6 +10,7 @@
 
 pub(crate) mod body;
 mod connection;
+mod cork;
 mod grpc;
 pub(crate) mod head;
 mod preface;
