@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use weir_config::kinds::gateway::{Gateway, HTTPRoute};
+use weir_config::kinds::gateway::{BackendObjectReference, GatewayListener, ParentReference};
 use weir_config::kinds::{Object, ObjectKey};
-use weir_config::model::{EndpointSource, Forward, HttpFilter, Resource, ResourceType, RouteAction, Snapshot, name};
+use weir_config::model::{
+    EndpointSource, Forward, HttpFilter, Network, Resource, ResourceType, RouteAction, Snapshot, name,
+};
 use weir_config::testing::soak;
 use weir_xds_server::ads::{Form, Interest, Store};
 use weir_xds_server::scope::Scope;
@@ -27,6 +29,9 @@ const CLASSES: [(&str, &[&str]); 3] =
     [("edge", &["*"]), ("acme", &["acme-edge/*"]), ("edge2", &["weir-system/closed"])];
 const GATEWAYS: [(&str, &str); 4] =
     [("weir-system", "public"), ("weir-system", "closed"), ("acme-edge", "own"), ("acme2-a", "own")];
+/// ListenerSets, all at the Gateway `public`.
+const SETS: [(&str, &str); 2] = [("acme-a", "set"), ("acme2-a", "set")];
+const ROUTES: [&str; 5] = ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"];
 
 /// An object, by which piece it is and in which of its forms.
 #[derive(Clone, Debug)]
@@ -34,12 +39,16 @@ enum Piece {
     /// A namespace, and of which tenant: 0 and 1, or of none.
     Namespace(usize, usize),
     Tenant(usize, Vec<&'static str>),
-    /// A Gateway, and its listeners: HTTP, HTTPS or both.
+    /// A Gateway, and its listeners: HTTP, HTTPS or both, or those that pass bytes on.
     Gateway(usize, usize),
+    /// A ListenerSet, and its listeners.
+    Set(usize, usize),
     Secret(usize),
     Service(usize),
-    /// By number: in which namespace, with which parents, to the Service of this namespace and of which other.
-    Route(usize, usize, Vec<usize>, Option<usize>),
+    /// TLS toward the Service of a namespace.
+    BackendTls(usize),
+    /// By kind and number: in which namespace, with which parents, to the Service of this namespace and of which other.
+    Route(usize, usize, usize, Vec<usize>, Option<usize>),
     /// In a namespace, to all of another's routes and Gateways.
     Grant(usize, usize),
 }
@@ -53,15 +62,18 @@ struct Edit {
 
 fn piece() -> impl Strategy<Value = Piece> {
     let namespace = || 0..NAMESPACES.len();
+    let parents = prop::collection::vec(0..GATEWAYS.len() + SETS.len(), 1..4);
     let hostname = || select(vec!["shop.acme.com", "*.acme.com", "acme2.example", "*.example", "*"]);
     prop_oneof![
         2 => (1..NAMESPACES.len(), 0usize..3).prop_map(|(namespace, tenant)| Piece::Namespace(namespace, tenant)),
         2 => (0..TENANTS.len(), prop::collection::vec(hostname(), 0..3)).prop_map(|(t, names)| Piece::Tenant(t, names)),
-        2 => (0..GATEWAYS.len(), 0usize..3).prop_map(|(gateway, listeners)| Piece::Gateway(gateway, listeners)),
+        2 => (0..GATEWAYS.len(), 0usize..4).prop_map(|(gateway, listeners)| Piece::Gateway(gateway, listeners)),
+        2 => (0..SETS.len(), 0usize..4).prop_map(|(set, listeners)| Piece::Set(set, listeners)),
+        1 => namespace().prop_map(Piece::BackendTls),
         1 => namespace().prop_map(Piece::Secret),
         2 => namespace().prop_map(Piece::Service),
-        9 => (0usize..4, namespace(), prop::collection::vec(0..GATEWAYS.len(), 1..3), prop::option::of(namespace()))
-            .prop_map(|(number, namespace, parents, other)| Piece::Route(number, namespace, parents, other)),
+        12 => (0..ROUTES.len(), 0usize..3, namespace(), parents, prop::option::of(namespace()))
+            .prop_map(|(kind, number, namespace, parents, other)| Piece::Route(kind, number, namespace, parents, other)),
         1 => (namespace(), namespace()).prop_map(|(namespace, other)| Piece::Grant(namespace, other)),
     ]
 }
@@ -80,7 +92,8 @@ fn base() -> String {
         Piece::Secret(0),
     ];
     all.extend(pieces.iter().map(Piece::manifest));
-    all.extend((0..GATEWAYS.len()).map(|place| Piece::Gateway(place, place % 3).manifest()));
+    all.extend((0..GATEWAYS.len()).map(|place| Piece::Gateway(place, 3 - place).manifest()));
+    all.extend((0..SETS.len()).map(|place| Piece::Set(place, 3).manifest()));
     all.extend((0..NAMESPACES.len()).map(|place| Piece::Service(place).manifest()));
     all.join("\n---\n")
 }
@@ -102,16 +115,24 @@ impl Piece {
                 let name = TENANTS[*place];
                 format!("kind: Tenant\nmetadata: {{name: {name}}}\nspec: {{plan: pro, hostnames: {hostnames:?}}}")
             }
-            Self::Gateway(place, listeners) => {
+            Self::Gateway(place, form) => {
                 let (namespace, name) = GATEWAYS[*place];
-                let takes = "allowedRoutes: {namespaces: {from: All}}";
-                let http = format!("{{name: http, port: 80, protocol: HTTP, {takes}}}");
-                let refs = format!("[{{name: cert}}, {{name: cert, namespace: {}}}]", NAMESPACES[0]);
-                let https =
-                    format!("{{name: https, port: 443, protocol: HTTPS, tls: {{certificateRefs: {refs}}}, {takes}}}");
-                let listeners = [&[&http[..]][..], &[&https], &[&http, &https]][*listeners].join(", ");
+                let listeners = listeners(*form, 0);
                 format!(
-                    "kind: Gateway\nmetadata: {{namespace: {namespace}, name: {name}}}\nspec: {{gatewayClassName: weir, listeners: [{listeners}]}}"
+                    "kind: Gateway\nmetadata: {{namespace: {namespace}, name: {name}}}\nspec: {{gatewayClassName: weir, allowedListeners: {{namespaces: {{from: All}}}}, listeners: [{listeners}]}}"
+                )
+            }
+            Self::Set(place, form) => {
+                let ((namespace, name), (of, public)) = (SETS[*place], GATEWAYS[0]);
+                let listeners = listeners(*form, 1 + place);
+                format!(
+                    "kind: ListenerSet\nmetadata: {{namespace: {namespace}, name: {name}}}\nspec: {{parentRef: {{namespace: {of}, name: {public}}}, listeners: [{listeners}]}}"
+                )
+            }
+            Self::BackendTls(place) => {
+                let namespace = NAMESPACES[*place];
+                format!(
+                    "kind: BackendTLSPolicy\nmetadata: {{namespace: {namespace}, name: tls}}\nspec: {{targetRefs: [{{group: '', kind: Service, name: web}}], validation: {{hostname: web.example, wellKnownCACertificates: System}}}}"
                 )
             }
             Self::Secret(place) => include_str!("../../config/examples/quickstart/certificate.yaml")
@@ -120,33 +141,53 @@ impl Piece {
             Self::Service(place) => {
                 let namespace = NAMESPACES[*place];
                 format!(
-                    "kind: Service\nmetadata: {{namespace: {namespace}, name: web}}\nspec: {{ports: [{{port: 80}}]}}"
+                    "kind: Service\nmetadata: {{namespace: {namespace}, name: web}}\nspec: {{ports: [{{name: t, port: 80}}, {{name: u, port: 80, protocol: UDP}}]}}"
                 )
             }
-            Self::Route(number, place, parents, other) => {
+            Self::Route(kind, number, place, parents, other) => {
                 let parent = |parent: &usize| {
-                    let (namespace, name) = GATEWAYS[*parent];
-                    format!("{{namespace: {namespace}, name: {name}}}")
+                    let (kind, (namespace, name)) = match parent.checked_sub(GATEWAYS.len()) {
+                        Some(set) => ("ListenerSet", SETS[set]),
+                        None => ("Gateway", GATEWAYS[*parent]),
+                    };
+                    format!("{{kind: {kind}, namespace: {namespace}, name: {name}}}")
                 };
                 let parents = parents.iter().map(parent).collect::<Vec<_>>().join(", ");
                 let backend = |place: &usize| format!("{{namespace: {}, name: web, port: 80}}", NAMESPACES[*place]);
                 let backends = [place].into_iter().chain(other).map(backend).collect::<Vec<_>>().join(", ");
-                let namespace = NAMESPACES[*place];
+                let (namespace, kind) = (NAMESPACES[*place], ROUTES[*kind]);
+                // A TLSRoute without names is refused; the others take all that their tenant owns.
+                let names = if kind == "TLSRoute" { "hostnames: [shop.acme.com, acme2.example], " } else { "" };
                 format!(
-                    "kind: HTTPRoute\nmetadata: {{namespace: {namespace}, name: r{number}}}\nspec: {{parentRefs: [{parents}], rules: [{{backendRefs: [{backends}]}}]}}"
+                    "kind: {kind}\nmetadata: {{namespace: {namespace}, name: r{number}}}\nspec: {{{names}parentRefs: [{parents}], rules: [{{backendRefs: [{backends}]}}]}}"
                 )
             }
             Self::Grant(place, other) => {
                 let (namespace, other) = (NAMESPACES[*place], NAMESPACES[*other]);
                 let from =
                     |kind: &str| format!("{{group: gateway.networking.k8s.io, kind: {kind}, namespace: {other}}}");
-                let from = format!("[{}, {}]", from("HTTPRoute"), from("Gateway"));
+                let kinds = ROUTES.into_iter().chain(["Gateway", "ListenerSet"]);
+                let from = format!("[{}]", kinds.map(from).collect::<Vec<_>>().join(", "));
                 format!(
                     "kind: ReferenceGrant\nmetadata: {{namespace: {namespace}, name: {other}}}\nspec: {{from: {from}, to: [{{group: '', kind: Service}}, {{group: '', kind: Secret}}]}}"
                 )
             }
         }
     }
+}
+
+/// Listeners in one of their forms; `holder` tells ports apart that only one may have.
+fn listeners(form: usize, holder: usize) -> String {
+    let takes = "allowedRoutes: {namespaces: {from: All}}";
+    let http = format!("{{name: http, port: 80{holder}, protocol: HTTP, {takes}}}");
+    let refs = format!("[{{name: cert}}, {{name: cert, namespace: {}}}]", NAMESPACES[0]);
+    let https =
+        format!("{{name: https, port: 44{holder}, protocol: HTTPS, tls: {{certificateRefs: {refs}}}, {takes}}}");
+    let bytes = format!(
+        "{{name: tls, port: 84{holder}, protocol: TLS, tls: {{mode: Passthrough}}, {takes}}}, \
+         {{name: tcp, port: 90{holder}, protocol: TCP, {takes}}}, {{name: udp, port: 90{holder}, protocol: UDP, {takes}}}"
+    );
+    [&[&http[..]][..], &[&https], &[&http, &https], &[&http, &https, &bytes]][form].join(", ")
 }
 
 /// What was seen of objects, kept by key and no further.
@@ -170,7 +211,13 @@ fn allowed(snapshot: &Snapshot, scope: &Scope) -> BTreeSet<Key> {
             let mine = |name: &str| name.split('/').next() == Some(edge);
             for listener in snapshot.listeners.values().filter(|l| mine(&l.name)) {
                 keys.insert((ResourceType::Listener, listener.name.clone()));
+                let udp = listener.udp.as_deref();
+                let clusters = udp.into_iter().flat_map(|proxied| proxied.split.clusters());
+                keys.extend(clusters.map(|name| (ResourceType::Cluster, name.to_owned())));
                 for chain in &listener.chains {
+                    if let Network::Tcp(proxied) = &chain.network {
+                        keys.extend(proxied.split.clusters().map(|name| (ResourceType::Cluster, name.to_owned())));
+                    }
                     let secrets = chain.tls.iter().flat_map(|tls| &tls.secrets);
                     keys.extend(secrets.map(|name| (ResourceType::Secret, name.clone())));
                     for filter in chain.http().iter().flat_map(|http| &http.filters) {
@@ -242,30 +289,47 @@ fn of_edge<'a>(objects: &'a Objects, edge: &str) -> Mine<'a> {
     for (key, object) in objects {
         match &**object {
             Object::Gateway(gateway) if edge_of(&key.namespace, &key.name) == edge => {
-                mine.secrets.extend(secrets_of(key, gateway));
+                mine.secrets.extend(secrets_of(key, &gateway.spec.listeners));
             }
-            Object::HTTPRoute(route) if parents(route).any(|(namespace, name)| edge_of(namespace, name) == edge) => {
-                mine.tenants.extend(tenants.get(&*key.namespace));
-                mine.services.extend(backends(route));
+            Object::ListenerSet(set) if edge_of(GATEWAYS[0].0, GATEWAYS[0].1) == edge => {
+                mine.secrets.extend(secrets_of(key, &set.spec.listeners));
             }
-            _ => {}
+            object => {
+                let Some((parents, backends)) = refs(object) else { continue };
+                if parents.iter().any(|at| edge_of(at.namespace.as_deref().unwrap(), &at.name) == edge) {
+                    mine.tenants.extend(tenants.get(&*key.namespace));
+                    mine.services.extend(backends);
+                }
+            }
         }
     }
     mine
 }
 
-fn secrets_of<'a>(key: &'a ObjectKey, gateway: &'a Gateway) -> impl Iterator<Item = &'a str> {
-    let refs = gateway.spec.listeners.iter().flat_map(|l| &l.tls).flat_map(|tls| &tls.certificate_refs);
+fn secrets_of<'a>(key: &'a ObjectKey, listeners: &'a [GatewayListener]) -> impl Iterator<Item = &'a str> {
+    let refs = listeners.iter().flat_map(|l| &l.tls).flat_map(|tls| &tls.certificate_refs);
     refs.map(|reference| reference.namespace.as_deref().unwrap_or(&key.namespace))
 }
 
-fn parents(route: &HTTPRoute) -> impl Iterator<Item = (&str, &str)> {
-    route.spec.parent_refs.iter().map(|parent| (parent.namespace.as_deref().unwrap(), &*parent.name))
-}
-
-fn backends(route: &HTTPRoute) -> impl Iterator<Item = &str> {
-    let refs = route.spec.rules.iter().flatten().flat_map(|rule| &rule.backend_refs);
-    refs.filter_map(|backend| backend.target.namespace.as_deref())
+/// Parents of a route of any kind, and namespaces of its backends.
+fn refs(object: &Object) -> Option<(&[ParentReference], Vec<&str>)> {
+    fn of(target: &BackendObjectReference) -> Option<&str> {
+        target.namespace.as_deref()
+    }
+    macro_rules! refs {
+        ($spec:expr, $rules:expr) => {{
+            let backends = $rules.flat_map(|rule| &rule.backend_refs);
+            Some((&$spec.parent_refs[..], backends.filter_map(|backend| of(&backend.target)).collect()))
+        }};
+    }
+    match object {
+        Object::HTTPRoute(route) => refs!(route.spec, route.spec.rules.iter().flatten()),
+        Object::GRPCRoute(route) => refs!(route.spec, route.spec.rules.iter().flatten()),
+        Object::TLSRoute(route) => refs!(route.spec, route.spec.rules.iter()),
+        Object::TCPRoute(route) => refs!(route.spec, route.spec.rules.iter()),
+        Object::UDPRoute(route) => refs!(route.spec, route.spec.rules.iter()),
+        _ => None,
+    }
 }
 
 /// Objects that do not justify what a scope holds.
@@ -278,10 +342,10 @@ fn check_objects(objects: &Objects, snapshot: &Snapshot, scope: &Scope, held: &B
             let (tenants, mut mine) = (tenants(objects), Mine::default());
             mine.tenants.insert(tenant);
             for (key, object) in objects {
-                if let Object::HTTPRoute(route) = &**object
+                if let Some((_, backends)) = refs(object)
                     && tenants.get(&*key.namespace) == Some(&&**tenant)
                 {
-                    mine.services.extend(backends(route));
+                    mine.services.extend(backends);
                 }
             }
             mine
