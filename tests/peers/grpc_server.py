@@ -9,20 +9,28 @@ import grpc
 count = 0
 
 
-def wait_for_end(context):
-    """Waits until the call has ended, which only its client can do, and counts it."""
-    global count
+def count_end(context):
+    """Counts the call when it ends, which only its client can do; answers what to wait for its end by.
+
+    Asked for before the first message goes back: a handler that is suspended then may never be resumed."""
     gone = threading.Event()
-    # False: it has ended already.
-    if not context.add_callback(gone.set) or gone.wait(60):
+
+    def end():
+        global count
         count += 1
+        gone.set()
+
+    # False: it has ended already.
+    if not context.add_callback(end):
+        end()
+    return gone
 
 
 def unary(request, context):
     """Echoes; says what it was sent of metadata; fails as `x-fail` says; waits for the end as `x-wait` says."""
     metadata = dict(context.invocation_metadata())
     if "x-wait" in metadata:
-        wait_for_end(context)
+        count_end(context).wait(60)
         return request
     sizes = sum(len(value) for key, value in metadata.items() if key.startswith("x-large"))
     context.send_initial_metadata((("x-initial", "first"), ("x-large-bytes", str(sizes))))
@@ -48,10 +56,11 @@ def client_stream(requests, context):
 
 def bidi(requests, context):
     """Each message back; with `x-wait` only the first."""
+    gone = count_end(context) if "x-wait" in dict(context.invocation_metadata()) else None
     for message in requests:
         yield message
-        if "x-wait" in dict(context.invocation_metadata()):
-            return wait_for_end(context)
+        if gone:
+            return gone.wait(60)
 
 
 def ended_early(request, context):
