@@ -8,6 +8,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
+use crate::support::guests::{self, Guest};
 use crate::support::http::{self, Request, Response, Target};
 use crate::support::plane::{Plane, System, wait_for_port};
 use crate::support::site::{HTTP, HTTPS, SERVER_ADMIN, Site, repository, weir};
@@ -42,6 +43,7 @@ impl Case {
         site.write("case.yaml", &manifests);
         site.write("shop-cert.yaml", &authority.issue(&["shop.acme.test"]).secret("weir-system", "shop"));
         site.write("wild-cert.yaml", &authority.issue(&["*.globex.test"]).secret("weir-system", "wild"));
+        site.write("authority.yaml", &authority.config_map("acme/authority"));
         Self { file, site, authority, asks, manifests, expected }
     }
 
@@ -147,6 +149,9 @@ fn fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 fn run(name: &str, backends: &[(&str, u16)]) {
     let case = Case::read(name);
     let _backends: Vec<_> = backends.iter().map(|(name, port)| case.site.backend(name, *port)).collect();
+    let secure =
+        Guest { kind: guests::Kind::Https, port: 9111, names: vec!["inner.acme.test".into()], stranger: false };
+    let _secure = guests::start(case.site.ip(), "secure", &secure, &case.authority);
     let system = System::start(&case.site, Plane::Up);
     for port in [HTTP, HTTPS] {
         wait_for_port(&case.site, port);
@@ -211,6 +216,11 @@ fn what_is_wrong_is_explained_as_it_is_answered() {
 #[test]
 fn connections_and_calls_are_explained_as_they_are_passed_on() {
     run("connections", &[("shop", 9001), ("canary", 9002), ("api", 9003), ("web", 9004)]);
+}
+
+#[test]
+fn policies_are_explained_as_they_hold() {
+    run("policies", &[("shop", 9001), ("canary", 9002), ("api", 9003)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The answer, as plain values: the fields of `--output json`, which docs/explain.md describes.
 
 use serde::Serialize;
-use weir_xds_server::explain::{Certificate, GatewayListener, NearName, Owner, Parent, Rate};
+use weir_xds_server::explain::{Certificate, GatewayListener, NearName, Owner, Parent, Rate, Setting};
 use weir_xds_server::status::Condition;
 
 /// All that is said of a request.
@@ -61,6 +61,8 @@ pub(super) enum Kind {
     Forwarded,
     /// The route sends the client to another URL.
     Redirected,
+    /// The proxy answers: a preflight.
+    Answered,
     /// A backend answers some requests; others get an error.
     PartlyForwarded,
     /// No backend can: 500 or 503.
@@ -130,6 +132,42 @@ pub(super) struct RoutePart {
     pub(super) timeout: Option<String>,
     /// Changes to headers, in words.
     pub(super) filters: Vec<String>,
+    /// Policies about it, its rule, its listener or its Gateway, the closest first.
+    pub(super) policies: Vec<PolicyPart>,
+}
+
+/// A policy, as far as it is about the request.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PolicyPart {
+    pub(super) kind: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) target: PolicyTarget,
+    /// What it decides.
+    pub(super) in_force: Vec<Setting>,
+    /// What it says and does not decide.
+    pub(super) left: Vec<Left>,
+    /// `Accepted`, or why it does not hold.
+    pub(super) reason: String,
+    pub(super) message: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PolicyTarget {
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) section_name: Option<String>,
+}
+
+/// What another decides.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Left {
+    #[serde(flatten)]
+    pub(super) setting: Setting,
+    pub(super) by: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -145,6 +183,10 @@ pub(super) struct BackendPart {
     pub(super) status: Option<u16>,
     /// Of connections: whether those of its share are closed.
     pub(super) closed: bool,
+    /// The name that is asked for and proven over TLS; none: plain text.
+    pub(super) tls: Option<String>,
+    /// Policies about its Service.
+    pub(super) policies: Vec<PolicyPart>,
     /// Endpoints, the first few.
     pub(super) endpoints: Vec<EndpointPart>,
     /// All of them.

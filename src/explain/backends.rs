@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use weir_config::model::name::NO_CLUSTER;
+use weir_config::model::name::{self, NO_CLUSTER};
 use weir_config::model::{EndpointSource, Forward, HealthStatus, LoadAssignment, Route, RouteAction, Split};
 use weir_proxy::request::cluster::ClusterSlot;
 use weir_xds_server::explain::Scene;
 
 use super::answer::{BackendPart, EndpointPart, Kind, ResultPart};
-use super::effects;
 use super::tables::{self, Decided, Tables};
+use super::{effects, policies};
 
 /// Endpoints of a backend that are shown.
 const MOST_ENDPOINTS: usize = 8;
@@ -52,7 +52,11 @@ pub(super) fn parts(
             zone: zone.to_owned(),
             used: used(endpoint.address),
         });
+        let tls = tables.snapshot.clusters.get(&*cluster.name).and_then(|model| Some(model.tls.as_ref()?.sni.clone()));
+        let port = name::split_cluster(&cluster.name);
         BackendPart {
+            policies: port.map(|port| policies::of_service(scene, port, tls.is_some())).unwrap_or_default(),
+            tls,
             service: service(&cluster.name),
             weight,
             share: (f64::from(weight) / sum * 10_000.0).round() / 100.0,
@@ -133,10 +137,8 @@ pub(super) fn called(backend: &BackendPart) -> &str {
 
 /// `tenant/namespace/service/port`, and what may follow, to `namespace/service:port`.
 pub(super) fn service(cluster: &str) -> String {
-    match cluster.split('/').collect::<Vec<_>>().as_slice() {
-        [_, namespace, service, port, ..] => format!("{namespace}/{service}:{port}"),
-        _ => String::new(),
-    }
+    let parts = name::split_cluster(cluster);
+    parts.map(|(namespace, service, port)| format!("{namespace}/{service}:{port}")).unwrap_or_default()
 }
 
 fn assignment<'t>(tables: &'t Tables, cluster: &str) -> Option<&'t LoadAssignment> {

@@ -139,5 +139,6 @@ pub(super) fn route(taker: &Taker<'_>, listener: &ListenerScene, passed: &Passed
         why: vec![why],
         timeout: Some(format!("{:?} without a byte", passed.to.idle_timeout)),
         filters: Vec::new(),
+        policies: Vec::new(),
     }
 }

@@ -7,6 +7,8 @@ use weir_config::model::{
     Split, StringMatch,
 };
 
+use weir_proxy::request::cors::Judgement;
+
 use super::backends::service;
 
 /// One line for each thing, in the order in which it happens.
@@ -98,6 +100,18 @@ fn cors(cors: &Cors) -> String {
     let origins: Vec<String> = cors.origins.iter().map(origin).collect();
     let credentials = if cors.credentials { ", with credentials" } else { "" };
     format!("cors: origins {}{credentials}", if origins.is_empty() { "none".to_owned() } else { origins.join(", ") })
+}
+
+/// What a route's CORS filter says of this request; nothing where it has none, or no page asks.
+pub(super) fn cors_said(model: &Route, origin: Option<&str>, said: Option<&Judgement>) -> Vec<String> {
+    let Some(origin) = origin.filter(|_| model.cors.is_some() && matches!(model.action, RouteAction::Forward(_)))
+    else {
+        return Vec::new();
+    };
+    match said {
+        None => vec![format!("cors: {origin} is not among the origins: its pages may not read the response")],
+        Some(Judgement::GoesOn(own) | Judgement::Preflight(own)) => mutations("cors: response", own),
+    }
 }
 
 fn session(session: &SessionPersistence) -> String {

@@ -1,7 +1,8 @@
 //! From what is known of a host to the answer for one request.
 
 use weir_config::model::{Route, RouteAction};
-use weir_xds_server::explain::{Certificate, ListenerScene, Scene, Spoken, Traffic};
+use weir_proxy::request::cors::Judgement;
+use weir_xds_server::explain::{Certificate, ListenerScene, Open, Scene, Spoken, Traffic};
 
 use super::answer::{Answer, HostPart, Kind, ListenerPart, OtherPart, RequestPart, ResultPart, RoutePart, TenantPart};
 use super::backends;
@@ -9,6 +10,7 @@ use super::connection::{self, Passed};
 use super::effects;
 use super::lost::{self, Winner};
 use super::notes;
+use super::policies;
 use super::request::Asked;
 use super::tables::{Decided, Outcome, Tables};
 
@@ -87,18 +89,26 @@ fn at(
     let of_requests = || decided.zip(model).map(|(decided, model)| route(scene, asked, decided, model, why.clone()));
     let of_taker =
         taker.as_ref().zip(passed).map(|(taker, passed)| connection::route(taker, listener, passed, why.clone()));
-    let route = of_taker.or_else(of_requests);
+    let mut route = of_taker.or_else(of_requests);
     let backends = match (passed, decided) {
         (Some(passed), _) => connection::backends(scene, tables, &listener.name, passed),
         (None, Some(decided)) => backends::of(scene, tables, decided, model),
         (None, None) => Vec::new(),
     };
+    let gateway_listener = chain.and_then(|chain| chain.listener.clone()).or_else(|| listener.taken_by.clone());
+    if let Some(route) = &mut route {
+        let open = match passed {
+            Some(_) => Open { connect: asked.traffic != Traffic::Udp, ..Open::default() },
+            None => lost::alone(scene, model).map(|own| Open::of(&own)).unwrap_or_default(),
+        };
+        route.policies = policies::of_route(scene, route, gateway_listener.as_ref(), open, &backends);
+    }
     let charged = match &taker {
         Some(taker) => taker.candidate.tenant.as_deref(),
         None => decided.map(|decided| decided.tenant.as_str()),
     };
     let mut answer = Answer {
-        well: matches!(result.kind, Kind::Forwarded | Kind::Redirected),
+        well: matches!(result.kind, Kind::Forwarded | Kind::Redirected | Kind::Answered),
         request: request(asked, decided),
         listener: Some(ListenerPart {
             name: listener.name.clone(),
@@ -106,7 +116,7 @@ fn at(
             address: listener.address.to_string(),
             port: listener.port,
             protocol: protocol(listener, passed.is_some()),
-            gateway_listener: chain.and_then(|chain| chain.listener.clone()).or_else(|| listener.taken_by.clone()),
+            gateway_listener,
             certificate: shown(certificates).cloned(),
         }),
         owner: scene.owner.clone(),
@@ -179,6 +189,10 @@ fn result(scene: &Scene, tables: &Tables, asked: &Asked, listener: &ListenerScen
     let model = model(tables, decided);
     if let Some(why) = unserved(model, Some(decided)) {
         return ResultPart { kind: Kind::Unserved, status: Some(503), text: why };
+    }
+    if let Some(Judgement::Preflight(_)) = decided.cors {
+        let text = "the proxy answers the preflight: the browser may ask for the real thing".to_owned();
+        return ResultPart { kind: Kind::Answered, status: Some(200), text };
     }
     match (model, virtual_host(tables, decided)) {
         (Some(model), _) => backends::result(scene, tables, decided, model),
@@ -289,6 +303,7 @@ fn route(scene: &Scene, asked: &Asked, decided: &Decided, model: &Route, why: St
     let parts: Vec<&str> = name.split('/').collect();
     let timeout = decided.route.as_ref().and_then(|route| route.timeout).map(|timeout| format!("{timeout:?}"));
     let mut filters = effects::of(model);
+    filters.extend(effects::cors_said(model, asked.origin(), decided.cors.as_ref()));
     filters.extend(asked.client.map(|address| format!("request: append x-forwarded-for: {address}")));
     let number = |at: usize| parts.get(at).and_then(|text| text.parse().ok()).unwrap_or_default();
     RoutePart {
@@ -302,5 +317,6 @@ fn route(scene: &Scene, asked: &Asked, decided: &Decided, model: &Route, why: St
         why: vec![why],
         timeout,
         filters,
+        policies: Vec::new(),
     }
 }

@@ -117,6 +117,13 @@ fn routes(candidate: &Candidate) -> Vec<Route> {
     }
 }
 
+/// The route that matched as its rule alone makes it, before policies; none of one that the server made itself.
+pub(super) fn alone(scene: &Scene, model: Option<&Route>) -> Option<Route> {
+    let model = model?;
+    let same = |route: &Route| route.name == model.name && route.matches.fraction == model.matches.fraction;
+    scene.candidates.iter().find_map(|candidate| routes(candidate).into_iter().find(same))
+}
+
 /// Where a candidate stands in the virtual host that decides.
 fn place<'a>(candidate: &'a Candidate, winner: &Winner<'_>) -> Option<&'a Place> {
     let places = candidate.parents.iter().flat_map(|parent| &parent.places);

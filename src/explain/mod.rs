@@ -10,6 +10,7 @@ mod effects;
 mod judge;
 mod lost;
 mod notes;
+mod policies;
 mod request;
 mod show;
 mod tables;

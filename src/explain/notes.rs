@@ -26,6 +26,7 @@ pub(super) fn of(scene: &Scene, asked: &Asked, answer: &Answer) -> Vec<String> {
         (left.listeners, "listeners in question are not looked at: say --gateway"),
         (left.candidates, "routes that name the host are not listed"),
         (left.endpoints, "backends have too many endpoints to be shown"),
+        (left.policies, "policies are not listed"),
     ] {
         if count > 0 {
             notes.push(format!("{count} more {what}"));

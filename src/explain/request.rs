@@ -99,6 +99,12 @@ impl Asked {
         Ok(())
     }
 
+    /// The origin of the page that asks, where one does.
+    pub(super) fn origin(&self) -> Option<&str> {
+        let origin = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("origin"));
+        origin.map(|(_, value)| value.as_str())
+    }
+
     /// Host without its port, in lower case.
     pub(super) fn host(&self) -> String {
         let host = match self.authority.rfind(':') {

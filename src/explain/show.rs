@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::answer::{Answer, BackendPart, Kind, LostPart, Reason, RoutePart};
-use super::backends;
+use super::{backends, policies};
 use crate::term::{Colour, paint};
 
 /// What did not win, in lines; `--output json` has all.
@@ -38,6 +38,9 @@ pub(super) fn show(answer: &Answer) -> String {
     }
     for (n, part) in answer.backends.iter().enumerate() {
         line(&mut out, if n == 0 { "backends" } else { "" }, &backend(part));
+        for policy in &part.policies {
+            line(&mut out, "", &policies::shown(policy));
+        }
     }
     section(&mut out, "Did not win", answer.candidates.iter().map(lost), MOST_LOST);
     let others = answer.other_listeners.iter().map(|other| {
@@ -53,7 +56,7 @@ fn headline(answer: &Answer) -> (Colour, String) {
     let status = answer.result.status.map(|status| status.to_string());
     match answer.result.kind {
         Kind::Forwarded => (Colour::Green, "ok".to_owned()),
-        Kind::Redirected => (Colour::Green, status.unwrap_or_else(|| "ok".to_owned())),
+        Kind::Redirected | Kind::Answered => (Colour::Green, status.unwrap_or_else(|| "ok".to_owned())),
         Kind::PartlyForwarded => (Colour::Yellow, "partly".to_owned()),
         Kind::NoConnection => (Colour::Red, "no connection".to_owned()),
         Kind::Closed => (Colour::Red, "closed".to_owned()),
@@ -141,10 +144,14 @@ fn route(out: &mut String, route: &RoutePart) {
     if let Some(timeout) = &route.timeout {
         line(out, "timeout", timeout);
     }
+    for policy in &route.policies {
+        line(out, "policy", &policies::shown(policy));
+    }
 }
 
 fn backend(part: &BackendPart) -> String {
     let mut text = format!("{}% {}", part.share, backends::called(part));
+    text.extend(part.tls.iter().map(|name| format!(" over TLS as {name}")));
     if let Some(status) = part.status {
         let _ = write!(text, " {}", paint(Colour::Red, &format!("answered {status}")));
     }

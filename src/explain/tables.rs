@@ -10,6 +10,7 @@ use weir_config::xds;
 use weir_proxy::live::{Listeners, Live};
 use weir_proxy::meter::Meter;
 use weir_proxy::request::cluster::ClusterSlot;
+use weir_proxy::request::cors::Judgement;
 use weir_proxy::request::table::{ActionTable, ChainTable, RouteTable};
 use weir_proxy::request::{Decision, Head, decide};
 use weir_proxy::serve::h1::request_head::{RequestHead, Storage};
@@ -64,6 +65,8 @@ pub(super) struct Decided {
     pub(super) tenant: String,
     /// Path as it is matched.
     pub(super) path: String,
+    /// What the route's CORS filter says of it; none: it has none, or the request is not of an origin that it takes.
+    pub(super) cors: Option<Judgement>,
 }
 
 impl Tables {
@@ -137,7 +140,11 @@ fn at_chain(chain: &ChainTable, asked: &Asked) -> Outcome {
             Decision::Refuse { charged, .. } => (None, charged.tenant().map_or("-", |tenant| tenant.name()).to_owned()),
         };
         let host = hosts.find(head.host).map(|host| host.name.to_string());
-        Outcome::Decided(Decided { chain: chain.name.clone(), host, route, tenant, path: head.path.to_owned() })
+        let forwards =
+            |route: &&Arc<RouteTable>| matches!(route.action, ActionTable::Forward(_) | ActionTable::Split(_));
+        let extras = route.as_ref().filter(forwards).and_then(|route| route.extras.as_ref());
+        let cors = extras.and_then(|extras| extras.cors.as_ref()?.judge(head));
+        Outcome::Decided(Decided { chain: chain.name.clone(), host, route, tenant, path: head.path.to_owned(), cors })
     })
 }
 

@@ -82,6 +82,12 @@ pub fn cluster(tenant: &str, namespace: &str, service: &str, port: u16, way: Opt
     }
 }
 
+/// Namespace, Service and port of a Cluster that [`cluster`] named, whatever was added to the name; none of another.
+pub fn split_cluster(name: &str) -> Option<(&str, &str, u16)> {
+    let mut parts = name.split('/').skip(1);
+    Some((parts.next()?, parts.next()?, parts.next()?.parse().ok()?))
+}
+
 /// Name of the Cluster by which routes at one Gateway reach what `cluster` does, showing that Gateway's certificate.
 pub fn cluster_of_gateway(cluster: &str, namespace: &str, gateway: &str) -> String {
     format!("{cluster}/at/{namespace}/{gateway}")

@@ -100,6 +100,7 @@ fn a_certificate_beyond_the_bound_is_fetched_by_the_first_handshake_that_needs_i
     until("a renewed certificate serves", || serves(&proxy, &renewed));
 
     drop(server);
+    until("the proxy knows that its server is gone", || figure(&proxy, "weir_control_plane_connected_state") == 0);
     assert!(serves(&proxy, &renewed), "what is held serves without a server");
     let refused = get(&proxy, b).unwrap_err().to_string();
     assert!(refused.contains("AccessDenied"), "{refused}");

@@ -11,7 +11,7 @@ use weir_config::xds;
 use super::scene::{Call, Candidate, MatchPlace, Parent, Place, Unresolved};
 use super::search::{Found, View};
 use super::{Question, Scene, Step};
-use crate::index::Age;
+use crate::index::{Age, NsName};
 use crate::status::{Condition, ParentStatus};
 use crate::translate::attach::{Attachment, attach};
 use crate::translate::backends::Backends;
@@ -26,21 +26,24 @@ use crate::translate::{World, grpc, l4, limits};
 /// The tenant of a route that has none, in resources that nobody is sent.
 const NOBODY: &str = "-";
 
-/// Judges what was found; where no route serves the host, what is close stays in the scene.
-pub(super) fn judge_all(world: &World, question: &Question, found: Found, scene: &mut Scene) {
+/// Judges what was found; where no route serves the host, what is close stays in the scene. Answers with the Services
+/// that have policies and that candidates send requests to.
+pub(super) fn judge_all(world: &World, question: &Question, found: Found, scene: &mut Scene) -> BTreeSet<NsName> {
     let objects = &world.facts().objects;
     let get = |key: &ObjectKey| objects.get(key.kind, &key.namespace, &key.name);
     scene.owner = found.owner;
-    scene.candidates =
-        found.candidates.iter().filter_map(get).filter_map(|object| judge(world, question, object)).collect();
+    let mut services = BTreeSet::new();
+    let found_objects = found.candidates.iter().filter_map(get);
+    scene.candidates = found_objects.filter_map(|object| judge(world, question, object, &mut services)).collect();
     scene.left_off.candidates = found.left_off;
     if !scene.candidates.iter().any(|candidate| candidate.parents.iter().any(|parent| parent.served)) {
         (scene.near, scene.served) = (found.near, found.served);
     }
+    services
 }
 
 /// What became of a route.
-fn judge(world: &World, question: &Question, object: &Object) -> Option<Candidate> {
+fn judge(world: &World, question: &Question, object: &Object, services: &mut BTreeSet<NsName>) -> Option<Candidate> {
     let (facts, view) = (world.facts(), View::of(object)?);
     let group = Group::of(&facts.tenancy, view.namespace);
     let hostnames: Vec<String> = view.hostnames.iter().filter(|name| question.is_in(name)).cloned().collect();
@@ -68,10 +71,10 @@ fn judge(world: &World, question: &Question, object: &Object) -> Option<Candidat
         None => model::Owner { tenant: NOBODY.to_owned(), plan: None },
     };
     Some(match object {
-        Object::HTTPRoute(route) => of_requests(facts, question, &owner, &Requests::Http(route), candidate),
+        Object::HTTPRoute(route) => of_requests(facts, question, &owner, (&Requests::Http(route), services), candidate),
         Object::GRPCRoute(route) => {
             let route = Requests::Grpc(route, Box::new(grpc::as_http(route)));
-            of_requests(facts, question, &owner, &route, candidate)
+            of_requests(facts, question, &owner, (&route, services), candidate)
         }
         _ => Candidate { unresolved: told_unresolved(told), ..candidate },
     })
@@ -82,10 +85,12 @@ fn of_requests(
     facts: &Facts,
     question: &Question,
     owner: &model::Owner,
-    route: &Requests<'_>,
+    (route, services): (&Requests<'_>, &mut BTreeSet<NsName>),
     candidate: Candidate,
 ) -> Candidate {
-    let rules = route.translate(facts, owner, &mut Backends::default());
+    let mut backends = Backends::default();
+    let rules = route.translate(facts, owner, &mut backends);
+    services.append(&mut backends.with_policy);
     Candidate {
         dropped: rules.dropped.iter().map(ToString::to_string).collect(),
         unresolved: unresolved(facts, owner, route),

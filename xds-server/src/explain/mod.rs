@@ -9,6 +9,7 @@
 mod candidates;
 mod listeners;
 mod names;
+mod policies;
 mod question;
 mod resources;
 mod scene;
@@ -18,11 +19,11 @@ pub use candidates::{Tried, is_before, step, step_of_claims};
 pub use question::{Question, Traffic};
 pub use scene::{
     Call, Candidate, Certificate, Chain, GatewayListener, LeftOff, ListenerScene, MatchPlace, NearName, Owner, Parent,
-    Place, PortScene, Rate, Scene, Spoken, TenantScene, Trouble, Unresolved,
+    Place, Policy, PolicyTarget, PortScene, Rate, Scene, Setting, Spoken, TenantScene, Trouble, Unresolved,
 };
 pub use search::{Found, Search};
 
-pub use crate::translate::Step;
+pub use crate::translate::{Open, Step};
 
 use crate::translate::World;
 
@@ -36,8 +37,9 @@ pub fn finish(world: &World, question: &Question, found: Found) -> Scene {
     let mut scene = Scene { host: question.host.clone(), ..Scene::default() };
     let chosen = listeners::choose(world, question, &mut scene);
     listeners::describe(world, question, &chosen, &mut scene);
-    candidates::judge_all(world, question, found, &mut scene);
-    resources::gather(world, question, &chosen, &mut scene);
+    let mut services = candidates::judge_all(world, question, found, &mut scene);
+    services.extend(resources::gather(world, question, &chosen, &mut scene));
+    policies::gather(world.facts(), &services, &mut scene);
     names::tenants(world, question, &mut scene);
     scene
 }

@@ -10,13 +10,19 @@ use weir_config::xds;
 
 use super::listeners::{narrowed, routes_of};
 use super::{Question, Scene};
+use crate::index::NsName;
 use crate::translate::World;
 
 /// Endpoints of one answer; clusters beyond that come without theirs.
 const MOST_ENDPOINTS: usize = 5000;
 
-/// Puts the resources in, as JSON, in sending order.
-pub(super) fn gather(world: &World, question: &Question, chosen: &[Arc<Listener>], scene: &mut Scene) {
+/// Puts the resources in, as JSON, in sending order. Answers with the Services of their clusters.
+pub(super) fn gather(
+    world: &World,
+    question: &Question,
+    chosen: &[Arc<Listener>],
+    scene: &mut Scene,
+) -> BTreeSet<NsName> {
     let snapshot = world.snapshot();
     let listeners = chosen.iter().map(|listener| narrowed(listener, question));
     // One of which no chain could take the connection takes none: there is no such resource.
@@ -44,6 +50,8 @@ pub(super) fn gather(world: &World, question: &Question, chosen: &[Arc<Listener>
             clusters.extend(route.clusters());
         }
     }
+    let behind = clusters.iter().filter_map(|name| name::split_cluster(name));
+    let behind = behind.map(|(namespace, service, _)| (namespace.to_owned(), service.to_owned())).collect();
     let clusters: Vec<_> = clusters.into_iter().filter_map(|name| snapshot.clusters.get(name)).collect();
     let mut resources: Vec<Resource> = clusters.iter().map(|cluster| Resource::Cluster(Arc::clone(cluster))).collect();
     let services: BTreeSet<&str> = clusters
@@ -71,6 +79,7 @@ pub(super) fn gather(world: &World, question: &Question, chosen: &[Arc<Listener>
     resources.extend(hosts.into_iter().map(|host| Resource::VirtualHost(Arc::clone(host))));
     let json = |resource: &Resource| xds::json::to_json(resource.kind(), &xds::encode(resource)).ok();
     scene.resources = resources.iter().filter_map(json).collect();
+    behind
 }
 
 /// A limit with nothing but these plans.

@@ -25,6 +25,9 @@ pub struct Scene {
     pub troubles: Vec<Trouble>,
     /// Routes that name the host, or take any, and what became of each.
     pub candidates: Vec<Candidate>,
+    /// Policies about candidates, Gateways of the listeners and Services behind, each once for each such target.
+    #[serde(default)]
+    pub policies: Vec<Policy>,
     /// Hostnames of routes that are spelt almost like it; only where no route serves it.
     pub near: Vec<NearName>,
     /// Hostnames that the owner's routes name; only where no route serves the host.
@@ -278,6 +281,52 @@ pub struct Place {
     pub asked: usize,
 }
 
+/// A policy, as it is about one target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// `TrafficPolicy` or `BackendTLSPolicy`.
+    pub kind: String,
+    /// Namespace: the target's too.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// What it is about.
+    pub target: PolicyTarget,
+    /// What it says.
+    pub sets: Vec<Setting>,
+    /// Whether it holds for the target, as far as no closer one does.
+    pub holds: bool,
+    /// Why not, as the condition's reason; else `Accepted`.
+    pub reason: String,
+    /// The same for people; empty where it holds.
+    pub message: String,
+}
+
+/// What a policy is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyTarget {
+    /// Kind: a Gateway, a route or a Service.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// Part of it: a listener, a rule or a port by name.
+    pub section: Option<String>,
+    /// Number of that port of a Service.
+    pub port: Option<u16>,
+}
+
+/// A field of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Setting {
+    /// Its path below `spec` (below `spec.validation` of a BackendTLSPolicy; `trust`: whose certificates).
+    pub field: String,
+    /// What it says, for people.
+    pub value: String,
+}
+
 /// A hostname that is spelt almost like the host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -300,4 +349,7 @@ pub struct LeftOff {
     pub candidates: usize,
     /// Clusters without their endpoints here.
     pub endpoints: usize,
+    /// Policies.
+    #[serde(default)]
+    pub policies: usize,
 }

@@ -144,10 +144,9 @@ pub(crate) fn status(
     let entry = |gateway: &NsName| {
         let here = of_targets.iter().filter(|(_, _, gateways)| gateways.contains(gateway));
         let mut lost = here.filter_map(|(service, section, _)| lost(facts, policy, service, *section));
-        let accepted = match (lost.next(), &judged.problem) {
-            (Some((reason, message)), _) => Condition::fails("Accepted", reason, message),
-            (None, Some((reason, message))) => Condition::fails("Accepted", reason, message.clone()),
-            (None, None) => Condition::holds("Accepted", "Accepted", "its Services are reached over TLS"),
+        let accepted = match lost.next().or_else(|| judged.problem.clone()) {
+            Some((reason, message)) => Condition::fails("Accepted", reason, message),
+            None => Condition::holds("Accepted", "Accepted", "its Services are reached over TLS"),
         };
         let resolved = match &judged.unresolved {
             Some((reason, message)) => Condition::fails("ResolvedRefs", reason, message.clone()),
@@ -168,6 +167,16 @@ pub(crate) fn ancestor(gateway: &NsName) -> ParentReference {
         name: gateway.1.clone(),
         ..ParentReference::default()
     }
+}
+
+/// Why a policy has no Service reached over TLS by it, of one of its targets: reason and message.
+pub(crate) fn refusal(
+    facts: &Facts,
+    policy: &BackendTLSPolicy,
+    service: &NsName,
+    section: Option<&str>,
+) -> Option<(&'static str, String)> {
+    lost(facts, policy, service, section).or_else(|| judge(facts, policy).problem)
 }
 
 /// Why a policy does not hold for one of its targets.

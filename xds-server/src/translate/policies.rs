@@ -137,15 +137,14 @@ impl Said {
 
     /// Fills what a translated rule leaves open.
     pub(crate) fn apply(&self, route: &mut Route) {
+        let open = Open::of(route);
         let RouteAction::Forward(forward) = &mut route.action else { return };
-        let one_try = self.backend_request.filter(|time| !time.is_zero());
-        if forward.timeout.is_none() {
+        let one_try = self.backend_request.filter(|time| !time.is_zero() && open.backend_request);
+        if open.request {
             // With a timeout of one try alone the whole exchange has none, or it would be cut at Envoy's 15 s.
             forward.timeout = self.request.or(self.backend_request.map(|_| Duration::ZERO));
         }
-        // A rule's own timeout of one try is a retry policy that tries nothing again.
-        let tries = forward.retry.as_ref().is_some_and(|retry| retry.attempts != Some(0));
-        if !tries && (self.retry.is_some() || one_try.is_some()) {
+        if open.retry && (self.retry.is_some() || one_try.is_some()) {
             let own = forward.retry.as_ref().and_then(|retry| retry.per_try_timeout);
             let per_try_timeout = own.or(one_try);
             forward.retry = Some(Box::new(match &self.retry {
@@ -153,8 +152,40 @@ impl Said {
                 None => Retry { attempts: Some(0), per_try_timeout, ..Retry::default() },
             }));
         }
-        if route.session.is_none() {
+        if open.sticky {
             route.session = self.sticky.as_ref().and_then(session).map(Box::new);
+        }
+    }
+}
+
+/// What a translated rule leaves to policies, by the fields of a TrafficPolicy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// `timeouts.request`.
+    pub request: bool,
+    /// `timeouts.backendRequest`.
+    pub backend_request: bool,
+    /// `timeouts.connect`.
+    pub connect: bool,
+    /// `retry`.
+    pub retry: bool,
+    /// `sticky`.
+    pub sticky: bool,
+}
+
+impl Open {
+    /// Of a route as its rule alone makes it; one that sends nothing on leaves nothing open.
+    pub fn of(route: &Route) -> Self {
+        let RouteAction::Forward(forward) = &route.action else { return Self::default() };
+        // A rule's own timeout of one try is a retry policy that tries nothing again.
+        let retry = forward.retry.as_ref().is_none_or(|retry| retry.attempts == Some(0));
+        let one_try = forward.retry.as_ref().and_then(|retry| retry.per_try_timeout);
+        Self {
+            request: forward.timeout.is_none(),
+            backend_request: retry && one_try.is_none(),
+            connect: true,
+            retry,
+            sticky: route.session.is_none(),
         }
     }
 }
@@ -205,11 +236,10 @@ pub(crate) fn status(
     let all: BTreeSet<&NsName> = of_targets.iter().flat_map(|(_, _, gateways)| gateways).collect();
     let entry = |gateway: &NsName| {
         let here = of_targets.iter().filter(|(_, _, gateways)| gateways.contains(gateway));
-        let mut lost = here.filter_map(|(target, section, _)| lost(facts, policy, target, *section));
-        let accepted = match (unsupported(policy), lost.next()) {
-            (Some(message), _) => Condition::fails("Accepted", "Unsupported", message),
-            (None, Some((reason, message))) => Condition::fails("Accepted", reason, message),
-            (None, None) => Condition::holds("Accepted", "Accepted", "the policy holds, as far as no closer one does"),
+        let mut refused = here.filter_map(|(target, section, _)| refusal(facts, policy, target, *section));
+        let accepted = match refused.next() {
+            Some((reason, message)) => Condition::fails("Accepted", reason, message),
+            None => Condition::holds("Accepted", "Accepted", "the policy holds, as far as no closer one does"),
         };
         AncestorStatus { ancestor_ref: ancestor(gateway), conditions: vec![accepted] }
     };
@@ -217,7 +247,16 @@ pub(crate) fn status(
     ObjectStatus { ancestors, ..ObjectStatus::default() }
 }
 
-/// Why a policy does not hold for one of its targets.
+/// Why a policy does not hold for one of its targets: reason and message.
+pub(crate) fn refusal(
+    facts: &Facts,
+    policy: &TrafficPolicy,
+    target: &ObjectKey,
+    section: Option<&str>,
+) -> Option<(&'static str, String)> {
+    unsupported(policy).map(|message| ("Unsupported", message)).or_else(|| lost(facts, policy, target, section))
+}
+
 fn lost(
     facts: &Facts,
     policy: &TrafficPolicy,
