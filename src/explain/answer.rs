@@ -1,6 +1,7 @@
 //! The answer, as plain values: the fields of `--output json`, which docs/explain.md describes.
 
 use serde::Serialize;
+use weir_config::model::name;
 use weir_xds_server::explain::{Certificate, GatewayListener, NearName, Owner, Parent, Rate, Setting};
 use weir_xds_server::status::Condition;
 
@@ -248,4 +249,10 @@ pub(super) enum Reason {
 pub(super) struct OtherPart {
     pub(super) name: String,
     pub(super) result: ResultPart,
+}
+
+/// `tenant/namespace/service/port`, and what may follow, to `namespace/service:port`.
+pub(super) fn service(cluster: &str) -> String {
+    let parts = name::split_cluster(cluster);
+    parts.map(|(namespace, service, port)| format!("{namespace}/{service}:{port}")).unwrap_or_default()
 }

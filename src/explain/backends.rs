@@ -7,7 +7,7 @@ use weir_config::model::{EndpointSource, Forward, HealthStatus, LoadAssignment, 
 use weir_proxy::request::cluster::ClusterSlot;
 use weir_xds_server::explain::Scene;
 
-use super::answer::{BackendPart, EndpointPart, Kind, ResultPart};
+use super::answer::{BackendPart, EndpointPart, Kind, ResultPart, service};
 use super::tables::{self, Decided, Tables};
 use super::{effects, policies};
 
@@ -133,12 +133,6 @@ pub(super) fn result(scene: &Scene, tables: &Tables, decided: &Decided, model: &
 /// A backend, as people name it.
 pub(super) fn called(backend: &BackendPart) -> &str {
     if backend.service.is_empty() { "backends that are not there" } else { &backend.service }
-}
-
-/// `tenant/namespace/service/port`, and what may follow, to `namespace/service:port`.
-pub(super) fn service(cluster: &str) -> String {
-    let parts = name::split_cluster(cluster);
-    parts.map(|(namespace, service, port)| format!("{namespace}/{service}:{port}")).unwrap_or_default()
 }
 
 fn assignment<'t>(tables: &'t Tables, cluster: &str) -> Option<&'t LoadAssignment> {

@@ -1,25 +1,13 @@
 //! What becomes of a connection (or of datagrams) that is passed on as it is: asked of the proxy's own tables.
 
-use std::sync::Arc;
-
 use weir_config::model::{Network, Proxied};
-use weir_proxy::request::table::ProxiedTable;
 use weir_xds_server::explain::{Candidate, Chain, ListenerScene, Scene, Traffic};
 
 use super::answer::{BackendPart, Kind, ResultPart, RoutePart};
 use super::backends;
-use super::lost::Winner;
+use super::lost::{self, Winner};
 use super::request::Asked;
-use super::tables::Tables;
-
-/// What takes a connection.
-#[derive(Debug)]
-pub(super) struct Passed {
-    /// The filter chain, or the name of what takes datagrams.
-    pub(super) chain: String,
-    /// Where it goes.
-    pub(super) to: Arc<ProxiedTable>,
-}
+use super::tables::{Passed, Tables};
 
 /// Who has the connection, as far as it is known.
 pub(super) struct Taker<'a> {
@@ -33,7 +21,7 @@ pub(super) fn taker<'a>(scene: &'a Scene, chain: &Chain) -> Option<Taker<'a>> {
     let own = chain.name.strip_prefix(&*chain.routes).filter(|_| !chain.routes.is_empty())?.strip_prefix('/')?;
     let own = own.strip_suffix("/any").unwrap_or(own);
     let mut named = scene.candidates.iter().filter(|candidate| {
-        is_of_connections(candidate) && own.split_once('/') == Some((&*candidate.namespace, &*candidate.name))
+        lost::is_of_connections(candidate) && own.split_once('/') == Some((&*candidate.namespace, &*candidate.name))
     });
     named.find_map(|candidate| {
         let places = candidate.parents.iter().flat_map(|parent| &parent.places);
@@ -41,11 +29,6 @@ pub(super) fn taker<'a>(scene: &'a Scene, chain: &Chain) -> Option<Taker<'a>> {
         let domain = here.max_by_key(|domain| (!domain.starts_with('*'), domain.len()))?;
         Some(Taker { candidate, domain })
     })
-}
-
-/// Whether a route takes whole connections.
-pub(super) fn is_of_connections(candidate: &Candidate) -> bool {
-    matches!(candidate.kind.as_str(), "TLSRoute" | "TCPRoute" | "UDPRoute")
 }
 
 /// How the winner is told from the others.

@@ -9,7 +9,7 @@ use weir_config::model::{
 
 use weir_proxy::request::cors::Judgement;
 
-use super::backends::service;
+use super::answer::service;
 
 /// One line for each thing, in the order in which it happens.
 pub(super) fn of(model: &Route) -> Vec<String> {

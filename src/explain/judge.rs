@@ -6,13 +6,13 @@ use weir_xds_server::explain::{Certificate, ListenerScene, Open, Scene, Spoken, 
 
 use super::answer::{Answer, HostPart, Kind, ListenerPart, OtherPart, RequestPart, ResultPart, RoutePart, TenantPart};
 use super::backends;
-use super::connection::{self, Passed};
+use super::connection;
 use super::effects;
 use super::lost::{self, Winner};
 use super::notes;
 use super::policies;
 use super::request::Asked;
-use super::tables::{Decided, Outcome, Tables};
+use super::tables::{Decided, Outcome, Passed, Tables};
 
 /// Other listeners that are shown.
 const MOST_OTHERS: usize = 8;

@@ -5,7 +5,6 @@ use weir_proxy::request::matcher::Matcher;
 use weir_xds_server::explain::{Candidate, MatchPlace, Place, Scene, Step, Tried, step, step_of_claims};
 
 use super::answer::{LostPart, Reason};
-use super::connection;
 use super::request::Asked;
 use super::tables::{self, AskedHead};
 
@@ -152,7 +151,7 @@ fn whole(candidate: &Candidate, winner: &Winner<'_>) -> Option<(Reason, String)>
         };
         return Some((Reason::NotServed, text));
     }
-    if candidate.matches.is_empty() && !connection::is_of_connections(candidate) {
+    if candidate.matches.is_empty() && !is_of_connections(candidate) {
         return Some((Reason::RuleDropped, format!("no rule is left: {}", candidate.dropped.join("; "))));
     }
     if !served().any(|place| Some(place.routes.as_str()) == winner.routes) {
@@ -167,6 +166,11 @@ fn whole(candidate: &Candidate, winner: &Winner<'_>) -> Option<(Reason, String)>
         return Some((Reason::LessSpecificHostname, text));
     }
     winner.unserved.map(|why| (Reason::TenantNotServed, why.to_owned()))
+}
+
+/// Whether a route takes whole connections.
+pub(super) fn is_of_connections(candidate: &Candidate) -> bool {
+    matches!(candidate.kind.as_str(), "TLSRoute" | "TCPRoute" | "UDPRoute")
 }
 
 /// What goes before a match that takes the request too.

@@ -11,13 +11,12 @@ use weir_proxy::live::{Listeners, Live};
 use weir_proxy::meter::Meter;
 use weir_proxy::request::cluster::ClusterSlot;
 use weir_proxy::request::cors::Judgement;
-use weir_proxy::request::table::{ActionTable, ChainTable, RouteTable};
+use weir_proxy::request::table::{ActionTable, ChainTable, ProxiedTable, RouteTable};
 use weir_proxy::request::{Decision, Head, decide};
 use weir_proxy::serve::h1::request_head::{RequestHead, Storage};
 use weir_proxy::serve::h1::target::{self, MAX_HOST};
 use weir_xds_server::explain::Traffic;
 
-use super::connection::Passed;
 use super::request::Asked;
 
 /// A proxy's tables, and the resources that they were made of.
@@ -50,6 +49,15 @@ pub(super) enum Outcome {
     },
     /// It was decided.
     Decided(Decided),
+}
+
+/// What takes a connection.
+#[derive(Debug)]
+pub(super) struct Passed {
+    /// The filter chain, or the name of what takes datagrams.
+    pub(super) chain: String,
+    /// Where it goes.
+    pub(super) to: Arc<ProxiedTable>,
 }
 
 /// A decision.

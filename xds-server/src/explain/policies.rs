@@ -11,7 +11,7 @@ use super::Scene;
 use super::scene::{Policy, PolicyTarget, Setting};
 use crate::index::NsName;
 use crate::translate::facts::Facts;
-use crate::translate::{backend_tls, duration, policies};
+use crate::translate::{backend_tls, duration, policies, refers};
 
 /// Policies of one answer.
 const MOST_POLICIES: usize = 64;
@@ -25,14 +25,14 @@ pub(super) fn gather(facts: &Facts, services: &BTreeSet<NsName>, scene: &mut Sce
     for target in &targets {
         for (namespace, name) in facts.traffic_policies.owners(target) {
             let Some(policy) = facts.objects.traffic_policy(namespace, name) else { continue };
-            let about = policies::targets(policy).filter(|(of, _)| of == target);
+            let about = refers::traffic_targets(policy).filter(|(of, _)| of == target);
             found.extend(about.map(|(_, section)| of_traffic(facts, policy, target, section)));
         }
     }
     for service in services {
         for (namespace, name) in facts.tls_policies.owners(service) {
             let Some(policy) = facts.objects.backend_tls_policy(namespace, name) else { continue };
-            let about = backend_tls::targets(policy).filter(|(of, _)| of == service);
+            let about = refers::tls_targets(policy).filter(|(of, _)| of == service);
             found.extend(about.map(|(_, section)| of_tls(facts, policy, service, section)));
         }
     }

@@ -6,6 +6,7 @@ use weir_config::kinds::{Kind, ObjectKey};
 use super::facts::Facts;
 use super::listener_sets;
 use super::port_plan::{Holder, ListenerFact, Ports, RoutesFrom};
+use super::refers;
 use crate::index::selector;
 
 /// What becomes of one `parentRef`.
@@ -38,7 +39,7 @@ fn holder(facts: &Facts, parent: &ObjectKey) -> Option<Holder> {
     match parent.kind {
         Kind::ListenerSet => {
             let set = facts.objects.listener_set(&id.0, &id.1)?;
-            Some((listener_sets::gateway_of(set)?, Some(id)))
+            Some((refers::gateway_of(set)?, Some(id)))
         }
         _ => facts.objects.gateway(&id.0, &id.1).map(|_| (id, None)),
     }

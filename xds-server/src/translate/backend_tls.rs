@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use weir_config::kinds::gateway::{BackendTLSPolicy, GATEWAY_GROUP, ParentReference, PolicyTargetReference};
+use weir_config::kinds::gateway::{BackendTLSPolicy, GATEWAY_GROUP, ParentReference};
 use weir_config::model::{Roots, SubjectName, UpstreamTls};
 
 use super::authorities;
 use super::facts::Facts;
+use super::refers;
 use crate::index::{Age, NsName};
 use crate::status::{AncestorStatus, Condition, ObjectStatus};
 
@@ -24,20 +25,6 @@ pub(crate) enum Reached {
     Tls(UpstreamTls),
     /// Not at all: a sentence.
     Never(String),
-}
-
-/// Services of the policy's namespace that it targets, each with the port's name where it is about one.
-pub(crate) fn targets(policy: &BackendTLSPolicy) -> impl Iterator<Item = (NsName, Option<&str>)> {
-    let namespace = policy.metadata.namespace.clone().unwrap_or_default();
-    let services = policy.spec.target_refs.iter().filter(|target| is_service(target));
-    services.map(move |target| ((namespace.clone(), target.name.clone()), target.section_name.as_deref()))
-}
-
-/// ConfigMaps that a policy refers to.
-pub(crate) fn config_maps(policy: &BackendTLSPolicy) -> BTreeSet<NsName> {
-    let namespace = policy.metadata.namespace.clone().unwrap_or_default();
-    let refs = &policy.spec.validation.ca_certificate_refs;
-    refs.iter().map(|reference| (namespace.clone(), reference.name.clone())).collect()
 }
 
 /// How a port of a Service is reached; `port` is the port's name.
@@ -61,7 +48,7 @@ pub(crate) fn of_port(facts: &Facts, service: &NsName, port: Option<&str>) -> Re
 fn oldest<'a>(facts: &'a Facts, service: &NsName, section: Option<&str>) -> Option<&'a BackendTLSPolicy> {
     let policies =
         facts.tls_policies.owners(service).filter_map(|(ns, name)| facts.objects.backend_tls_policy(ns, name));
-    let about = policies.filter(|policy| targets(policy).any(|(of, at)| of == *service && at == section));
+    let about = policies.filter(|policy| refers::tls_targets(policy).any(|(of, at)| of == *service && at == section));
     about.min_by_key(|policy| Age::of(&policy.metadata))
 }
 
@@ -139,7 +126,7 @@ pub(crate) fn status(
 ) -> ObjectStatus {
     let judged = judge(facts, policy);
     let of_targets: Vec<(NsName, Option<&str>, BTreeSet<NsName>)> =
-        targets(policy).map(|(service, section)| (service.clone(), section, gateways(&service))).collect();
+        refers::tls_targets(policy).map(|(service, section)| (service.clone(), section, gateways(&service))).collect();
     let all: BTreeSet<&NsName> = of_targets.iter().flat_map(|(_, _, gateways)| gateways).collect();
     let entry = |gateway: &NsName| {
         let here = of_targets.iter().filter(|(_, _, gateways)| gateways.contains(gateway));
@@ -199,8 +186,4 @@ fn lost(
     let part = section.map(|section| format!(" port `{section}`")).unwrap_or_default();
     (name(holds) != name(policy))
         .then(|| ("Conflicted", format!("the older BackendTLSPolicy {} holds for {called}{part}", name(holds))))
-}
-
-fn is_service(target: &PolicyTargetReference) -> bool {
-    (target.group.as_str(), target.kind.as_str()) == ("", "Service")
 }

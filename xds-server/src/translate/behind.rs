@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weir_config::kinds::ObjectKey;
 
-use super::l4::{Spot, Wish};
+use super::claims::{Spot, Wish};
 use super::unit::{Group, PortId};
 use crate::seen::ROUTE_PROGRAMMED;
 use crate::status::{Condition, ObjectStatus};

@@ -5,15 +5,13 @@ use std::collections::BTreeSet;
 use weir_config::kinds::gateway::GatewayListener;
 use weir_config::kinds::{Kind, Object, ObjectKey, SYSTEM_TENANT};
 
-use super::backend_tls;
 use super::backends::ServicePort;
 use super::classes::EdgeId;
 use super::client_certificates;
 use super::edge_services;
 use super::facts::{Facts, Moved};
 use super::limits::Limits;
-use super::listener_sets;
-use super::policies;
+use super::refers;
 use super::tenant;
 use super::unit::{Group, PortId};
 use crate::index::objects::service_of;
@@ -263,7 +261,7 @@ impl Dirty {
         for set in facts.objects.listener_sets(namespace) {
             let id = (namespace.to_owned(), set.metadata.name.clone().unwrap_or_default());
             self.ports.extend(
-                listener_sets::gateway_of(set)
+                refers::gateway_of(set)
                     .and_then(|gateway| facts.edge_of(&gateway))
                     .into_iter()
                     .flat_map(|edge| ports_of(edge, &set.spec.listeners)),
@@ -278,7 +276,7 @@ impl Dirty {
         let mut gateways = BTreeSet::new();
         for set in [change.old, change.new].into_iter().flatten() {
             let Object::ListenerSet(set) = set else { continue };
-            let Some(gateway) = listener_sets::gateway_of(set) else { continue };
+            let Some(gateway) = refers::gateway_of(set) else { continue };
             if let Some(edge) = facts.edge_of(&gateway) {
                 self.ports.extend(ports_of(edge, &set.spec.listeners));
             }
@@ -289,7 +287,7 @@ impl Dirty {
             self.gateways.insert(gateway);
         }
         let parent = |object: Option<&Object>| match object {
-            Some(Object::ListenerSet(set)) => listener_sets::gateway_of(set),
+            Some(Object::ListenerSet(set)) => refers::gateway_of(set),
             _ => None,
         };
         if parent(change.old) != parent(change.new) {
@@ -351,14 +349,14 @@ impl Dirty {
 
 fn traffic_targets_of(object: &Object) -> Vec<ObjectKey> {
     match object {
-        Object::TrafficPolicy(policy) => policies::targets(policy).map(|(target, _)| target).collect(),
+        Object::TrafficPolicy(policy) => refers::traffic_targets(policy).map(|(target, _)| target).collect(),
         _ => Vec::new(),
     }
 }
 
 fn targets_of(object: &Object) -> Vec<NsName> {
     match object {
-        Object::BackendTLSPolicy(policy) => backend_tls::targets(policy).map(|(service, _)| service).collect(),
+        Object::BackendTLSPolicy(policy) => refers::tls_targets(policy).map(|(service, _)| service).collect(),
         _ => Vec::new(),
     }
 }

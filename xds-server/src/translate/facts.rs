@@ -10,7 +10,7 @@ use weir_config::kinds::{CONTROLLER_NAME, Kind, Object, ObjectKey, SYSTEM_TENANT
 use weir_config::model::Secret;
 
 use super::classes::EdgeId;
-use super::{Settings, backend_tls, listener_sets, policies, secrets};
+use super::{Settings, refers, secrets};
 use crate::index::{Age, Belongs, Names, NsName, Objects, Pattern, Reverse, Tenancy};
 use crate::watch::SecretsRead;
 
@@ -101,7 +101,7 @@ impl Facts {
             }
             (Kind::ListenerSet, object) => {
                 let gateway = match object {
-                    Some(Object::ListenerSet(set)) => listener_sets::gateway_of(set),
+                    Some(Object::ListenerSet(set)) => refers::gateway_of(set),
                     _ => None,
                 };
                 self.listener_sets.set(&(key.namespace.clone(), key.name.clone()), gateway.into_iter().collect());
@@ -111,7 +111,7 @@ impl Facts {
                     Some(Object::TrafficPolicy(policy)) => Some(policy),
                     _ => None,
                 };
-                let about = policy.into_iter().flat_map(policies::targets).map(|(target, _)| target);
+                let about = policy.into_iter().flat_map(refers::traffic_targets).map(|(target, _)| target);
                 self.traffic_policies.set(&(key.namespace.clone(), key.name.clone()), about.collect());
             }
             (Kind::BackendTLSPolicy, object) => {
@@ -120,9 +120,9 @@ impl Facts {
                     _ => None,
                 };
                 let id = (key.namespace.clone(), key.name.clone());
-                let services = policy.into_iter().flat_map(backend_tls::targets).map(|(service, _)| service);
+                let services = policy.into_iter().flat_map(refers::tls_targets).map(|(service, _)| service);
                 self.tls_policies.set(&id, services.collect());
-                self.policy_authorities.set(&id, policy.map(backend_tls::config_maps).unwrap_or_default());
+                self.policy_authorities.set(&id, policy.map(refers::authorities).unwrap_or_default());
             }
             (Kind::Secret, Some(Object::Secret(secret))) => {
                 let name = (key.namespace.clone(), key.name.clone());

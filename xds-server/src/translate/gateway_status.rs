@@ -9,10 +9,11 @@ use super::addresses::Addresses;
 use super::client_certificates;
 use super::facts::Facts;
 use super::listener_sets;
+use super::listener_status::{ordered, shown};
 use super::listeners::addresses;
-use super::port_plan::{Bind, Holder, ListenerFact, ListenerId, Ports};
+use super::port_plan::{ListenerFact, ListenerId, Ports};
 use crate::index::NsName;
-use crate::status::{Condition, ListenerStatus, ObjectStatus, ServedBy, features};
+use crate::status::{Condition, ListenerStatus, ObjectStatus, features};
 
 /// Status of a GatewayClass; empty if it is another controller's. `per_gateway`: whether each Gateway has a Service of its
 /// own, whichever edge serves it.
@@ -58,33 +59,11 @@ pub(crate) fn gateway(
     }
 }
 
-/// The listeners of a Gateway or ListenerSet, in its order.
-pub(crate) fn ordered<'a>(facts: &Facts, ports: &'a Ports, holder: &Holder) -> Vec<&'a ListenerFact> {
-    let mut listeners: Vec<&ListenerFact> = ports.listeners(facts, holder).collect();
-    listeners.sort_by_key(|listener| listener.index);
-    listeners
-}
-
-/// Status of one listener.
-pub(crate) fn shown(attached: &BTreeMap<ListenerId, u32>, listener: &ListenerFact) -> ListenerStatus {
-    ListenerStatus {
-        name: listener.id.listener.clone(),
-        attached_routes: attached.get(&listener.id).copied().unwrap_or(0),
-        supported_kinds: listener.supported_kinds.clone(),
-        conditions: listener.conditions.clone(),
-        served_by: listener.binds.iter().filter_map(served_by).collect(),
-    }
-}
-
 /// How many ListenerSets are attached: those with a listener that is served.
 fn sets(facts: &Facts, ports: &Ports, id: &NsName) -> u32 {
     let sets = facts.listener_sets.owners(id);
     let attached = sets.filter(|set| listener_sets::is_accepted(facts, ports, id, set)).count();
     u32::try_from(attached).unwrap_or(u32::MAX)
-}
-
-fn served_by(bind: &Bind) -> Option<ServedBy> {
-    Some(ServedBy { listener: bind.listener.clone(), routes: bind.routes.clone()? })
 }
 
 /// Status of a Gateway that no proxy class serves.

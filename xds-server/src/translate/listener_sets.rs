@@ -3,22 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use weir_config::kinds::gateway::{GATEWAY_GROUP, Gateway, GatewayListener, ListenerSet};
+use weir_config::kinds::gateway::{Gateway, GatewayListener, ListenerSet};
 
 use super::facts::Facts;
-use super::gateway_status::{ordered, shown};
+use super::listener_status::{ordered, shown};
 use super::port_plan::{ListenerFact, ListenerId, Ports};
+use super::refers;
 use crate::index::{NsName, selector};
 use crate::status::{Condition, ObjectStatus};
-
-/// The Gateway that a ListenerSet names; none if it names something else.
-pub(crate) fn gateway_of(set: &ListenerSet) -> Option<NsName> {
-    let parent = &set.spec.parent_ref;
-    let group = parent.group.as_deref().unwrap_or(GATEWAY_GROUP);
-    let kind = parent.kind.as_deref().unwrap_or("Gateway");
-    let namespace = parent.namespace.clone().or_else(|| set.metadata.namespace.clone()).unwrap_or_default();
-    (group == GATEWAY_GROUP && kind == "Gateway").then(|| (namespace, parent.name.clone()))
-}
 
 /// The ListenerSets whose listeners a Gateway takes.
 pub(crate) fn attached<'a>(
@@ -46,7 +38,7 @@ fn allowed(facts: &Facts, own: &str, gateway: &Gateway, namespace: &str) -> bool
 
 /// Why none of a ListenerSet's listeners is taken; none: each stands for itself.
 pub(crate) fn refusal(facts: &Facts, id: &NsName) -> Option<(&'static str, String)> {
-    let parent = gateway_of(facts.objects.listener_set(&id.0, &id.1)?)?;
+    let parent = refers::gateway_of(facts.objects.listener_set(&id.0, &id.1)?)?;
     let gateway = facts.own_gateway(&parent.0, &parent.1)?;
     let called = format!("Gateway {}/{}", parent.0, parent.1);
     if facts.edge_of(&parent).is_none() || facts.without_tenant(&parent.0).is_some() {
@@ -77,7 +69,7 @@ pub(crate) fn status(
     id: &NsName,
     set: &ListenerSet,
 ) -> ObjectStatus {
-    let Some(gateway) = gateway_of(set).filter(|(ns, name)| facts.own_gateway(ns, name).is_some()) else {
+    let Some(gateway) = refers::gateway_of(set).filter(|(ns, name)| facts.own_gateway(ns, name).is_some()) else {
         return ObjectStatus::default();
     };
     if let Some((reason, message)) = refusal(facts, id) {

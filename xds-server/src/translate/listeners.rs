@@ -16,10 +16,9 @@ use super::edge_services;
 use super::facts::Facts;
 use super::listener_checks::{Checked, Place, TOO_MANY, check};
 use super::listener_sets;
-use super::port_plan::{Bind, ListenerId, PortPlan, Table};
+use super::port_plan::{Bind, L4Listener, ListenerId, PortPlan, Socket, Table};
 use super::protocol::{Protocol, Transport};
 use super::sni;
-use super::sockets::{L4Listener, Socket};
 use super::unit::{Group, PortId};
 use crate::index::{Age, NsName, Pattern};
 

@@ -15,15 +15,12 @@ use super::backend_tls::ancestor;
 use super::duration;
 use super::facts::Facts;
 use super::port_plan::ListenerId;
+use super::refers;
 use crate::index::{Age, NsName};
 use crate::status::{AncestorStatus, Condition, ObjectStatus};
 
 /// Ancestors that the API takes, all controllers' together.
 const MAX_ANCESTORS: usize = 16;
-
-/// Kinds of targets.
-const TARGETS: [Kind; 7] =
-    [Kind::Gateway, Kind::HTTPRoute, Kind::GRPCRoute, Kind::TLSRoute, Kind::TCPRoute, Kind::UDPRoute, Kind::Service];
 
 /// What is said of a rule.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,15 +31,6 @@ pub(crate) struct Said {
     sticky: Option<Sticky>,
     /// Until a connection stands.
     pub(crate) connect: Option<Duration>,
-}
-
-/// What a policy is about, each with the part of it.
-pub(crate) fn targets(policy: &TrafficPolicy) -> impl Iterator<Item = (ObjectKey, Option<&str>)> {
-    let namespace = policy.metadata.namespace.clone().unwrap_or_default();
-    policy.spec.target_refs.iter().filter_map(move |target| {
-        let kind = { TARGETS }.into_iter().find(|kind| (kind.group(), kind.name()) == (&target.group, &target.kind))?;
-        Some((ObjectKey::new(kind, &namespace, &target.name), target.section_name.as_deref()))
-    })
 }
 
 /// What policies say of a rule of `route` at a listener.
@@ -80,7 +68,8 @@ fn holding<'a>(facts: &'a Facts, target: &ObjectKey, section: Option<&str>) -> O
 fn oldest<'a>(facts: &'a Facts, target: &ObjectKey, section: Option<&str>) -> Option<&'a TrafficPolicy> {
     let policies = facts.traffic_policies.owners(target);
     let policies = policies.filter_map(|(namespace, name)| facts.objects.traffic_policy(namespace, name));
-    let about = policies.filter(|policy| targets(policy).any(|(of, at)| of == *target && at == section));
+    let about =
+        policies.filter(|policy| refers::traffic_targets(policy).any(|(of, at)| of == *target && at == section));
     about.min_by_key(|policy| Age::of(&policy.metadata))
 }
 
@@ -232,7 +221,7 @@ pub(crate) fn status(
         _ => gateways(target),
     };
     let of_targets: Vec<(ObjectKey, Option<&str>, BTreeSet<NsName>)> =
-        targets(policy).map(|(target, section)| (target.clone(), section, at(&target))).collect();
+        refers::traffic_targets(policy).map(|(target, section)| (target.clone(), section, at(&target))).collect();
     let all: BTreeSet<&NsName> = of_targets.iter().flat_map(|(_, _, gateways)| gateways).collect();
     let entry = |gateway: &NsName| {
         let here = of_targets.iter().filter(|(_, _, gateways)| gateways.contains(gateway));

@@ -1,15 +1,14 @@
 //! What the Gateways make of one port, as values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use weir_config::kinds::{Kind, ObjectKey};
-use weir_config::model::Resource;
+use weir_config::model::{DownstreamTls, FilterChain, Resource};
 
 use super::facts::Facts;
 use super::protocol::Protocol;
-use super::sockets::Socket;
 use super::unit::{Group, PortId};
 use crate::index::{NsName, Pattern};
 use crate::status::Condition;
@@ -44,6 +43,26 @@ impl ListenerId {
     pub(crate) fn namespace(&self) -> &str {
         &self.set.as_ref().unwrap_or(&self.gateway).0
     }
+}
+
+/// A socket, as far as Gateways alone say what it does.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// Name of the xDS Listener.
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    /// Chains of HTTP.
+    pub(crate) chains: Vec<FilterChain>,
+    /// Listeners whose routes take whole connections, by the name of their chains.
+    pub(crate) l4: BTreeMap<String, L4Listener>,
+}
+
+/// A listener whose routes take whole connections.
+#[derive(Debug)]
+pub(crate) struct L4Listener {
+    pub(crate) protocol: Protocol,
+    pub(crate) hosts: Vec<Pattern>,
+    pub(crate) tls: Option<DownstreamTls>,
 }
 
 /// From which namespaces a listener takes routes.

@@ -4,37 +4,16 @@
 //! is another tenant's, or another listener's, below a wildcard that a route has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use weir_config::model::name::NO_CLUSTER;
-use weir_config::model::{DownstreamTls, FilterChain, Listener, Network, Proxied, Split};
+use weir_config::model::{FilterChain, Listener, Network, Proxied, Split};
 
+use super::claims::{Claim, Spot};
 use super::facts::Facts;
-use super::l4::{Claim, Spot};
-use super::port_plan::Table;
+use super::port_plan::{L4Listener, Socket, Table};
 use super::protocol::Protocol;
 use super::unit::Group;
 use crate::index::Pattern;
-
-/// A socket, as far as Gateways alone say what it does.
-#[derive(Debug)]
-pub(crate) struct Socket {
-    /// Name of the xDS Listener.
-    pub(crate) name: String,
-    pub(crate) address: SocketAddr,
-    /// Chains of HTTP.
-    pub(crate) chains: Vec<FilterChain>,
-    /// Listeners whose routes take whole connections, by the name of their chains.
-    pub(crate) l4: BTreeMap<String, L4Listener>,
-}
-
-/// A listener whose routes take whole connections.
-#[derive(Debug)]
-pub(crate) struct L4Listener {
-    pub(crate) protocol: Protocol,
-    pub(crate) hosts: Vec<Pattern>,
-    pub(crate) tls: Option<DownstreamTls>,
-}
 
 /// What is claimed at a port, by whom.
 pub(crate) type Claimed = BTreeMap<Group, BTreeMap<Spot, Claim>>;
