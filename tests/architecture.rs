@@ -1,6 +1,8 @@
 //! Arrows between crates and modules run one way, and what is meant to be pure is pure. Each rule
 //! says why it stands.
 
+mod circles;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

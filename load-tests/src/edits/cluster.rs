@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::manifests::World;
+use super::world::World;
 use crate::processes::{Place, Process, free_address, wait_for};
 
 /// How long a kind may take to be served, and the API server to begin.

@@ -12,8 +12,9 @@ use anyhow::{Context, ensure};
 
 use super::ask::{Asker, Place as Proxy};
 use super::cluster::{self, Cluster};
-use super::manifests::{self, World};
+use super::manifests;
 use super::sets;
+use super::world::World;
 use crate::processes::{Place, Process, free_address};
 use crate::upstream::Upstream;
 

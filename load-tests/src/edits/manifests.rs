@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::sets;
 use crate::rows::{LIMIT, host};
 use crate::upstream::Upstream;
 
@@ -105,59 +104,6 @@ pub(super) fn route(n: u32, name: &str, prefix: &str, edit: Option<u32>) -> Valu
             }],
         },
     })
-}
-
-/// What tenants of a fleet have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum World {
-    /// Two routes each, at the platform's one listener.
-    Plain,
-    /// A ListenerSet each, with so many routes.
-    Sets { routes: u32 },
-}
-
-impl World {
-    /// Where tenants are served.
-    pub(crate) fn port(self, platform: u16) -> u16 {
-        match self {
-            Self::Plain => platform,
-            Self::Sets { .. } => sets::PORT,
-        }
-    }
-
-    /// Whether they are served over TLS.
-    pub(crate) fn tls(self) -> bool {
-        matches!(self, Self::Sets { .. })
-    }
-
-    /// Objects of one tenant.
-    pub(crate) fn objects(self) -> u32 {
-        match self {
-            Self::Plain => OBJECTS,
-            Self::Sets { routes } => sets::BESIDES + routes,
-        }
-    }
-
-    pub(super) fn platform(self, port: u16) -> Vec<Value> {
-        match self {
-            Self::Plain => platform(port),
-            Self::Sets { .. } => sets::platform(port),
-        }
-    }
-
-    pub(super) fn tenant(self, n: u32, upstream: &Upstream) -> anyhow::Result<Vec<Value>> {
-        match self {
-            Self::Plain => Ok(tenant(n, upstream)),
-            Self::Sets { routes } => sets::tenant(n, routes, upstream),
-        }
-    }
-
-    pub(super) fn edited(self, n: u32, edit: u32) -> Value {
-        match self {
-            Self::Plain => edited(n, edit),
-            Self::Sets { .. } => sets::edited(n, edit),
-        }
-    }
 }
 
 /// Documents of one file.

@@ -8,6 +8,7 @@ pub(crate) mod fleet;
 pub(crate) mod manifests;
 pub(crate) mod report;
 pub(crate) mod sets;
+pub(crate) mod world;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,8 +20,8 @@ use anyhow::{Context, anyhow};
 
 use self::ask::{At, Awaited, Shown};
 use self::fleet::{Fleet, Shape, Source};
-use self::manifests::World;
 use self::report::{Quantiles, Report};
+use self::world::World;
 use crate::cores::Cores;
 use crate::upstream::{self, Upstream};
 use crate::{cpu, machine};
