@@ -20,6 +20,9 @@ pub struct Cluster {
     pub http2: Option<Box<Http2Options>>,
     /// TLS toward the endpoints; absent: plain text.
     pub tls: Option<Box<UpstreamTls>>,
+    /// How many retries it bears at one time (`circuit_breakers`, of the default priority); absent: as
+    /// [`RetryBudget::default`] at Weir's proxy, three at Envoy (`max_retries`).
+    pub retry_budget: Option<RetryBudget>,
 }
 
 impl Cluster {
@@ -32,7 +35,24 @@ impl Cluster {
             protocol: UpstreamProtocol::default(),
             http2: None,
             tls: None,
+            retry_budget: None,
         }
+    }
+}
+
+/// `CircuitBreakers.Thresholds.RetryBudget`: how many retries may be under way at one time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryBudget {
+    /// `budget_percent`: percent of the requests under way; from 0 to 100.
+    pub percent: f64,
+    /// `min_retry_concurrency`: so many in any case.
+    pub least: u32,
+}
+
+impl Default for RetryBudget {
+    /// Envoy's defaults of a budget: a fifth, and at least three.
+    fn default() -> Self {
+        Self { percent: 20.0, least: 3 }
     }
 }
 

@@ -18,8 +18,8 @@ pub mod snapshot;
 pub mod split;
 
 pub use cluster::{
-    Cluster, Endpoint, EndpointSource, HealthStatus, LoadAssignment, Locality, LocalityEndpoints, Roots, SubjectName,
-    UpstreamProtocol, UpstreamTls,
+    Cluster, Endpoint, EndpointSource, HealthStatus, LoadAssignment, Locality, LocalityEndpoints, RetryBudget, Roots,
+    SubjectName, UpstreamProtocol, UpstreamTls,
 };
 pub use headers::{HeaderMutation, HeaderOp};
 pub use http2::{Http2Options, Keepalive};

@@ -17,8 +17,8 @@ pub use routes::{route_configuration, virtual_host};
 
 use crate::model::{
     Cluster, Endpoint, EndpointSource, FilterConfig, HealthStatus, Http2Options, Keepalive, LoadAssignment,
-    LocalRateLimit, Locality, LocalityEndpoints, PrivateKey, Resource, Roots, Secret, SubjectName, TlsCertificate,
-    TokenBucket, UpstreamProtocol, UpstreamTls,
+    LocalRateLimit, Locality, LocalityEndpoints, PrivateKey, Resource, RetryBudget, Roots, Secret, SubjectName,
+    TlsCertificate, TokenBucket, UpstreamProtocol, UpstreamTls,
 };
 
 /// A resource of any type.
@@ -63,8 +63,10 @@ pub fn cluster() -> impl Strategy<Value = Cluster> {
         option::of(http2()).prop_map(|options| (UpstreamProtocol::Http2, options)),
     ];
     let tls = option::of(upstream_tls().prop_map(Box::new));
-    (name(), endpoints, option::of(duration()), protocol, tls).prop_map(
-        |(name, endpoints, connect_timeout, (protocol, http2), tls)| Cluster {
+    let budget = (0.0..=100.0, any::<u32>()).prop_map(|(percent, least)| RetryBudget { percent, least });
+    (name(), endpoints, option::of(duration()), protocol, tls, option::of(budget)).prop_map(
+        |(name, endpoints, connect_timeout, (protocol, http2), tls, retry_budget)| Cluster {
+            retry_budget,
             connect_timeout,
             protocol,
             http2,

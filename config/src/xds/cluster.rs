@@ -1,6 +1,9 @@
 //! `Cluster`.
 
+use xds_api::pb::envoy::config::cluster::v3::CircuitBreakers;
 use xds_api::pb::envoy::config::cluster::v3::Cluster as ProtoCluster;
+use xds_api::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use xds_api::pb::envoy::config::cluster::v3::circuit_breakers::thresholds::RetryBudget as ProtoRetryBudget;
 use xds_api::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbPolicy,
 };
@@ -10,7 +13,7 @@ use xds_api::pb::envoy::r#type::v3::Percent;
 use super::read::{At, Problems, fields};
 use super::style::Style;
 use super::{endpoint, scalar, tls, upstream_protocol};
-use crate::model::{Cluster, EndpointSource};
+use crate::model::{Cluster, EndpointSource, RetryBudget};
 
 pub(super) fn write(value: &Cluster, style: Style) -> ProtoCluster {
     let (kind, eds_cluster_config, load_assignment) = match &value.endpoints {
@@ -33,6 +36,7 @@ pub(super) fn write(value: &Cluster, style: Style) -> ProtoCluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(kind as i32)),
         transport_socket: value.tls.as_deref().map(|tls| tls::write_upstream(tls, style)),
         typed_extension_protocol_options: upstream_protocol::write(value.protocol, value.http2.as_deref()),
+        circuit_breakers: value.retry_budget.map(write_budget),
         // Envoy would send to endpoints that are not ready once half of them are not.
         common_lb_config: Some(CommonLbConfig {
             healthy_panic_threshold: Some(Percent { value: 0.0 }),
@@ -45,8 +49,8 @@ pub(super) fn write(value: &Cluster, style: Style) -> ProtoCluster {
 pub(super) fn read(message: ProtoCluster, at: &At<'_>, problems: &mut Problems) -> Option<Cluster> {
     fields!(message => ProtoCluster, at, problems;
         read name cluster_discovery_type eds_cluster_config load_assignment connect_timeout lb_policy lb_config
-            common_lb_config transport_socket typed_extension_protocol_options;
-        refuse transport_socket_matches health_checks max_requests_per_connection circuit_breakers
+            common_lb_config transport_socket typed_extension_protocol_options circuit_breakers;
+        refuse transport_socket_matches health_checks max_requests_per_connection
             upstream_http_protocol_options common_http_protocol_options http_protocol_options http2_protocol_options
             outlier_detection upstream_bind_config lb_subset_config
             protocol_selection upstream_connection_options filters load_balancing_policy upstream_config
@@ -67,9 +71,45 @@ pub(super) fn read(message: ProtoCluster, at: &At<'_>, problems: &mut Problems) 
     if connect_timeout.is_some_and(|timeout| timeout.is_zero()) {
         problems.add(&at.field("connect_timeout"), "must be greater than zero");
     }
+    let retry_budget = read_breakers(circuit_breakers, &at.field("circuit_breakers"), problems);
     let (protocol, http2) = upstream_protocol::read(typed_extension_protocol_options, at, problems);
     let endpoints = read_source(&name, cluster_discovery_type, eds_cluster_config, load_assignment, at, problems)?;
-    Some(Cluster { connect_timeout, protocol, http2, tls, ..Cluster::new(name, endpoints) })
+    Some(Cluster { connect_timeout, protocol, http2, tls, retry_budget, ..Cluster::new(name, endpoints) })
+}
+
+fn write_budget(RetryBudget { percent, least }: RetryBudget) -> CircuitBreakers {
+    let retry_budget = Some(ProtoRetryBudget {
+        budget_percent: Some(Percent { value: percent }),
+        min_retry_concurrency: Some(scalar::uint32(least)),
+    });
+    // Of the default priority, which all routes have.
+    CircuitBreakers { thresholds: vec![Thresholds { retry_budget, ..Default::default() }], ..Default::default() }
+}
+
+/// The budget of retries, which is the one threshold that is known.
+fn read_breakers(message: Option<CircuitBreakers>, at: &At<'_>, problems: &mut Problems) -> Option<RetryBudget> {
+    fields!(message? => CircuitBreakers, at, problems; read thresholds; refuse per_host_thresholds; pass;);
+    let mut budget = None;
+    for (index, threshold) in thresholds.into_iter().enumerate() {
+        let at = at.item("thresholds", index);
+        fields!(threshold => Thresholds, &at, problems;
+            read retry_budget;
+            refuse priority max_connections max_pending_requests max_requests max_retries max_connection_pools;
+            pass track_remaining;);
+        // Of several of one priority Envoy takes the first.
+        budget = budget.or_else(|| retry_budget.map(|read| read_budget(read, &at.field("retry_budget"), problems)));
+    }
+    budget
+}
+
+fn read_budget(message: ProtoRetryBudget, at: &At<'_>, problems: &mut Problems) -> RetryBudget {
+    fields!(message => ProtoRetryBudget, at, problems; read budget_percent min_retry_concurrency; refuse; pass;);
+    let default = RetryBudget::default();
+    let percent = budget_percent.map_or(default.percent, |percent| percent.value);
+    if !(0.0..=100.0).contains(&percent) {
+        problems.add(&at.field("budget_percent"), "must be from 0 to 100");
+    }
+    RetryBudget { percent, least: min_retry_concurrency.map_or(default.least, |wrapped| wrapped.value) }
 }
 
 fn read_balancing(policy: i32, configured: bool, common: Option<CommonLbConfig>, at: &At<'_>, problems: &mut Problems) {

@@ -10,6 +10,7 @@ use weir_config::model::{
 
 use super::slots::Slots;
 use crate::request::cluster::{ClusterSlot, ClusterTable, EndpointTable, TlsSettings};
+use crate::request::retry::RetryLimit;
 use crate::tls::{Origin, SecretSlot, Wants};
 
 /// Envoy's `connect_timeout` where none is given.
@@ -32,6 +33,7 @@ struct Settings {
     protocol: UpstreamProtocol,
     http2: Option<Arc<Http2Options>>,
     tls: Tls,
+    retries: RetryLimit,
     source: Source,
 }
 
@@ -86,7 +88,8 @@ impl Clusters {
             users.push(slot.name.clone());
         }
         let http2 = cluster.http2.as_deref().cloned().map(Arc::new);
-        let settings = Settings { connect_timeout, protocol: cluster.protocol, http2, tls, source };
+        let retries = cluster.retry_budget.map(RetryLimit::from).unwrap_or_default();
+        let settings = Settings { connect_timeout, protocol: cluster.protocol, http2, tls, retries, source };
         self.settings.insert(slot.name.clone(), settings);
         self.publish(&slot);
     }
@@ -176,7 +179,7 @@ impl Clusters {
         let table = match self.settings.get(&slot.name) {
             None => ClusterTable::default(),
             Some(Settings { tls: Tls::Broken, .. }) => ClusterTable::default(),
-            Some(Settings { connect_timeout, protocol, http2, tls, source }) => {
+            Some(Settings { connect_timeout, protocol, http2, tls, retries, source }) => {
                 let endpoints = match source {
                     Source::Static(endpoints) => Some(endpoints),
                     Source::Eds(service) => self.assignments.get(service).and_then(|a| a.endpoints.as_ref()),
@@ -186,7 +189,7 @@ impl Clusters {
                     Tls::Settings(_, settings) => Some(settings.clone()),
                     Tls::Plain | Tls::Broken => None,
                 };
-                ClusterTable { protocol: *protocol, http2: http2.clone(), tls, ..table }
+                ClusterTable { protocol: *protocol, http2: http2.clone(), tls, retries: *retries, ..table }
             }
         };
         if **slot.state.load() != table {

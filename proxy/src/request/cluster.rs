@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use weir_config::model::{Http2Options, UpstreamProtocol};
 
-use super::retry::RetryBudget;
+use super::retry::{Retries, RetryLimit};
 use super::wheel::Wheel;
 use crate::tls::Origin;
 
@@ -24,8 +24,8 @@ pub struct ClusterSlot {
     pub state: ArcSwap<ClusterTable>,
     /// Turns of [`crate::balance`] so far.
     pub turn: AtomicU64,
-    /// How many retries it bears.
-    pub retries: RetryBudget,
+    /// Its retries that are under way.
+    pub retries: Retries,
 }
 
 impl ClusterSlot {
@@ -33,7 +33,7 @@ impl ClusterSlot {
     /// number of chance, so that many proxies do not begin with the same endpoint.
     pub fn new(id: u64, name: &str, turn: u64) -> Self {
         let state = ArcSwap::from_pointee(ClusterTable::default());
-        Self { id, name: name.into(), state, turn: turn.into(), retries: RetryBudget::default() }
+        Self { id, name: name.into(), state, turn: turn.into(), retries: Retries::default() }
     }
 }
 
@@ -50,6 +50,8 @@ pub struct ClusterTable {
     pub http2: Option<Arc<Http2Options>>,
     /// TLS toward them; absent: plain text.
     pub tls: Option<TlsSettings>,
+    /// How many retries it bears at one time.
+    pub retries: RetryLimit,
     /// Endpoints to choose from, those of the best priority that can take requests; see [`crate::balance`].
     pub endpoints: Arc<[EndpointTable]>,
     /// Order of turns among them; none where there is no endpoint.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use weir_config::model::{Retry, RetryOn};
+use weir_config::model::{Retry, RetryBudget, RetryOn};
 
 /// Envoy's `num_retries` where none is given.
 const ATTEMPTS: u32 = 1;
@@ -11,10 +11,8 @@ const ATTEMPTS: u32 = 1;
 const BASE: Duration = Duration::from_millis(25);
 /// Envoy's `max_interval`, in base intervals, where none is given.
 const MAX_OF_BASE: u32 = 10;
-/// Retries that a cluster bears at one time whatever its load (Envoy's `min_retry_concurrency`).
-const LEAST: u32 = 3;
-/// Of how many requests under way one may be a retry (Envoy's `budget_percent` of 20).
-const SHARE: u32 = 5;
+/// What the parts of a share are counted in: a hundredth of a percent.
+const WHOLE: u64 = 10_000;
 
 /// What went wrong with one try, where no response came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,16 +88,38 @@ impl RetryTable {
     }
 }
 
-/// How many retries a cluster bears at one time, of all workers together: a fifth of the requests under way on
-/// routes that retry, and at least three (the defaults of Envoy's `retry_budget`). However many requests fail,
-/// retries add a fifth to the load.
+/// How many retries a cluster bears at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryLimit {
+    /// Of [`WHOLE`] requests under way, so many.
+    share: u32,
+    /// So many in any case.
+    least: u32,
+}
+
+impl From<RetryBudget> for RetryLimit {
+    fn from(RetryBudget { percent, least }: RetryBudget) -> Self {
+        // From 0 to 10,000, or else the nearest of these: a conversion of floats saturates.
+        Self { share: (percent.clamp(0.0, 100.0) * 100.0).round() as u32, least }
+    }
+}
+
+impl Default for RetryLimit {
+    /// Envoy's defaults: a fifth, and at least three.
+    fn default() -> Self {
+        RetryBudget::default().into()
+    }
+}
+
+/// Retries of a cluster that are under way, of all workers together, and the requests of routes that retry. However
+/// many requests fail, retries add no more to the load than the cluster's share of it.
 #[derive(Debug, Default)]
-pub struct RetryBudget {
+pub struct Retries {
     active: AtomicU32,
     retrying: AtomicU32,
 }
 
-impl RetryBudget {
+impl Retries {
     /// A request of a route that retries is under way, for as long as what is handed back.
     pub fn enter(&self) -> Counted<'_> {
         self.active.fetch_add(1, Relaxed);
@@ -107,8 +127,9 @@ impl RetryBudget {
     }
 
     /// A retry is under way, for as long as what is handed back; none where there are too many.
-    pub fn retry(&self) -> Option<Counted<'_>> {
-        let most = (self.active.load(Relaxed) / SHARE).max(LEAST);
+    pub fn retry(&self, limit: RetryLimit) -> Option<Counted<'_>> {
+        let share = u64::from(self.active.load(Relaxed)) * u64::from(limit.share) / WHOLE;
+        let most = u32::try_from(share).unwrap_or(u32::MAX).max(limit.least);
         let one_more = |retrying: u32| (retrying < most).then_some(retrying + 1);
         self.retrying.fetch_update(Relaxed, Relaxed, one_more).ok()?;
         Some(Counted(&self.retrying))

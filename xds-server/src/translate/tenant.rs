@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_config::kinds::gateway::HTTPRoute;
 use weir_config::kinds::{Kind, ObjectKey};
 use weir_config::model::{
-    HeaderMutation, HeaderOp, Owner, Resource, Route, RouteAction, RouteMatch, VirtualHost, name,
+    Cluster, Forward, HeaderMutation, HeaderOp, Owner, Resource, RetryBudget, Route, RouteAction, RouteMatch,
+    VirtualHost, name,
 };
 
 use super::attach::{Attachment, attach};
@@ -64,11 +65,27 @@ pub(crate) fn compute(facts: &Facts, ports: &Ports, group: &Group) -> GroupPlan 
     }
     let of_hosts = virtual_hosts.iter().flat_map(|host| &host.routes).flat_map(Route::clusters);
     let of_claims = plan.claims.values().flat_map(BTreeMap::values).flat_map(|claim| claim.split.clusters());
-    let (clusters, endpoints) = plan.backends.used(of_hosts.chain(of_claims));
+    let (mut clusters, endpoints) = plan.backends.used(of_hosts.chain(of_claims));
+    bound_retries(&virtual_hosts, &mut clusters);
     plan.endpoints = endpoints;
     plan.resources.extend(clusters.into_values().map(Resource::from));
     plan.resources.extend(virtual_hosts.into_iter().map(Resource::from));
     plan
+}
+
+/// Says of the clusters of routes that retry how many retries they bear at one time: an Envoy that is told nothing has
+/// three, whatever the load. The others say nothing, as there are many.
+fn bound_retries(hosts: &[VirtualHost], clusters: &mut BTreeMap<String, Cluster>) {
+    let forwards = hosts.iter().flat_map(|host| &host.routes).filter_map(|route| match &route.action {
+        RouteAction::Forward(forward) => Some(forward),
+        RouteAction::Redirect(_) | RouteAction::Direct { .. } => None,
+    });
+    let retry = |forward: &&Forward| forward.retry.as_ref().is_some_and(|retry| retry.attempts != Some(0));
+    for name in forwards.filter(retry).flat_map(|forward| forward.split.clusters()) {
+        if let Some(cluster) = clusters.get_mut(name) {
+            cluster.retry_budget = Some(RetryBudget::default());
+        }
+    }
 }
 
 /// Namespaces of a group.

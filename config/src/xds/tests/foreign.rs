@@ -381,6 +381,18 @@ fn what_a_cluster_cannot_have() {
         (json!({"outlier_detection": {}}), "outlier_detection"),
         (json!({"eds_cluster_config": {"eds_config": {"path": "/x"}}}), "eds_cluster_config.eds_config"),
         (json!({"connect_timeout": "0s"}), "connect_timeout"),
+        (
+            json!({"circuit_breakers": {"thresholds": [{"max_connections": 9}]}}),
+            "circuit_breakers.thresholds[0].max_connections",
+        ),
+        (
+            json!({"circuit_breakers": {"thresholds": [{"priority": "HIGH"}]}}),
+            "circuit_breakers.thresholds[0].priority",
+        ),
+        (
+            json!({"circuit_breakers": {"thresholds": [{"retry_budget": {"budget_percent": {"value": 101}}}]}}),
+            "circuit_breakers.thresholds[0].retry_budget.budget_percent",
+        ),
     ];
     for (fields, path) in cases {
         refused(ResourceType::Cluster, cluster(fields), path);

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use weir_config::model::{Retry, RetryOn};
+use weir_config::model::{Retry, RetryBudget, RetryOn};
 
-use crate::request::retry::{Failure, RetryBudget, RetryTable};
+use crate::request::retry::{Failure, Retries, RetryLimit, RetryTable};
 
 fn table(on: RetryOn, statuses: &[u16]) -> RetryTable {
     RetryTable::new(&Retry { on, statuses: statuses.to_vec(), ..Retry::default() })
@@ -47,18 +47,35 @@ fn what_is_not_said_is_envoys_default() {
 
 #[test]
 fn a_budget_is_a_fifth_of_what_is_under_way_and_at_least_three() {
-    let budget = RetryBudget::default();
+    let (budget, limit) = (Retries::default(), RetryLimit::default());
     let few: Vec<_> = (0..5).map(|_| budget.enter()).collect();
-    let mut retries: Vec<_> = (0..3).map(|_| budget.retry().unwrap()).collect();
-    assert!(budget.retry().is_none());
+    let mut retries: Vec<_> = (0..3).map(|_| budget.retry(limit).unwrap()).collect();
+    assert!(budget.retry(limit).is_none());
     let many: Vec<_> = (0..20).map(|_| budget.enter()).collect();
-    retries.extend((0..2).map(|_| budget.retry().unwrap()));
-    assert!(budget.retry().is_none());
+    retries.extend((0..2).map(|_| budget.retry(limit).unwrap()));
+    assert!(budget.retry(limit).is_none());
     drop((few, many));
     retries.truncate(3);
-    assert!(budget.retry().is_none());
+    assert!(budget.retry(limit).is_none());
     retries.pop();
-    assert!(budget.retry().is_some());
+    assert!(budget.retry(limit).is_some());
+}
+
+#[test]
+fn a_budget_is_what_the_cluster_says() {
+    let most = |percent, least, under_way: u32| {
+        let budget = Retries::default();
+        let _under_way: Vec<_> = (0..under_way).map(|_| budget.enter()).collect();
+        let limit = RetryLimit::from(RetryBudget { percent, least });
+        let granted: Vec<_> = std::iter::from_fn(|| budget.retry(limit)).take(100).collect();
+        granted.len()
+    };
+    assert_eq!(most(0.0, 0, 50), 0, "none at all");
+    assert_eq!(most(50.0, 1, 10), 5);
+    assert_eq!(most(2.5, 1, 40), 1);
+    assert_eq!(most(2.5, 1, 80), 2);
+    assert_eq!(most(100.0, 0, 7), 7);
+    assert_eq!(most(20.0, 9, 10), 9, "the least, whatever the load");
 }
 
 proptest! {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::mirror::Copies;
 use super::{Answer, Downstream, Plan};
-use crate::request::retry::{Counted, Failure, RetryBudget, RetryTable};
+use crate::request::cluster::ClusterSlot;
+use crate::request::retry::{Counted, Failure, Retries, RetryLimit, RetryTable};
 use crate::serve::h1::Framing;
 use crate::serve::h1::reader::{ReadError, Ready};
 use crate::serve::h1::response_head::ResponseHead;
@@ -32,8 +33,10 @@ pub(super) enum Ended {
 pub(super) struct Attempts<'p> {
     /// The policy.
     pub(super) table: &'p RetryTable,
-    /// Of the cluster.
-    pub(super) budget: &'p RetryBudget,
+    /// The cluster's, of all its requests.
+    retries: &'p Retries,
+    /// How many of those there may be.
+    limit: RetryLimit,
     /// Retries made.
     pub(super) made: u32,
     /// Held while a retry is under way that has no response yet.
@@ -41,8 +44,8 @@ pub(super) struct Attempts<'p> {
 }
 
 impl<'p> Attempts<'p> {
-    pub(super) fn new(table: &'p RetryTable, budget: &'p RetryBudget) -> Self {
-        Self { table, budget, made: 0, permit: None }
+    pub(super) fn new(table: &'p RetryTable, cluster: &'p ClusterSlot) -> Self {
+        Self { table, retries: &cluster.retries, limit: cluster.state.load().retries, made: 0, permit: None }
     }
 }
 
@@ -126,7 +129,7 @@ impl<'d, 'p, D: Downstream> Kept<'d, 'p, D> {
         if attempts.made >= attempts.table.attempts {
             return false;
         }
-        attempts.permit = attempts.budget.retry();
+        attempts.permit = attempts.retries.retry(attempts.limit);
         if attempts.permit.is_none() {
             self.stats.retry_refused();
             return false;

@@ -24,7 +24,7 @@ pub(super) async fn forward<D: Downstream>(
     let worker = around.worker;
     let copies = Copies::start(down, plan, &extras.mirrors, around);
     let _under_way = extras.retry.as_ref().map(|_| cluster.retries.enter());
-    let attempts = extras.retry.as_ref().map(|table| Attempts::new(table, &cluster.retries));
+    let attempts = extras.retry.as_ref().map(|table| Attempts::new(table, cluster));
     let timeout = plan.route.as_ref().and_then(|route| route.timeout);
     let mut kept = Kept::new(down, attempts, copies, timeout, worker.stats(), around.now);
     let mut tries = plan.tries();
