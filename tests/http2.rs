@@ -1,14 +1,15 @@
-//! HTTP/2 at the edge: a client over TLS, the server's xDS, an Envoy and our proxy.
+//! HTTP/2 at the edge: clients over TLS and without it, the server's xDS, an Envoy and our proxy.
 
 use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, StatusCode};
 
 use crate::support::plane::{Plane, System, wait_for_port};
-use crate::support::site::{HTTPS, Site, repository};
+use crate::support::site::{HTTP, HTTPS, Site, repository};
 use crate::support::tls::Authority;
 use crate::support::wait;
 
@@ -31,7 +32,7 @@ apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {name: shop, namespace: acme}
 spec:
-  parentRefs: [{name: secure, namespace: weir-system}]
+  parentRefs: [{name: secure, namespace: weir-system}, {name: public, namespace: weir-system}]
   hostnames: ["shop.acme.test"]
   rules:
     - matches: [{path: {type: PathPrefix, value: /shop}}]
@@ -64,6 +65,48 @@ async fn ask(client: &mut SendRequest<Bytes>, path: &str, kind: &str) -> (Status
     (parts.status, parts.headers, bytes)
 }
 
+/// What the backend heard of a request of curl's, and the protocol and status that curl saw.
+fn curl(site: &Site, port: u16, arguments: &[&str]) -> (serde_json::Value, String) {
+    let scheme = if port == HTTPS { "https" } else { "http" };
+    let output = Command::new("curl")
+        .args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "30",
+            "--noproxy",
+            "*",
+            "--write-out",
+            "\n%{http_version} %{http_code}",
+        ])
+        .args(["--cacert", site.path("ca.pem").to_str().unwrap()])
+        .args(["--resolve", &format!("shop.acme.test:{port}:{}", site.ip())])
+        .args(arguments)
+        .arg(format!("{scheme}://shop.acme.test:{port}/shop/curl"))
+        .output()
+        .expect("curl is installed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (body, seen) = text.rsplit_once('\n').unwrap();
+    (serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}")), seen.to_string())
+}
+
+/// The client that everybody has: over TLS by ALPN, and in plain text by prior knowledge.
+fn curl_speaks_it(site: &Site) {
+    let large = site.path("large");
+    fs::write(&large, vec![b'x'; 1 << 20]).unwrap();
+    let data = format!("@{}", large.display());
+    for (port, protocol) in [(HTTPS, "--http2"), (HTTP, "--http2-prior-knowledge")] {
+        let (echo, seen) = curl(site, port, &[protocol]);
+        assert_eq!((seen.as_str(), &echo["method"], &echo["path"]), ("2 200", &"GET".into(), &"/shop/curl".into()));
+        let (echo, seen) = curl(site, port, &[protocol, "--data-binary", &data]);
+        assert_eq!((seen.as_str(), &echo["method"], &echo["bodyBytes"]), ("2 200", &"POST".into(), &(1 << 20).into()));
+        let (_, seen) = curl(site, port, &["--http1.1"]);
+        assert_eq!(seen, "1.1 200", "the same port speaks both");
+    }
+}
+
 fn run(plane: Plane) {
     let (site, authority) = (Site::new(), Authority::new());
     for entry in fs::read_dir(repository("tests/cases/base")).unwrap() {
@@ -91,6 +134,8 @@ fn run(plane: Plane) {
         let (status, headers, _) = ask(&mut client, "/none", "application/grpc").await;
         assert_eq!((status.as_u16(), headers["grpc-status"].to_str().unwrap()), (200, "12"));
     });
+    fs::write(site.path("ca.pem"), authority.pem()).unwrap();
+    curl_speaks_it(&site);
     system.terminate();
 }
 

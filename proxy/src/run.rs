@@ -163,9 +163,22 @@ impl fmt::Debug for Proxy {
 fn options(workers: usize, drain_timeout: Duration) -> Options {
     let files = files::raise();
     let share = files::share(files, workers);
-    tracing::info!(files, clients = share.clients, idle_upstream = share.idle, "open files allowed");
+    tracing::info!(
+        files,
+        clients = share.clients,
+        idle_upstream = share.idle,
+        udp_sessions = share.sessions,
+        "open files allowed"
+    );
     let pool = PoolLimits { total: share.idle, ..PoolLimits::default() };
-    Options { workers, drain_timeout, max_connections: share.clients, pool, ..Options::default() }
+    Options {
+        workers,
+        drain_timeout,
+        max_connections: share.clients,
+        max_sessions: share.sessions,
+        pool,
+        ..Options::default()
+    }
 }
 
 /// The way from the server to the tables, with the last good configuration in it.

@@ -95,7 +95,13 @@ fn listeners(admin: &Admin) {
 fn engine(totals: Totals) {
     counter!("weir_downstream_connections_total").absolute(totals.connections);
     gauge!("weir_downstream_connections_active").set(totals.active as f64);
-    counter!("weir_downstream_connections_refused_total").absolute(totals.refused);
+    for (reason, count) in totals.refused {
+        counter!("weir_downstream_connections_refused_total", "reason" => reason).absolute(count);
+    }
+    for (reason, count) in totals.http2_ended {
+        counter!("weir_http2_connections_ended_total", "reason" => reason).absolute(count);
+    }
+    counter!("weir_udp_sessions_refused_total").absolute(totals.sessions_refused);
     counter!("weir_upstream_connections_total").absolute(totals.upstream_connections);
     counter!("weir_upstream_connect_failures_total").absolute(totals.upstream_connect_failures);
     counter!("weir_upstream_retries_total").absolute(totals.retries);

@@ -18,7 +18,8 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::arrived::{Arrived, Place};
-use super::datagrams::{Handed, Room};
+use super::datagrams::Handed;
+use super::session_room::{Room, Whole};
 use super::thread::{Command, Handle};
 use crate::live::Listeners;
 use crate::request::table::{ChainTable, ListenerTable};
@@ -49,6 +50,8 @@ pub(super) struct Hub {
     pub(super) bind: Option<IpAddr>,
     pub(super) workers: Vec<Handle>,
     pub(super) connections: Arc<Semaphore>,
+    /// Room for UDP sessions.
+    pub(super) sessions: Whole,
     pub(super) statuses: watch::Sender<Statuses>,
     /// The proxy ends: set before the sockets close, so that who sees them closed is told on every
     /// connection.
@@ -224,7 +227,7 @@ async fn listen_datagrams(mut tables: Tables, hub: Arc<Hub>) {
     let Some(sockets) = bound(&mut tables, &hub, |address| bind_datagrams(address, workers)).await else { return };
     let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
     tracing::info!(listener = %tables.borrow().name, address = ?bound, "listening for datagrams");
-    let room = Room::default();
+    let room = hub.sessions.listener();
     let mut served = JoinSet::new();
     for (worker, socket) in sockets.into_iter().enumerate() {
         served.spawn(serve_datagrams(socket, worker, tables.clone(), room.clone(), hub.clone()));

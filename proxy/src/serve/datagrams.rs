@@ -12,7 +12,6 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -24,14 +23,13 @@ use super::deadline::{Deadline, after};
 use super::flag::Flag;
 use super::peer::Peer;
 use super::record::{self, Bytes};
+use super::session_room::{Place, Room};
 use super::worker::Worker;
 use crate::balance::{self, Tries};
 use crate::meter::Metric;
 use crate::request::cluster::ClusterSlot;
 use crate::request::table::{ListenerTable, ProxiedTable};
 
-/// Sessions of one listener at one time, over all workers; each has a socket. Beyond it new clients' datagrams are lost.
-const SESSIONS: usize = 8192;
 /// Datagrams that are taken from a socket before others have their turn.
 const BURST: usize = 64;
 /// The largest datagram, in bytes.
@@ -47,27 +45,6 @@ pub(super) struct Handed {
     pub(super) room: Room,
     /// Tells, by being dropped, that it is not served any more.
     pub(super) _served: oneshot::Sender<()>,
-}
-
-/// How many sessions a listener has.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Room(Arc<AtomicUsize>);
-
-/// A session's share of it; free again when dropped.
-#[derive(Debug)]
-struct Share(Arc<AtomicUsize>);
-
-impl Room {
-    fn take(&self) -> Option<Share> {
-        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < SESSIONS).then_some(n + 1));
-        taken.is_ok().then(|| Share(self.0.clone()))
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Serves a worker's socket of a UDP listener until that is gone.
@@ -87,14 +64,14 @@ pub(super) async fn serve(handed: Handed, worker: Rc<Worker>) {
             by_client: RefCell::default(),
             buffer: RefCell::new(vec![0; LARGEST].into()),
         });
-        let changed = tokio::select! {
+        let stays = tokio::select! {
             biased;
-            changed = tables.changed() => changed,
-            () = sessions.receive() => return,
+            changed = tables.changed() => changed.is_ok(),
+            () = sessions.receive() => false,
         };
         // They may be another tenant's now, or go elsewhere.
         sessions.end();
-        if changed.is_err() {
+        if !stays {
             return;
         }
     }
@@ -124,7 +101,7 @@ struct Session {
     /// Why it ends, once it is to.
     over: Cell<Option<Flag>>,
     waker: RefCell<Option<Waker>>,
-    _share: Share,
+    _place: Place,
 }
 
 impl Sessions {
@@ -167,8 +144,11 @@ impl Sessions {
             }
             session.finish(Flag::UpstreamConnectionTermination);
         }
-        let share = self.room.take()?;
-        match Session::open(client, self.proxied.choose(), share) {
+        let Some(place) = self.room.take() else {
+            self.worker.stats().session_refused();
+            return None;
+        };
+        match Session::open(client, self.proxied.choose(), place) {
             Ok(session) => {
                 let session = Rc::new(session);
                 self.by_client.borrow_mut().insert(client, session.clone());
@@ -224,7 +204,7 @@ async fn run(session: Rc<Session>, sessions: Rc<Sessions>) {
 }
 
 impl Session {
-    fn open(client: SocketAddr, cluster: &Arc<ClusterSlot>, share: Share) -> Result<Self, Flag> {
+    fn open(client: SocketAddr, cluster: &Arc<ClusterSlot>, place: Place) -> Result<Self, Flag> {
         let table = cluster.state.load();
         if !table.known {
             return Err(Flag::NoCluster);
@@ -246,7 +226,7 @@ impl Session {
             sent: Cell::new(0),
             over: Cell::new(None),
             waker: RefCell::new(None),
-            _share: share,
+            _place: place,
         })
     }
 
@@ -299,19 +279,4 @@ fn connected(endpoint: SocketAddr) -> io::Result<UdpSocket> {
     socket.connect(endpoint)?;
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listener_has_so_many_sessions_and_no_more_until_one_ends() {
-        let room = Room::default();
-        let other_workers = room.clone();
-        let mut shares: Vec<Share> = (0..SESSIONS).map(|_| room.take().unwrap()).collect();
-        assert!(other_workers.take().is_none());
-        shares.pop();
-        assert!(other_workers.take().is_some() && room.take().is_some());
-    }
 }

@@ -13,6 +13,7 @@ use tokio_rustls::StartHandshake;
 
 use super::arrived::Arrived;
 use super::deadline;
+use super::ended::Refusal;
 use super::h1::connection;
 use super::peer::Peer;
 use super::stream::ClientStream;
@@ -57,7 +58,7 @@ pub(super) async fn serve(arrived: Arrived, worker: &Rc<Worker>) {
             None => connection::serve(io, worker.clone(), chain, peer).await,
         },
         Err(error) => {
-            worker.stats().connection_refused();
+            worker.stats().connection_refused(Refusal::from(&error));
             tracing::debug!(listener = %listener.name, peer = %address, %error, "connection refused");
         }
     }

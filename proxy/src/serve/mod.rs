@@ -29,6 +29,7 @@ mod bill;
 mod buffer;
 mod datagrams;
 mod deadline;
+mod ended;
 mod exchange;
 mod flag;
 pub mod h1;
@@ -36,6 +37,7 @@ mod h2;
 mod handshake;
 mod peer;
 mod record;
+mod session_room;
 mod stats;
 mod stream;
 mod tcp;
@@ -75,6 +77,8 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// Connections of clients at one time. Beyond it they wait in the kernel's queue.
     pub max_connections: usize,
+    /// UDP sessions at one time, of all listeners; each has a socket. Beyond it new clients' datagrams are lost.
+    pub max_sessions: usize,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
     /// TLS handshakes that a worker has under way at one time; others wait.
@@ -90,6 +94,7 @@ impl Default for Options {
             workers: 1,
             drain_timeout: Duration::from_secs(30),
             max_connections: 65_536,
+            max_sessions: 65_536,
             handshake_timeout: Duration::from_secs(10),
             max_handshakes: 512,
             pool: PoolLimits::default(),
@@ -126,7 +131,14 @@ impl Engine {
             })
             .collect::<io::Result<_>>()?;
         let connections = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-        let hub = Hub { bind: options.bind, workers, connections, statuses: watch::Sender::default(), ending };
+        let hub = Hub {
+            bind: options.bind,
+            workers,
+            connections,
+            sessions: session_room::Whole::new(options.max_sessions),
+            statuses: watch::Sender::default(),
+            ending,
+        };
         Ok(Self { listeners, hub: Arc::new(hub), options, stats })
     }
 

@@ -4,6 +4,7 @@
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::ended::{End, Refusal};
 use super::flag::Flag;
 
 /// Classes of status codes, by their first digit; the first is for exchanges that got no answer.
@@ -19,7 +20,9 @@ pub struct Stats(Box<[Cells]>);
 pub(crate) struct Cells {
     connections: AtomicU64,
     ended: AtomicU64,
-    refused: AtomicU64,
+    refused: [AtomicU64; Refusal::ALL.len()],
+    http2_ended: [AtomicU64; End::ALL.len()],
+    sessions_refused: AtomicU64,
     connects: AtomicU64,
     connect_failures: AtomicU64,
     retries: AtomicU64,
@@ -36,8 +39,12 @@ pub struct Totals {
     pub connections: u64,
     /// Those of them that are open.
     pub active: u64,
-    /// Those that got no further than their TLS handshake, or that no filter chain takes.
-    pub refused: u64,
+    /// Those that got no further than their TLS handshake, or that no filter chain takes, by the reason.
+    pub refused: Vec<(&'static str, u64)>,
+    /// Connections of HTTP/2 that ended, by the reason.
+    pub http2_ended: Vec<(&'static str, u64)>,
+    /// Datagrams of new clients of UDP that were lost, because there were too many sessions.
+    pub sessions_refused: u64,
     /// Connections to endpoints that were opened.
     pub upstream_connections: u64,
     /// Connects to endpoints that failed.
@@ -54,6 +61,22 @@ pub struct Totals {
     pub responses: Vec<(&'static str, &'static str, u64)>,
 }
 
+impl Totals {
+    /// Connections that were refused for this reason, a value of its label.
+    pub fn refused(&self, reason: &str) -> u64 {
+        of(&self.refused, reason)
+    }
+
+    /// Connections of HTTP/2 that ended for this reason, a value of its label.
+    pub fn http2_ended(&self, reason: &str) -> u64 {
+        of(&self.http2_ended, reason)
+    }
+}
+
+fn of(counts: &[(&str, u64)], reason: &str) -> u64 {
+    counts.iter().filter(|(name, _)| *name == reason).map(|(_, count)| count).sum()
+}
+
 impl Stats {
     /// For so many workers.
     pub fn new(workers: usize) -> Self {
@@ -67,7 +90,8 @@ impl Stats {
 
     /// Sums over all workers.
     pub fn totals(&self) -> Totals {
-        let sum = |cell: fn(&Cells) -> &AtomicU64| self.0.iter().map(|cells| cell(cells).load(Relaxed)).sum::<u64>();
+        let each = |cell: &dyn Fn(&Cells) -> &AtomicU64| self.0.iter().map(|cells| cell(cells).load(Relaxed)).sum();
+        let sum = |cell: fn(&Cells) -> &AtomicU64| -> u64 { each(&cell) };
         let mut responses = Vec::new();
         for (flag, name) in Flag::ALL.iter().enumerate() {
             for (class, class_name) in CLASSES.iter().enumerate() {
@@ -83,7 +107,11 @@ impl Stats {
         Totals {
             connections,
             active: connections.saturating_sub(ended),
-            refused: sum(|cells| &cells.refused),
+            refused: Refusal::ALL
+                .map(|reason| (reason.as_str(), each(&|cells| &cells.refused[reason as usize])))
+                .into(),
+            http2_ended: End::ALL.map(|end| (end.as_str(), each(&|cells| &cells.http2_ended[end as usize]))).into(),
+            sessions_refused: sum(|cells| &cells.sessions_refused),
             upstream_connections: sum(|cells| &cells.connects),
             upstream_connect_failures: sum(|cells| &cells.connect_failures),
             retries: sum(|cells| &cells.retries),
@@ -101,7 +129,9 @@ impl Cells {
         Self {
             connections: zero(),
             ended: zero(),
-            refused: zero(),
+            refused: array::from_fn(|_| zero()),
+            http2_ended: array::from_fn(|_| zero()),
+            sessions_refused: zero(),
             connects: zero(),
             connect_failures: zero(),
             retries: zero(),
@@ -125,8 +155,16 @@ impl Cells {
         Self::add(&self.ended);
     }
 
-    pub(crate) fn connection_refused(&self) {
-        Self::add(&self.refused);
+    pub(crate) fn connection_refused(&self, why: Refusal) {
+        Self::add(&self.refused[why as usize]);
+    }
+
+    pub(crate) fn http2_ended(&self, why: End) {
+        Self::add(&self.http2_ended[why as usize]);
+    }
+
+    pub(crate) fn session_refused(&self) {
+        Self::add(&self.sessions_refused);
     }
 
     pub(crate) fn upstream_connect(&self, well: bool) {

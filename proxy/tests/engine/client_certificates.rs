@@ -85,12 +85,12 @@ impl World {
 #[test]
 fn a_demanded_certificate_must_be_of_a_known_authority() {
     let world = World::new(true, false);
-    let before = world.proxy.stats.totals().refused;
+    let before = world.proxy.stats.totals().refused("tls");
     assert_eq!(world.once("mtls.test", Some(&world.users.issue("user"))), Some(200));
     assert_eq!(world.once("mtls.test", None), None);
     assert_eq!(world.once("mtls.test", Some(&Authority::new().issue("user"))), None);
     assert_eq!(world.once("mtls.test", Some(&world.users.expired("user"))), None);
-    eventually("count", || (world.proxy.stats.totals().refused == before + 3).then_some(()));
+    eventually("count", || (world.proxy.stats.totals().refused("tls") == before + 3).then_some(()));
     assert_eq!(world.once("open.test", None), Some(200), "the other chain asks for none");
 }
 

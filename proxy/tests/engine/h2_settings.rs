@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir_config::model::{Cluster, Http2Options, HttpOptions, Keepalive, UpstreamProtocol};
 
-use crate::support::{Backend, Conn, Proxy, Setup, cluster, get, http, status};
+use crate::support::{Backend, Conn, Proxy, Setup, cluster, eventually, get, http, status};
 
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
@@ -133,8 +133,9 @@ fn a_client_that_answers_pings_stays_and_one_that_does_not_is_gone() {
     let (_proxy, mut answering) = client(NEVER, &backend);
     (0..20).for_each(|_| answer_ping(&mut answering));
     // Without a request, and with one under way.
-    let (_proxy, mut silent) = client(SOON, &backend);
+    let (proxy, mut silent) = client(SOON, &backend);
     silent.rest();
+    eventually("count", || (proxy.stats.totals().http2_ended("ping_timeout") == 1).then_some(()));
     let (proxy, mut silent) = client(SOON, &backend);
     silent.send(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a");
     let mut upstream = backend.accept();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
 mod certificates;
+mod h2_raw;
 mod h2_support;
 mod requests;
 mod support;
@@ -13,12 +14,15 @@ mod cors;
 mod exchange;
 mod framing;
 mod h2;
+mod h2_ends;
+mod h2_floods;
 mod h2_frames;
 mod h2_grpc;
 mod h2_routes;
 mod h2_settings;
 mod h2_upstream;
 mod h2_websocket;
+mod h2_windows;
 mod listeners;
 mod many_certificates;
 mod metering;

@@ -241,12 +241,13 @@ fn another_owner_ends_sessions_and_is_charged_from_then_on() {
 fn listeners_come_and_go_and_the_engine_ends_with_sessions_open() {
     let endpoint = socket();
     let mut proxy = start(&[&endpoint], one());
-    let address = proxy.address("udp");
     client(&proxy).send(b"x").unwrap();
     received(&endpoint);
+    let before = proxy.address("udp");
     proxy.remove(ResourceType::Listener, "udp");
-    eventually("a free port", || UdpSocket::bind(address).ok());
-    // A TCP listener of the same port is no obstacle.
+    eventually("a free port", || UdpSocket::bind(before).ok());
+    // A TCP listener of the same port is no obstacle. (One that is free of UDP may have a connection of TCP.)
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let fixed = Listener { address, ..listener(one()) };
     let tcp = Listener { name: "tcp".into(), address, ..crate::support::listener("tcp", crate::support::http()) };
     proxy.apply(vec![tcp.into(), fixed.into()]);
@@ -255,4 +256,36 @@ fn listeners_come_and_go_and_the_engine_ends_with_sessions_open() {
     assert_eq!(received(&endpoint).0, b"y");
     proxy.shut_down();
     proxy.ended();
+}
+
+#[test]
+fn a_flood_has_its_listeners_part_and_ends_nobodys_session() {
+    let endpoint = socket();
+    // A quarter of these are one listener's.
+    let options = Options { max_sessions: 8, ..Options::default() };
+    let proxy = Proxy::with(Setup { options, ..Setup::default() }, &[endpoint.local_addr().unwrap()]);
+    let quiet = Listener { name: "quiet".into(), ..listener(one()) };
+    proxy.apply(vec![listener(one()).into(), quiet.into()]);
+    let say = |client: &UdpSocket| {
+        client.send(b"hi").unwrap();
+        received(&endpoint).1
+    };
+    let served: Vec<UdpSocket> = (0..2).map(|_| client(&proxy)).collect();
+    let sessions: Vec<SocketAddr> = served.iter().map(say).collect();
+    for _ in 0..32 {
+        client(&proxy).send(b"flood").unwrap();
+    }
+    eventually("all of the flood lost", || (proxy.stats.totals().sessions_refused == 32).then_some(()));
+    assert_eq!(served.iter().map(say).collect::<Vec<_>>(), sessions, "who has a session keeps it");
+    let other = socket();
+    other.connect(proxy.address("quiet")).unwrap();
+    say(&other);
+    // Where sessions end, others begin.
+    proxy.apply(vec![listener(Proxied { access_log: false, ..one() }).into()]);
+    eventually("a session", || {
+        let client = client(&proxy);
+        client.send(b"again").unwrap();
+        endpoint.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        endpoint.recv(&mut [0; 9]).ok()
+    });
 }

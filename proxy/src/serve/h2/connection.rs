@@ -24,6 +24,7 @@ use crate::clock;
 use crate::request::table::ChainTable;
 use crate::serve::buffer::Buffer;
 use crate::serve::deadline::{self, Deadline, after};
+use crate::serve::ended::End;
 use crate::serve::exchange::{self, Answer, Outcome, Surroundings, drained_at};
 use crate::serve::flag::Flag;
 use crate::serve::h1::request::Request;
@@ -44,6 +45,8 @@ struct Shared {
     total: Cell<u64>,
     /// Streams whose client went away before the response was whole.
     given_up: Cell<u64>,
+    /// Why the client was told that the connection is over.
+    over: Cell<Option<End>>,
 }
 
 impl Shared {
@@ -69,8 +72,16 @@ impl Drop for Open {
     }
 }
 
-/// Serves a connection to its end.
+/// Serves a connection to its end, and counts why it came.
 pub(crate) async fn serve<S>(io: S, worker: Rc<Worker>, chain: Arc<ChainTable>, peer: Rc<Peer>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let end = serve_to_end(io, &worker, chain, peer).await;
+    worker.stats().http2_ended(end);
+}
+
+async fn serve_to_end<S>(io: S, worker: &Rc<Worker>, chain: Arc<ChainTable>, peer: Rc<Peer>) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -79,7 +90,7 @@ where
     let opened = deadline::within(&worker.timers, worker.options.handshake_timeout, handshake).await;
     let Some(Ok(mut connection)) = opened else {
         tracing::debug!(peer = %peer.address, "no HTTP/2 connection came about");
-        return;
+        return End::Handshake;
     };
     let keepalive = chain.http.http2.as_ref().and_then(|given| given.keepalive);
     let mut pulse = Pulse::new(connection.ping_pong(), keepalive, &worker.timers);
@@ -97,21 +108,23 @@ where
         }));
     };
     pull.begin();
-    let run = pin!(run(&mut connection, &mut pulse, &worker, &chain, &shared, serve));
-    written(run, &pull).await;
+    let run = pin!(run(&mut connection, &mut pulse, worker, &chain, &shared, serve));
+    let end = written(run, &pull).await;
+    // However it went after that.
+    shared.over.get().unwrap_or(end)
 }
 
 /// Carries on `run`, and writes what of it is to be written each time that it comes to rest.
-async fn written<S: AsyncWrite + Unpin>(mut run: Pin<&mut impl Future<Output = ()>>, pull: &Pull<S>) {
+async fn written<S: AsyncWrite + Unpin>(mut run: Pin<&mut impl Future<Output = End>>, pull: &Pull<S>) -> End {
     poll_fn(|cx| {
         let ended = run.as_mut().poll(cx);
         match pull.poll_flush(cx) {
             // Nobody takes it any more.
-            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Err(_)) if ended.is_pending() => Poll::Ready(End::Broken),
             _ => ended,
         }
     })
-    .await;
+    .await
 }
 
 /// Limits of `h2`, each said, so that none changes unseen with the crate.
@@ -143,34 +156,39 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     chain: &ChainTable,
     shared: &Shared,
     serve: impl Fn(http::Request<RecvStream>, SendResponse<Bytes>),
-) {
+) -> End {
     let mut deadline = Deadline::new(&worker.timers);
-    let (mut used, mut told, mut noticed, mut cut) = (Instant::now(), None, None, false);
+    // When the client was told that it is over.
+    let (mut used, mut told, mut noticed) = (Instant::now(), None, None);
     poll_fn(|cx| {
         let now = Instant::now();
         loop {
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => serve(request, respond),
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(End::from(&error)),
+                Poll::Ready(None) => return Poll::Ready(End::Closed),
                 Poll::Pending => break,
             }
         }
         if pulse.poll(cx, false).is_ready() {
             // Its streams find that it is over.
-            return Poll::Ready(());
+            return Poll::Ready(End::Silent);
         }
         if shared.open.get() > 0 {
             used = now;
         }
-        if shared.is_abused() && !cut {
-            (cut, told) = (true, Some(now));
+        if shared.is_abused() && shared.over.get() != Some(End::Abuse) {
+            told = Some(now);
+            shared.over.set(Some(End::Abuse));
             connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             cx.waker().wake_by_ref();
         }
         let idle = after(used, chain.http.idle_timeout);
-        if told.is_none() && (worker.is_ending(chain) || now >= idle) {
+        let ending = worker.is_ending(chain);
+        if told.is_none() && (ending || now >= idle) {
             connection.graceful_shutdown();
             told = Some(now);
+            shared.over.set(Some(if ending { End::Drained } else { End::Idle }));
             // What was queued is written at once.
             cx.waker().wake_by_ref();
         }
@@ -183,7 +201,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         let drained = drained_at(worker, chain, &mut noticed).filter(|_| shared.open.get() == 0);
         let until = drained.map_or(until, |at| at.min(until));
         match deadline.poll(cx, until, now) {
-            Poll::Ready(()) if told.is_some() && shared.open.get() == 0 => Poll::Ready(()),
+            Poll::Ready(()) if told.is_some() && shared.open.get() == 0 => Poll::Ready(End::Closed),
             Poll::Ready(()) => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -191,7 +209,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
             Poll::Pending => Poll::Pending,
         }
     })
-    .await;
+    .await
 }
 
 /// Carries out the exchange of a stream.
