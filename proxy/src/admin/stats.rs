@@ -102,6 +102,7 @@ fn engine(totals: Totals) {
         counter!("weir_http2_connections_ended_total", "reason" => reason).absolute(count);
     }
     counter!("weir_udp_sessions_refused_total").absolute(totals.sessions_refused);
+    counter!("weir_udp_sessions_shed_total").absolute(totals.sessions_shed);
     counter!("weir_upstream_connections_total").absolute(totals.upstream_connections);
     counter!("weir_upstream_connect_failures_total").absolute(totals.upstream_connect_failures);
     counter!("weir_upstream_retries_total").absolute(totals.retries);

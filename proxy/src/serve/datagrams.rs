@@ -23,7 +23,7 @@ use super::deadline::{Deadline, after};
 use super::flag::Flag;
 use super::peer::Peer;
 use super::record::{self, Bytes};
-use super::session_room::{Place, Room};
+use super::session_room::{Order, Place, Room, Worth};
 use super::worker::Worker;
 use crate::balance::{self, Tries};
 use crate::meter::Metric;
@@ -62,6 +62,7 @@ pub(super) async fn serve(handed: Handed, worker: Rc<Worker>) {
             proxied,
             room: room.clone(),
             by_client: RefCell::default(),
+            order: RefCell::default(),
             buffer: RefCell::new(vec![0; LARGEST].into()),
         });
         let stays = tokio::select! {
@@ -84,6 +85,7 @@ struct Sessions {
     proxied: Arc<ProxiedTable>,
     room: Room,
     by_client: RefCell<HashMap<SocketAddr, Rc<Session>>>,
+    order: RefCell<Order>,
     /// Of replies; used within one call.
     buffer: RefCell<Box<[u8]>>,
 }
@@ -101,7 +103,12 @@ struct Session {
     /// Why it ends, once it is to.
     over: Cell<Option<Flag>>,
     waker: RefCell<Option<Waker>>,
-    _place: Place,
+    /// Whether its client sent something after it had a reply: nobody forges its address then.
+    proven: Cell<bool>,
+    /// Where it is in the order.
+    filed: Cell<Worth>,
+    /// None once another has it.
+    place: RefCell<Option<Place>>,
 }
 
 impl Sessions {
@@ -126,6 +133,7 @@ impl Sessions {
         self.worker.count(self.proxied.tenant.id(), Metric::TunnelRequestBytes, bytes.len() as u64);
         let Some(session) = self.session(client) else { return };
         session.last.set(Instant::now());
+        session.proven.set(session.proven.get() || session.sent.get() > 0);
         session.received.set(session.received.get() + bytes.len() as u64);
         // Asked of the system: the runtime does not know a new socket to be writable yet.
         match SockRef::from(&session.socket).send(bytes) {
@@ -144,13 +152,14 @@ impl Sessions {
             }
             session.finish(Flag::UpstreamConnectionTermination);
         }
-        let Some(place) = self.room.take() else {
+        let Some(place) = self.room.take().or_else(|| self.shed()) else {
             self.worker.stats().session_refused();
             return None;
         };
         match Session::open(client, self.proxied.choose(), place) {
             Ok(session) => {
                 let session = Rc::new(session);
+                self.order.borrow_mut().insert(session.filed.get());
                 self.by_client.borrow_mut().insert(client, session.clone());
                 tokio::task::spawn_local(run(session.clone(), self.clone()));
                 Some(session)
@@ -160,6 +169,21 @@ impl Sessions {
                 None
             }
         }
+    }
+
+    /// The place of the session that is worth least, which ends.
+    fn shed(&self) -> Option<Place> {
+        let by_client = self.by_client.borrow();
+        let of = |filed: &Worth| by_client.get(&filed.2).filter(|session| session.filed.get() == *filed);
+        let (_, _, client) = self.order.borrow_mut().pop(|filed| {
+            let worth = of(filed)?.worth();
+            of(filed)?.filed.set(worth);
+            Some(worth)
+        })?;
+        let session = by_client.get(&client)?;
+        self.worker.stats().session_shed();
+        session.finish(Flag::StreamIdleTimeout);
+        session.place.borrow_mut().take()
     }
 
     /// Ends all.
@@ -194,6 +218,7 @@ async fn run(session: Rc<Session>, sessions: Rc<Sessions>) {
         by_client.remove(&session.client);
     }
     drop(by_client);
+    sessions.order.borrow_mut().remove(&session.filed.get());
     if sessions.proxied.access_log {
         let peer = Peer::datagrams(session.client);
         let moved = Bytes { received: session.received.get(), sent: session.sent.get() };
@@ -226,8 +251,14 @@ impl Session {
             sent: Cell::new(0),
             over: Cell::new(None),
             waker: RefCell::new(None),
-            _place: place,
+            proven: Cell::new(false),
+            filed: Cell::new((false, now, client)),
+            place: RefCell::new(Some(place)),
         })
+    }
+
+    fn worth(&self) -> Worth {
+        (self.proven.get(), self.last.get(), self.client)
     }
 
     /// Whether its endpoint still takes requests.

@@ -77,7 +77,7 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// Connections of clients at one time. Beyond it they wait in the kernel's queue.
     pub max_connections: usize,
-    /// UDP sessions at one time, of all listeners; each has a socket. Beyond it new clients' datagrams are lost.
+    /// UDP sessions at one time, of all listeners; each has a socket. Beyond it new ones take the place of others.
     pub max_sessions: usize,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,

@@ -3,11 +3,13 @@
 //!
 //! All listeners together have a part of the process's files, which the connections of TCP do not need; one of them
 //! has at most a quarter of that part, so that the flood of one tenant's listener leaves room for the others'. Beyond
-//! either bound new clients' datagrams are lost, as at Envoy, and those who have a session keep it: to end the one that
-//! was idle for longest would let the flood end everybody's.
+//! either bound a new client takes the place of another of the same listener and worker: see [`Order`].
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// Sessions of one listener at one time, over all workers, whatever there is room for.
 const MOST: usize = 8192;
@@ -71,9 +73,69 @@ impl Drop for Place {
     }
 }
 
+/// What a session is worth, the least first: whether its client is proven, when it last was of use, and the client's
+/// address.
+///
+/// As in Linux's connection tracking a client is proven that sent something after it had a reply. A forged address
+/// gets no further than its first datagrams, so a flood of them takes the places of its like, and of those who asked
+/// once and have their answer; a client who talks keeps its session.
+pub(super) type Worth = (bool, Instant, SocketAddr);
+
+/// Sessions in the order in which they give way. A worth that has grown since is looked at again when its turn comes,
+/// so that datagrams cost nothing here.
+#[derive(Debug, Default)]
+pub(super) struct Order(BTreeSet<Worth>);
+
+/// Sessions that are looked at for one new client; each that is worth more by now costs its place in the order once.
+const LOOKS: usize = 64;
+
+impl Order {
+    pub(super) fn insert(&mut self, worth: Worth) {
+        self.0.insert(worth);
+    }
+
+    pub(super) fn remove(&mut self, worth: &Worth) {
+        self.0.remove(worth);
+    }
+
+    /// Takes out the least; `now` says what each is worth by now, none where it is gone, and is told where it was not
+    /// the least after all.
+    pub(super) fn pop(&mut self, mut now: impl FnMut(&Worth) -> Option<Worth>) -> Option<Worth> {
+        for look in 1.. {
+            let filed = self.0.pop_first()?;
+            match now(&filed) {
+                Some(worth) if worth > filed && look < LOOKS => self.0.insert(worth),
+                Some(_) => return Some(filed),
+                None => continue,
+            };
+        }
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn who_is_proven_gives_way_last_and_among_equals_the_one_that_was_of_no_use_for_longest() {
+        let start = Instant::now();
+        let client = |n: u16| SocketAddr::from(([192, 0, 2, 1], n));
+        let worth = |proven, seconds, n| (proven, start + Duration::from_secs(seconds), client(n));
+        let mut order = Order::default();
+        let filed = [worth(true, 1, 1), worth(false, 2, 2), worth(false, 3, 3), worth(false, 4, 4), worth(false, 5, 5)];
+        filed.into_iter().for_each(|worth| order.insert(worth));
+        // By now the second has been of use again, the third is proven, and the fifth is gone.
+        let by_now = [filed[0], worth(false, 6, 2), worth(true, 3, 3), filed[3]];
+        let by_now: BTreeMap<_, _> = by_now.into_iter().map(|worth| (worth.2, worth)).collect();
+        let popped: Vec<u16> = std::iter::from_fn(|| order.pop(|filed| by_now.get(&filed.2).copied()))
+            .map(|worth| worth.2.port())
+            .collect();
+        assert_eq!(popped, [4, 2, 1, 3]);
+    }
 
     fn all(room: &Room) -> Vec<Place> {
         std::iter::from_fn(|| room.take()).collect()

@@ -23,6 +23,7 @@ pub(crate) struct Cells {
     refused: [AtomicU64; Refusal::ALL.len()],
     http2_ended: [AtomicU64; End::ALL.len()],
     sessions_refused: AtomicU64,
+    sessions_shed: AtomicU64,
     connects: AtomicU64,
     connect_failures: AtomicU64,
     retries: AtomicU64,
@@ -45,6 +46,8 @@ pub struct Totals {
     pub http2_ended: Vec<(&'static str, u64)>,
     /// Datagrams of new clients of UDP that were lost, because there were too many sessions.
     pub sessions_refused: u64,
+    /// Sessions of UDP that ended so that a new client could have one.
+    pub sessions_shed: u64,
     /// Connections to endpoints that were opened.
     pub upstream_connections: u64,
     /// Connects to endpoints that failed.
@@ -112,6 +115,7 @@ impl Stats {
                 .into(),
             http2_ended: End::ALL.map(|end| (end.as_str(), each(&|cells| &cells.http2_ended[end as usize]))).into(),
             sessions_refused: sum(|cells| &cells.sessions_refused),
+            sessions_shed: sum(|cells| &cells.sessions_shed),
             upstream_connections: sum(|cells| &cells.connects),
             upstream_connect_failures: sum(|cells| &cells.connect_failures),
             retries: sum(|cells| &cells.retries),
@@ -132,6 +136,7 @@ impl Cells {
             refused: array::from_fn(|_| zero()),
             http2_ended: array::from_fn(|_| zero()),
             sessions_refused: zero(),
+            sessions_shed: zero(),
             connects: zero(),
             connect_failures: zero(),
             retries: zero(),
@@ -165,6 +170,10 @@ impl Cells {
 
     pub(crate) fn session_refused(&self) {
         Self::add(&self.sessions_refused);
+    }
+
+    pub(crate) fn session_shed(&self) {
+        Self::add(&self.sessions_shed);
     }
 
     pub(crate) fn upstream_connect(&self, well: bool) {
